@@ -1,0 +1,88 @@
+# Every verb a developer needs. `make help` lists them; each is safe to call twice.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+STAMPS := .build
+BIN := .venv/bin
+CARGO_FLAGS ?=
+SEED ?= 1
+
+rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
+
+.PHONY: help build wheel demo test lint bless bench sim fuzz crash seeds meters loom docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
+
+build: $(STAMPS)/core  ## .venv/bin/headway, from nothing; a second call does nothing
+
+$(STAMPS)/venv: requirements/dev.txt
+	mkdir -p $(STAMPS)
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Headway needs Python 3.11 or newer; say PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(STAMPS)/core: $(STAMPS)/venv $(rust_sources)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet
+	touch $@
+
+$(STAMPS)/bench: $(STAMPS)/core requirements/bench.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	touch $@
+
+$(STAMPS)/pyright: tools/pyright/package-lock.json
+	mkdir -p $(STAMPS)
+	cd tools/pyright && npm ci --silent --no-audit --no-fund
+	touch ../../$@
+
+wheel: $(STAMPS)/venv  ## a wheel for distribution, in dist/
+	$(BIN)/maturin build --profile wheel --out dist
+
+demo: build  ## the web shop: watch a limit refuse, climb and step; AUTO=1 runs unattended
+	$(BIN)/python -m examples.shop $(if $(AUTO),--auto) --seed $(SEED)
+
+test: build  ## every test: Rust, Python, the demo in short
+	cargo test --workspace --quiet $(CARGO_FLAGS)
+	$(BIN)/python -m pytest
+
+lint: build $(STAMPS)/pyright  ## formats, types (two checkers), the stub against the module, clippy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest headway._core --ignore-disjoint-bases
+	tools/pyright/node_modules/.bin/pyright --pythonpath $(BIN)/python
+
+bless: build  ## rewrite golden files; review the diff as code
+	HEADWAY_BLESS=1 $(BIN)/python -m pytest -q tests/contract tests/cli
+
+bench: $(STAMPS)/bench  ## decisions beside their peers, interleaved; results in benches/results/
+	$(BIN)/python -m benches.python
+
+meters: build  ## ten million random decisions against the exact twin
+	$(BIN)/python -m benches.meters --decisions 10000000 --seed $(SEED)
+
+sim: meters  ## the long simulations of a release
+
+loom:  ## every interleaving of the atomic paths
+	RUSTFLAGS="--cfg loom" cargo test --release -p headway-core --lib loom --target-dir target/loom
+
+fuzz: $(STAMPS)/bench  ## the reader under a coverage-guided fuzzer; SECONDS_=3600
+	$(BIN)/python fuzz/reader_fuzz.py --seconds $(or $(SECONDS_),3600)
+
+crash: build  ## kill -9 the running demo 300 times and check what is left
+	$(BIN)/python -m tests.demo.crash --kills $(or $(KILLS),300) --seed $(SEED)
+
+seeds: build  ## the demo with ten other seeds
+	$(BIN)/python -m tests.demo.seeds
+
+docs: build  ## regenerate what is generated: the JSON Schema
+	$(BIN)/python -m headway.contract.schema
+
+clean:  ## remove what was built
+	rm -rf $(STAMPS) .venv target dist tools/pyright/node_modules
