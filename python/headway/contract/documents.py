@@ -1,0 +1,83 @@
+"""A document between text and model: its kind, its name, its tree, and where each part of it stands.
+
+A part that came from another document by `like` keeps its place there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headway.contract.faults import Finding
+from headway.contract.model import Calendar, Contract, Document, Frozen, Rollout, Server, Team
+from headway.contract.model import Source as SourceModel
+from headway.contract.text import Map, Position, Seq, Source
+
+__all__ = ["KINDS", "Authored"]
+
+KINDS: dict[str, type[Frozen]] = {
+    "contract": Contract,
+    "rollout": Rollout,
+    "source": SourceModel,
+    "team": Team,
+    "calendar": Calendar,
+    "server": Server,
+}
+
+Loc = Sequence[str | int]
+
+
+@dataclass(slots=True)
+class Authored:
+    """One document. `model` is None while it is not valid; `inherited` names the fields that `like` took, with their file."""
+
+    kind: str
+    name: str
+    source: Source
+    tree: Map
+    model: Document | None = None
+    inherited: dict[str, Source] = field(default_factory=dict)
+    written: Map | None = None
+    """The tree as authored, before `like` and `grow`, where those changed it."""
+
+    @property
+    def contract(self) -> str | None:
+        """The name a finding carries as its contract."""
+        return self.name if self.kind == "contract" else None
+
+    def place(self, loc: Loc, *, key: bool = False) -> tuple[Source, Position]:
+        """Where a part stands: the deepest part of `loc` that was written; the key rather than the value if asked.
+
+        Parts that shorthands add (an empty dimension, the 0 of a single item) are not written and are passed over.
+        """
+        node: Any = self.tree
+        at, key_at, source = self.tree.at, self.tree.at, self.source
+        for depth, part in enumerate(loc):
+            if part == "[key]":
+                at = key_at
+            elif isinstance(node, Map) and part in node and isinstance(part, str):
+                key_at, at = node.keys_at[part], node.values_at[part]
+                node = node[part]
+                source = self.inherited.get(part, source) if depth == 0 else source
+                if key and depth == len(loc) - 1:
+                    at = key_at
+            elif isinstance(node, Seq) and isinstance(part, int) and part < len(node):
+                at = node.items_at[part]
+                node = node[part]
+        return source, at
+
+    def at(self, loc: Loc) -> Any:
+        """What stands at `loc` as authored, None where nothing does."""
+        node: Any = self.tree
+        for part in loc:
+            try:
+                node = node[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return node
+
+    def finding(self, code: str, problem: str, loc: Loc, *, key: bool = False, **more: Any) -> Finding:
+        """A finding at a part of this document."""
+        source, at = self.place(loc, key=key)
+        return source.finding(code, problem, at, contract=self.contract, **more)
