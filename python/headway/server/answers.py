@@ -1,0 +1,60 @@
+"""How a running contract looks from outside, in short: one row of a list, and the page of one contract.
+
+Numbers come twice: `limit` in units for people, `limit_micro` exact for programs.
+"""
+
+from __future__ import annotations
+
+import json
+from math import floor
+from typing import TYPE_CHECKING, Any
+
+from headway.contract.canonical import canonical
+from headway.server.plain import plain, units
+
+if TYPE_CHECKING:
+    from headway.engine.engine import Running
+
+
+def row_of(running: Running, now_ms: int) -> dict[str, Any]:
+    """One contract in a list: where it stands at `now_ms`."""
+    contract, state = running.contract, running.state
+    ahead = contract.ramp[state.stage + 1].name if state.stage + 1 < len(contract.ramp) else None
+    return {
+        "contract": contract.name,
+        "owner": contract.owner,
+        "labels": dict(contract.labels),
+        "version": running.version,
+        "digest": running.digest,
+        "terms_digest": state.terms_digest,
+        "status": state.status,
+        "stage": {"name": contract.ramp[state.stage].name, "index": state.stage, "of": len(contract.ramp)},
+        "next_stage": ahead,
+        "limit": limits_of(running, now_ms),
+        "held": plain(state.held),
+        "overridden": plain(state.overridden),
+        "published_ms": running.published_ms,
+    }
+
+
+def page_of(running: Running, now_ms: int) -> dict[str, Any]:
+    """One contract's page: its row, its document in canonical form, and what its next stage waits for."""
+    return row_of(running, now_ms) | {
+        "document": json.loads(canonical(running.contract)),
+        "conditions": plain(running.conditions),
+    }
+
+
+def limits_of(running: Running, now_ms: int) -> dict[str, Any]:
+    """The limit at `now_ms` by dimension, under the empty name where there is one. `per`: milliseconds, or a calendar window."""
+    out: dict[str, Any] = {}
+    for dimension, constraint in running.contract.constraint.items():
+        micro = floor(running.curve.level_micro(dimension, now_ms))
+        out[dimension] = {
+            "limit": units(micro),
+            "limit_micro": micro,
+            "measure": constraint.measure,
+            "unit": constraint.unit,
+            "per": constraint.per,
+        }
+    return out

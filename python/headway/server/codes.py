@@ -1,0 +1,267 @@
+"""The HW4xx and HW5xx codes: what can go wrong between a caller and a running Headway, and how to mend it.
+
+One table serves the API's statuses, `headway explain CODE` and the index in `docs/errors.md`; tests compare them, and
+see that no error class has a code that is not here. Where a HTTP status says the same thing, the code's last two digits
+are the status's, so that a person who knows one knows the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of mistake: its HTTP status (0 where the server never answers it), what it is, why, how to mend it."""
+
+    status: int
+    title: str
+    because: str
+    mend: str
+
+
+CODES: dict[str, Code] = {
+    "HW400": Code(
+        400,
+        "the request is not one the server can take apart",
+        "A header or the CloudEvents attributes in it are missing, doubled or malformed; nothing was changed.",
+        "Mend what the problem names and send it again; `/openapi.json` shows every call with an example.",
+    ),
+    "HW401": Code(
+        401,
+        "no token, or one that is not known",
+        "Every call but /healthz and /readyz is authenticated, on loopback too: whoever can raise a limit can take "
+        "down what it protects.",
+        "Send `Authorization: Bearer TOKEN`; on one machine the tokens stand in `tokens/local` and `tokens/approver` "
+        "of the server's folder, and `headway` reads them by itself.",
+    ),
+    "HW403": Code(
+        403,
+        "the token may not do this",
+        "Reads want the role viewer, verbs and events want operator, an approval wants approver with that group.",
+        "Use a token that has the role or the group named in the problem, or ask its owner.",
+    ),
+    "HW404": Code(
+        404,
+        "there is no contract of that name",
+        "The ledger holds none; a file that was not applied does not count.",
+        "Take one of the nearest names the problem lists, or apply the contract: `headway apply PATH`.",
+    ),
+    "HW405": Code(
+        404,
+        "the contract has no stage of that name",
+        "Stages are known by the names in `ramp:`; those of a growth law by their level.",
+        "Take one of the nearest names the problem lists; `headway explain NAME` shows the ramp.",
+    ),
+    "HW406": Code(
+        404,
+        "the contract names no such workload",
+        "Who asks has to be one of the contract's `workloads`, or `other` has to be there for the rest.",
+        "Take one of the nearest names, or add `other: {}`.",
+    ),
+    "HW407": Code(
+        404,
+        "the reference of a refusal is not known, or no longer",
+        "The last 4,096 refusals that were asked about are remembered, and none over a restart.",
+        "Provoke the refusal again and ask at once; what changed the limit stays in `headway ledger tail`.",
+    ),
+    "HW408": Code(
+        408,
+        "the body took too long to arrive",
+        "A body has to arrive within 30 seconds, so that slow senders cannot hold the server.",
+        "Send it again.",
+    ),
+    "HW410": Code(
+        404,
+        "the API has no such path",
+        "The path, or its version, is not one of this server's.",
+        "`GET /` names the paths, `/openapi.json` describes them.",
+    ),
+    "HW411": Code(
+        405,
+        "the path is known, but not with this method",
+        "Reads are GET, changes are POST.",
+        "Use the method in the `Allow` header.",
+    ),
+    "HW413": Code(
+        413,
+        "the body is too large",
+        "A body is read whole, so its size is bounded: 1 MiB for `/v1/apply`, 64 KiB for everything else.",
+        "Apply fewer documents at once; put an event's payload elsewhere and send a link.",
+    ),
+    "HW415": Code(
+        415,
+        "the body is of a kind this path does not take",
+        "Verbs take application/json, `/v1/apply` takes application/yaml, `/v1/events` one CloudEvent in binary or "
+        "structured mode; a batch is not taken because its events could not be answered one by one.",
+        "Set `Content-Type` to a kind the problem names; send the events of a batch one at a time.",
+    ),
+    "HW416": Code(
+        421,
+        "the server does not answer to this host name",
+        "A page on another site could otherwise point a name of its own at this address and act as you.",
+        "Use the address the server listens on, or add the name to `allowed_hosts` of the `server:` document.",
+    ),
+    "HW417": Code(
+        403,
+        "a change was asked for by a page of another site",
+        "The `Origin` header names another site than the one that was called; a browser sends it, commands do not.",
+        "Make the change with `headway`, or from a page this server itself serves.",
+    ),
+    "HW422": Code(
+        422,
+        "the body or a parameter does not say what is needed",
+        "A field is missing, unknown, or not of its kind; nothing was changed.",
+        "Mend the fields the problem lists; `/openapi.json` shows an example of each call.",
+    ),
+    "HW428": Code(
+        409,
+        "the contract is not the version that was expected",
+        "It was changed since the digest that came with the request was read, so the yes may be for other terms.",
+        "Read it again with `headway explain NAME`, and repeat the command if it still is what you want.",
+    ),
+    "HW429": Code(
+        503,
+        "too many streams are open",
+        "Each live stream holds a connection and a queue, so their number is bounded.",
+        "Close one, or try again after the seconds in `Retry-After`.",
+    ),
+    "HW430": Code(
+        0,
+        "the server cannot be reached",
+        "Nothing answers at the address, or it does not answer in time.",
+        "Start one with `headway serve PATH`, or name another with `--server` or HEADWAY_URL.",
+    ),
+    "HW431": Code(
+        0,
+        "there is no token to call the server with",
+        "Every call is authenticated; no `--token-file`, no HEADWAY_TOKEN, and no `.headway/tokens/` here.",
+        "Run it where the server's folder is, or give `--token-file FILE`, or set HEADWAY_TOKEN.",
+    ),
+    "HW432": Code(
+        0,
+        "the command would change something and nobody said yes",
+        "There is no terminal to ask on.",
+        "Look at what it says it will do, and add `--yes --reason TEXT`.",
+    ),
+    "HW433": Code(
+        0,
+        "what was asked for cannot be understood",
+        "An argument of the command is missing, unknown, or contradicts another one.",
+        "`headway COMMAND --help` shows the arguments with examples.",
+    ),
+    "HW434": Code(
+        0,
+        "the server answered something that is not Headway's",
+        "Another program listens there, or a proxy in between answered in its place.",
+        "Check the address given by `--server` or HEADWAY_URL.",
+    ),
+    "HW440": Code(
+        0,
+        "refuses to listen beyond this machine without tokens",
+        "On another address than loopback anybody on the network can call, and the two local tokens are one person's.",
+        "Add a `server:` document with `tokens:`, or listen on 127.0.0.1.",
+    ),
+    "HW441": Code(
+        0,
+        "refuses to listen beyond this machine without TLS",
+        "Tokens would cross the network in the clear.",
+        "Give `--tls-cert` and `--tls-key`, or say `--insecure-no-tls` where something in front ends TLS.",
+    ),
+    "HW442": Code(
+        0,
+        "a token file can be read by others, or is not a token",
+        "A token is as good as its owner's word; a file that others can read is nobody's secret any more.",
+        "Delete the file and start again: a new token is made. Keep the folder at mode 0700.",
+    ),
+    "HW443": Code(
+        0,
+        "the address to listen on cannot be used",
+        "It is not HOST:PORT, or the port is taken or not allowed.",
+        "Give `--listen 127.0.0.1:7700`, or another free port.",
+    ),
+    "HW444": Code(
+        0,
+        "a token's hash is not a SHA-256",
+        "Tokens are kept as 64 hexadecimal digits, with or without `sha256:` before them.",
+        "Take the output of `printf %s \"$TOKEN\" | sha256sum`.",
+    ),
+    "HW500": Code(
+        500,
+        "something went wrong inside Headway",
+        "This is a mistake of Headway's, not of the caller's; nothing was half changed.",
+        "Look into the server's log at this instant, and report it with what it says.",
+    ),
+    "HW501": Code(
+        503,
+        "another process, or the parent of this forked one, holds the folder",
+        "One data folder has one engine: two would each hand out the whole limit.",
+        "Open a folder of its own, or run `headway serve` once and call it over HTTP.",
+    ),
+    "HW502": Code(
+        503,
+        "the ledger is damaged, cut short, or not a ledger",
+        "Its chain of hashes, or the file itself, contradicts what it says; nothing moves on such a ground.",
+        "`headway ledger verify` names the first bad entry; restore the folder from a copy made before it.",
+    ),
+    "HW503": Code(
+        503,
+        "the ledger may not be written",
+        "Every change is in the ledger before it takes effect, so without writing nothing rises or falls.",
+        "Make the folder writable for the user the server runs as; the limits in force stay enforced meanwhile.",
+    ),
+    "HW504": Code(
+        503,
+        "there is no room for another entry of the ledger",
+        "Every change is in the ledger before it takes effect, so a full disk stops all moves.",
+        "Free space; the engine goes on by itself, and the limits in force stay enforced meanwhile.",
+    ),
+    "HW505": Code(
+        503,
+        "the disk fails, or another program keeps the ledger locked",
+        "The write did not reach the disk, so what it would have recorded did not happen.",
+        "Look at the disk's own errors; close the program that has the file open.",
+    ),
+    "HW506": Code(
+        503,
+        "a later run has taken the ledger over",
+        "Two writers would each think they are alone; the older one is shut out.",
+        "Stop this process; the later one goes on.",
+    ),
+    "HW507": Code(
+        409,
+        "the verb, approval or event cannot be taken now",
+        "The contract's state does not allow it: it has ended, other terms were approved, or a second person is missing.",
+        "`headway explain NAME` says where it stands and what it waits for.",
+    ),
+    "HW508": Code(
+        409,
+        "the move would promise more than an upstream guarantees",
+        "What all spenders may admit together would exceed the upstream's limit in force.",
+        "Raise the upstream first, or another spender has to fall.",
+    ),
+    "HW509": Code(
+        409,
+        "the clock is suspected, so raises wait",
+        "Wall and monotonic time parted, or the clock was not synchronised at start; cuts still proceed.",
+        "Let the clock be stable for five minutes, or confirm it: `POST /v1/clock`.",
+    ),
+    "HW520": Code(
+        422,
+        "a later version of Headway brings this",
+        "The documents may already say it, but nothing acts on it yet, and silence would be a lie.",
+        "Leave it out for now; the problem says what works today.",
+    ),
+    "HW521": Code(
+        503,
+        "the engine was closed",
+        "Nothing is decided after `close`, so that no permit outlives its books.",
+        "Open it again.",
+    ),
+    "HW522": Code(
+        503,
+        "the data folder cannot be used",
+        "It cannot be made, is not a folder, or may not be written.",
+        "Give another one with `--data`, or mend its permissions.",
+    ),
+}

@@ -1,0 +1,97 @@
+"""What Prometheus reads at `/metrics`: taken from the meters and the engine when asked, kept nowhere.
+
+Labels are bounded by the documents (contracts, meters, workloads, reasons); a key or a caller never becomes a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from headway.server.plain import units
+
+if TYPE_CHECKING:
+    from headway.engine.engine import Engine
+
+METRICS: Final[dict[str, str]] = {
+    "headway_limit": "The limit in force, in units (a rate's: per its `per`); of a keyed meter, of one key.",
+    "headway_use": "Units in use: in flight, used in the window, or spent of the burst; of a keyed meter, the largest key's.",
+    "headway_headroom": "Limit less use, in units. Below zero it is a debt, and drains.",
+    "headway_keys_live": "Keys a meter holds.",
+    "headway_admitted_total": "Demands admitted since the process started.",
+    "headway_refused_total": "Demands refused since the process started, by reason; in `observe`, that would have been.",
+    "headway_waiting": "Demands that wait their turn.",
+    "headway_stage_index": "Index of the present stage; the first is 0.",
+    "headway_clock_suspect": "1 while the clock is suspected, and raises wait.",
+    "headway_ledger_entries": "Entries in the ledger.",
+}
+"""Every metric there is, with its help text; `docs/api.md` lists the same names."""
+
+
+class EngineCollector(Collector):
+    """Reads an engine once a scrape."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: names are known only by collecting, and registering must not read the engine."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._meters()
+        yield from self._paths()
+        stage = _gauge("headway_stage_index", "contract")
+        for running in self._engine.all():
+            stage.add_metric([running.contract.name], running.state.stage)
+        yield stage
+        suspect = _gauge("headway_clock_suspect")
+        suspect.add_metric([], float(self._engine.clock_status().suspect))
+        yield suspect
+        entries = _gauge("headway_ledger_entries")
+        last = self._engine.ledger().tail(1)
+        entries.add_metric([], last[0].seq if last else 0)
+        yield entries
+
+    def _meters(self) -> Iterator[Metric]:
+        limit, use = _gauge("headway_limit", "meter"), _gauge("headway_use", "meter")
+        headroom, keys = _gauge("headway_headroom", "meter"), _gauge("headway_keys_live", "meter")
+        for reading in self._engine.meters.snapshot():
+            label = [reading.meter]
+            limit.add_metric(label, units(reading.limit_micro))
+            use.add_metric(label, units(reading.use_micro))
+            headroom.add_metric(label, units(reading.headroom_micro))
+            keys.add_metric(label, reading.keys_live)
+        yield from (limit, use, headroom, keys)
+
+    def _paths(self) -> Iterator[Metric]:
+        admitted = _counter("headway_admitted_total", "contract", "workload")
+        refused = _counter("headway_refused_total", "contract", "workload", "reason")
+        waiting = _gauge("headway_waiting", "contract", "workload")
+        for path in self._engine.meters.paths():
+            label = [path.contract, path.workload]
+            admitted.add_metric(label, path.admitted)
+            waiting.add_metric(label, path.waiting)
+            for reason, count in sorted(path.refused_by.items()):
+                refused.add_metric([*label, reason], count)
+        yield from (admitted, refused, waiting)
+
+
+def exposition(engine: Engine) -> bytes:
+    """All metrics in the text format, version 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(EngineCollector(engine))
+    return generate_latest(registry)
+
+
+def _gauge(name: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, METRICS[name], labels=labels)
+
+
+def _counter(name: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, METRICS[name], labels=labels)
