@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 
 from headway.contract.mistake import Mistake, shown
 from headway.contract.parsed import parsed_schema
+from headway.contract.quantities import SPELLINGS
 
 __all__ = ["Day", "Instant", "Interval", "day_of", "instant_of", "interval_of", "utc_ms_of", "zone_of"]
 
@@ -179,6 +180,7 @@ def _instant(local: str, zone: str, authored: str) -> Instant:
     return Instant(utc_ms_of(moment, zone_of(zone)), zone, clock)
 
 
+@lru_cache(maxsize=SPELLINGS)
 def instant_of(text: str, zone: str = "UTC") -> Instant:
     """An instant with its zone; a bare date is its end in `zone`, the contract's. Raises Mistake."""
     text = text.strip()
@@ -194,6 +196,7 @@ def instant_of(text: str, zone: str = "UTC") -> Instant:
     return _instant(match.group("local"), match.group("zone"), text)
 
 
+@lru_cache(maxsize=SPELLINGS)
 def interval_of(text: str) -> Interval:
     """`START/END ZONE`; the end may be a time of the same day, the start may have an offset of its own. Raises Mistake."""
     text = text.strip()
@@ -211,6 +214,7 @@ def interval_of(text: str) -> Interval:
     return interval
 
 
+@lru_cache(maxsize=SPELLINGS)
 def day_of(text: str, zone: str = "UTC") -> Day:
     """A date, perhaps with a zone of its own; else its end is that in `zone`, the contract's. Raises Mistake."""
     text = text.strip()

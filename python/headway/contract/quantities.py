@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic_core import CoreSchema
@@ -35,6 +36,8 @@ AMOUNT_MAX = 2**53
 FACTOR_MAX = 10**12
 """Parts per million: a factor of a million."""
 DURATION_MAX_MS = 3_660 * 86_400_000
+SPELLINGS = 4096
+"""Parsed spellings that are remembered: the same few come again in every contract."""
 LENGTH_MAX = 64
 """Characters of a number; longer ones are refused unread."""
 
@@ -132,6 +135,7 @@ def signed_amount_of(text: str) -> int:
     return micro_of(_EXACT.multiply(value, Decimal(_SUFFIX[letters])), text)
 
 
+@lru_cache(maxsize=SPELLINGS)
 def amount_of(text: str) -> int:
     """An amount in micro-units, 0 < amount <= 2^53. Raises Mistake."""
     # Most limits are plain whole numbers; they need no Decimal.
@@ -145,6 +149,7 @@ def amount_of(text: str) -> int:
     raise Mistake("HW133", f"{shown(text)} is more than 9 007 199 254.740992")
 
 
+@lru_cache(maxsize=SPELLINGS)
 def factor_of(text: str) -> int:
     """A factor above zero in parts per million; `0.25` and `25%` are the same. Raises Mistake."""
     value, letters = number_of(text)
@@ -161,6 +166,7 @@ def factor_of(text: str) -> int:
     raise Mistake("HW133", f"{shown(text)} is more than a factor of 1 000 000")
 
 
+@lru_cache(maxsize=SPELLINGS)
 def share_of(text: str) -> int:
     """A percentage from 0% to 100%, in parts per million. Raises Mistake."""
     try:
@@ -184,6 +190,7 @@ def portion_of(text: str) -> Portion:
     return Portion(share_ppm=share_of(text)) if text.strip().endswith("%") else Portion(amount_micro=amount_of(text))
 
 
+@lru_cache(maxsize=SPELLINGS)
 def duration_of(text: str) -> int:
     """A duration in whole milliseconds, 0 <= duration <= 3 660 days. Raises Mistake."""
     text = text.strip()
@@ -225,6 +232,7 @@ def span_of(text: str) -> int:
     raise Mistake("HW144", f"{shown(text)} is no time at all", "write a duration above zero")
 
 
+@lru_cache(maxsize=SPELLINGS)
 def threshold_of(text: str) -> Threshold:
     """A number, a duration, a size or a percentage that a reading is compared with; any sign. Raises Mistake."""
     text = text.strip()

@@ -7,20 +7,18 @@ body and tests. Nothing raises for what an author wrote: `Reading.findings` says
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from headway.contract import laws, like, meaning
+from headway.contract.build import built
 from headway.contract.documents import KINDS, Authored
 from headway.contract.faults import Finding, Unreadable, Where, finding
 from headway.contract.mistake import shown
 from headway.contract.model import Calendar, Contract, Rollout, Server, Team
 from headway.contract.model import Source as SourceModel
-from headway.contract.refusals import findings_of, is_foreign, nearest
+from headway.contract.refusals import is_foreign, nearest
 from headway.contract.text import FILE_BYTES, Map, Source, documents_of
 
 __all__ = ["Reading", "read_paths", "read_text"]
@@ -149,9 +147,9 @@ def _read(sources: Sequence[Source], findings: list[Finding]) -> Reading:
     for document in documents:
         if document.kind == "contract" and (grown := laws.expand(document)):
             findings += grown
-            _validate(document, findings, without="ramp")
+            findings += built(document, without="ramp")
         else:
-            _validate(document, findings)
+            findings += built(document)
     findings += meaning.findings_of(documents)
     return Reading(tuple(documents), tuple(_sorted(findings)))
 
@@ -182,75 +180,6 @@ def _twice(documents: Sequence[Authored], findings: list[Finding]) -> None:
             source, at = other.place((other.kind,))
             problem = f"there is another {document.kind} {shown(document.name)} at {source.where(at)}"
             findings.append(document.finding("HW229", problem, (document.kind,)))
-
-
-def _validate(document: Authored, findings: list[Finding], without: str | None = None) -> None:
-    """Builds a document's model, or adds what is wrong. `without` is a field that failed already and is not missed."""
-    kind = KINDS[document.kind]
-    context = {"zone": _zone(document.tree)}
-    tree: Any = document.tree
-    partial = document.kind == "contract" and str(tree.get("abstract", "")) == "true"
-    try:
-        document.model = _built(kind, tree, context)  # type: ignore[assignment] # one of the six
-    except ValidationError as error:
-        found = findings_of(document, error, partial=partial)
-        findings += [one for one in found if without is None or not _misses(one, without)]
-
-
-def _misses(found: Finding, field: str) -> bool:
-    return (found.code == "HW124" and found.problem.endswith(f"`{field}`")) or (
-        found.code == "HW123" and found.problem == "`grow` is not a field here"
-    )
-
-
-def _built(kind: type[Any], tree: Map, context: dict[str, str]) -> Any:
-    try:
-        return kind.model_validate(tree, context=context, by_alias=True, by_name=False)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        foreign = [d["loc"] for d in details if d["type"] == "extra_forbidden" and is_foreign(d["loc"][-1])]
-        if not foreign:
-            raise
-    # Only a document that has `x-` fields is validated twice, so that the others pay nothing for them.
-    return kind.model_validate(_without(tree, set(foreign), ()), context=context, by_alias=True, by_name=False)
-
-
-def _without(node: Any, gone: set[tuple[int | str, ...]], loc: tuple[int | str, ...]) -> Any:
-    """A tree's copy without foreign fields. Which fields are foreign was told by the model, so names stay."""
-    if isinstance(node, dict):
-        parents = {place[:-1] for place in gone}
-        here = [place for place in parents if _same(place, loc)]
-        names = {place[-1] for place in gone if place[:-1] in here}
-        return {key: _without(value, gone, (*loc, key)) for key, value in node.items() if key not in names}
-    if isinstance(node, list):
-        return [_without(item, gone, (*loc, index)) for index, item in enumerate(node)]
-    return node
-
-
-def _same(place: tuple[int | str, ...], loc: tuple[int | str, ...]) -> bool:
-    """Whether a place in the model is a place in the tree, parts that shorthands add (`""`, a 0) passed over."""
-    rest: Iterator[int | str] = iter(loc)
-    part = next(rest, None)
-    for step in place:
-        if step == part:
-            part = next(rest, None)
-        elif step not in ("", 0):
-            return False
-    return part is None
-
-
-def _zone(tree: Map) -> str:
-    zone = tree.get("zone")
-    if not isinstance(zone, str) or not zone:
-        return "UTC"
-    from headway.contract.instants import zone_of
-    from headway.contract.mistake import Mistake
-
-    try:
-        zone_of(zone)
-    except Mistake:
-        return "UTC"  # the field itself is reported
-    return zone
 
 
 def _sorted(findings: Iterable[Finding]) -> list[Finding]:

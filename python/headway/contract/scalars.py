@@ -333,10 +333,15 @@ def plain(value: Any) -> Any:
         for key, item in value.items():
             if isinstance(item, str) and _HIDDEN.search(key) and not _SECRET.fullmatch(item):
                 raise refused(Mistake("HW164", f"a secret stands in the open under {shown(key)}"))
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return str(value)
+    if value == "":
+        return ""
+    try:
+        return _text(authored(value))
+    except Mistake as mistake:
+        raise refused(mistake) from None
 
 
 def _plain_map(value: Any) -> dict[str, Any]:

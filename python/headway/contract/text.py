@@ -45,10 +45,11 @@ NODES = 50_000
 Position = tuple[int, int]
 """Line and column, from 1."""
 
-_CUT = re.compile(rb"(?:^|(?<=[\n\r]))---(?=[ \t\r\n]|$)")
+_CUT = re.compile(rb"[\n\r]---(?=[ \t\r\n]|\Z)")
 _BREAK = re.compile(rb"\r\n|\n|\r|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _BREAK_TEXT = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|(?!^)\ufeff")
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ASCII = bytes(range(0x20, 0x7F)) + b"\t\n\r"
 
 
 class Quoted(str):
@@ -128,16 +129,16 @@ def documents_of(source: Source, findings: list[Finding]) -> Iterator[Map]:
         problem = f"byte {error.start + 1} of the file is not UTF-8"
         findings.append(finding("HW101", problem, where=source.where((line, 1))))
         return
-    if (bad := _FORBIDDEN.search(text)) is not None:
-        before = _BREAK_TEXT.split(text[: bad.start()])
+    if (bad := _forbidden(data, text)) is not None:
+        before = _BREAK_TEXT.split(text[:bad])
         at = (len(before), len(before[-1]) + 1)
-        problem = f"the character U+{ord(bad.group()):04X} cannot stand in a document"
+        problem = f"the character U+{ord(text[bad]):04X} cannot stand in a document"
         findings.append(source.finding("HW118", problem, at))
         return
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
 
-    cuts = [0, *(match.start() for match in _CUT.finditer(data) if match.start() > 0), len(data)]
+    cuts = [0, *(match.start() + 1 for match in _CUT.finditer(data)), len(data)]
     if len(cuts) - 1 > DOCUMENTS:
         problem = f"`{source.file}` holds more than {DOCUMENTS:,} documents".replace(",", " ")
         findings.append(finding("HW112", problem, where=source.where((1, 1))))
@@ -158,6 +159,16 @@ def documents_of(source: Source, findings: list[Finding]) -> Iterator[Map]:
         line += chunk.count(b"\n") if b"\r" not in chunk and chunk.isascii() else len(_BREAK.findall(chunk))
     if not some:
         findings.append(finding("HW102", f"`{source.file}` holds no document", where=source.where((1, 1))))
+
+
+def _forbidden(data: bytes, text: str) -> int | None:
+    """Where the first character stands that no document may hold; a byte-order mark may, but only at the beginning."""
+    if data.isascii() and not data.translate(None, _ASCII):
+        return None
+    found = _FORBIDDEN.search(text)
+    mark = text.find("\ufeff", 1)
+    places = [place for place in (mark, found.start() if found else -1) if place >= 0]
+    return min(places, default=None)
 
 
 class _Stopped(Exception):
