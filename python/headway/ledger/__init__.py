@@ -1,0 +1,21 @@
+"""What survives: the append-only, hash-chained record from which any ramp can be replayed, and the durable counts beside it."""
+
+from headway.ledger.chain import Record
+from headway.ledger.ledger import Ledger, Loaded
+from headway.ledger.moves import Begun, Draw, Event, Move, NewVersion, Run
+from headway.ledger.reading import Verdict
+from headway.ledger.writer import Writer
+
+__all__ = [
+    "Begun",
+    "Draw",
+    "Event",
+    "Ledger",
+    "Loaded",
+    "Move",
+    "NewVersion",
+    "Record",
+    "Run",
+    "Verdict",
+    "Writer",
+]

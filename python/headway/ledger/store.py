@@ -1,0 +1,164 @@
+"""The SQLite database under a ledger: how it is opened, secured against crashes, and brought to the present schema.
+
+WAL, `synchronous=FULL`: a commit that returned survives a power cut. Writes are `BEGIN IMMEDIATE`, reads see one snapshot.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, inspect
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from headway.ledger.faults import broken, fault_of, told
+
+APPLICATION_ID = 0x48445759
+"""`HDWY` in the file's header: a file that is another program's is not touched."""
+
+HEAD = "0001"
+"""The newest migration; a test holds it against the folder."""
+
+BUSY_MS = 2_000
+"""How long a write waits for a lock of another program before it is `LedgerFailing`."""
+
+
+class Store:
+    """One database. `read` and `write` are the only ways in; both turn the database's errors into ours."""
+
+    def __init__(self, engine: Engine, where: str, *, shared: bool) -> None:
+        self._engine = engine
+        self.where = where
+        # In memory all threads share one connection: one at a time, so that no read sees half a transaction.
+        self._turn = RLock() if shared else None
+        self._writer: Connection | None = None
+
+    @classmethod
+    def file(cls, path: Path, *, read_only: bool = False) -> Store:
+        """Opens, or makes, a ledger's file.
+
+        Raises:
+            LedgerBroken: It is damaged, cut short, or another program's.
+            LedgerReadOnly: It may not be written (unless `read_only`).
+            LedgerFull, LedgerFailing: No room; or the disk's own words.
+        """
+        where = str(path)
+        if read_only and not path.exists():
+            raise fault_of(_cannot_open(where), where)
+        mode = "ro" if read_only else "rwc"
+        query = {"mode": mode, "uri": "true"}
+        url = URL.create("sqlite", database=path.absolute().as_uri(), query=query)
+        store = cls(
+            create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_MS / 1000}), where, shared=False
+        )
+        store._prepare(migrate=not read_only)
+        return store
+
+    @classmethod
+    def memory(cls) -> Store:
+        """A ledger that ends with the process: tests, simulations, `headway.testing`."""
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        store = cls(engine, "memory", shared=True)
+        store._prepare(migrate=True)
+        return store
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent snapshot."""
+        with self._turn or nullcontext(), told(self.where), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, committed at the end; nothing of it remains where an error leaves the block.
+
+        The connection is kept from one write to the next, and given up after an error: only the one writer calls this.
+        """
+        with self._turn or nullcontext(), told(self.where):
+            if self._writer is None:
+                self._writer = self._engine.connect().execution_options(headway_begin="BEGIN IMMEDIATE")
+            try:
+                with self._writer.begin():
+                    yield self._writer
+            except (DBAPIError, sqlite3.Error):
+                self._release()
+                raise
+
+    def close(self) -> None:
+        """Ends all connections. The store is not used afterwards."""
+        with self._turn or nullcontext():
+            self._release()
+            self._engine.dispose()
+
+    def _release(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _prepare(self, *, migrate: bool) -> None:
+        event.listen(self._engine, "connect", _on_connect)
+        event.listen(self._engine, "begin", _on_begin)
+        with self.read() as connection:
+            known = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+            tables = set(inspect(connection).get_table_names())
+            damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if damage != "ok":
+            raise broken(self.where, str(damage))
+        if (tables or known) and known != APPLICATION_ID:
+            raise broken(self.where, "it is a database of another program")
+        if migrate:
+            self._migrate(tables)
+        elif "alembic_version" not in tables:
+            raise broken(self.where, "it has no ledger in it")
+
+    def _migrate(self, tables: set[str]) -> None:
+        if self._turn is None:
+            # WAL is the file's own property and cannot change inside a transaction.
+            with told(self.where), self._engine.connect() as connection:
+                raw = connection.connection.dbapi_connection
+                assert raw is not None
+                raw.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+        with self.write() as connection:
+            present = None
+            if "alembic_version" in tables:
+                present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            if present == HEAD:
+                return
+            if present is not None and present > HEAD:
+                raise broken(self.where, f"its schema {present} is newer than this Headway knows ({HEAD})")
+            _upgrade(connection)
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _upgrade(connection: Connection) -> None:
+    # Only a new or older ledger pays for loading Alembic.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "headway.ledger:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _cannot_open(where: str) -> sqlite3.Error:
+    error = sqlite3.OperationalError(f"no such file: {where}")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    return error
+
+
+def _on_connect(raw: Any, _record: Any) -> None:
+    # The driver's own transaction handling would begin late and deferred; ours is explicit.
+    raw.isolation_level = None
+    for pragma in ("foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+        raw.execute(f"PRAGMA {pragma}")
+
+
+def _on_begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("headway_begin", "BEGIN"))
