@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": {"ledger", "signals", "ramp", "proof", "_core", "errors"},
     "plan": {"engine", "ledger", "ramp", "proof", "_core", "errors"},
     "rollout": {"ramp", "ledger", "errors"},
-    "enforce": {"_core"},
+    "enforce": {"_core", "errors"},
     "errors": {"contract"},
     "asgi": {"enforce"},
     "embedded": {"engine", "enforce", "server", "errors"},

@@ -1,0 +1,91 @@
+"""The tables people read, and the result file."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benches.python import exactness, ours
+from benches.python.targets import Measured, Target
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+def show(console: Console, measured: Measured, reached: Sequence[Target]) -> None:
+    """Prints every case beside its peers, exactness, memory, and the targets."""
+    call_ns = measured.costs[ours.FLOOR, "empty Python call"].cpu_ns
+    table = Table(title="ns a call (median of the rounds)", title_justify="left")
+    for heading in ("case", "who"):
+        table.add_column(heading)
+    for heading in ("CPU", "wall", "best CPU", "x empty call", "x headway"):
+        table.add_column(heading, justify="right")
+    cases = list(dict.fromkeys(case for _, case in measured.costs))
+    for case in cases:
+        ours_ns = measured.costs[ours.NAME, case].cpu_ns if (ours.NAME, case) in measured.costs else None
+        for (who, of), cost in measured.costs.items():
+            if of == case:
+                beside = "" if ours_ns is None or who == ours.NAME else f"{cost.cpu_ns / ours_ns:.1f}"
+                numbers = (cost.cpu_ns, cost.wall_ns, cost.best_cpu_ns)
+                table.add_row(case, who, *(f"{n:,.1f}" for n in numbers), f"{cost.cpu_ns / call_ns:.1f}", beside)
+    console.print(table)
+
+    for who, result in measured.exact.items():
+        verdict = "exact" if all(one == exactness.LIMIT for one in result) else "NOT exact"
+        console.print(f"4 threads, limit {exactness.LIMIT:,}: {who} admitted {result}: {verdict}", highlight=False)
+    for (who, count), (per_key, growth) in measured.memory.items():
+        console.print(f"{count:,} keys: {who} {per_key:.1f} bytes a key, {growth / 2**20:,.0f} MiB", highlight=False)
+    for who, percentile_ns in measured.percentiles_ns.items():
+        console.print(f"100,000 keys, p99.9 (wall): {who} {percentile_ns:,.0f} ns", highlight=False)
+
+    goals = Table(title="targets (design, section 10)", title_justify="left")
+    goals.add_column("what")
+    for heading in ("measured", "to reach"):
+        goals.add_column(heading, justify="right")
+    goals.add_column("")
+    for goal in reached:
+        bound = f"{'≥' if goal.at_least else '≤'} {goal.bound:g}"
+        goals.add_row(goal.what, f"{goal.measured:,.2f}", bound, "reached" if goal.reached else "NOT reached")
+    console.print(goals)
+
+
+def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int, rounds: int) -> Path:
+    """Writes `python-DATE.json` with the commit it was measured at."""
+    said = {
+        "date": date,
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_since": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "seed": seed,
+        "rounds": rounds,
+        "machine": {"python": platform.python_version(), "processor": _processor(), "system": platform.platform()},
+        "ns": [{"who": who, "case": case, **asdict(cost)} for (who, case), cost in measured.costs.items()],
+        "core_ns": measured.core_ns,
+        "p999_wall_ns": measured.percentiles_ns,
+        "memory": [
+            {"who": who, "keys": keys, "bytes_per_key": per_key, "growth_bytes": growth}
+            for (who, keys), (per_key, growth) in measured.memory.items()
+        ],
+        "admitted_of_20000_by_4_threads": measured.exact,
+        "targets": [asdict(target) | {"reached": target.reached} for target in reached],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"python-{date}.json"
+    path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(("git", *arguments), check=True, capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()

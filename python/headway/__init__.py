@@ -1,0 +1,60 @@
+"""Headway: contracts that say how much there is, how much there will be, and what it is waiting for.
+
+`import headway` loads what decides on demands and nothing else; the engine, its documents and its ledger are loaded by
+the first call of `headway.open`, the server by `listen=`. The names below are the public ones.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headway._core import NEVER, UNKNOWN, Forked, Limiter, Permit, Refusal, Refused
+    from headway.embedded import Headway, open
+    from headway.enforce.limit import limit
+    from headway.errors import HeadwayError
+
+__all__ = [
+    "NEVER",
+    "UNKNOWN",
+    "Forked",
+    "Headway",
+    "HeadwayError",
+    "Limiter",
+    "Permit",
+    "Refusal",
+    "Refused",
+    "__version__",
+    "limit",
+    "open",
+]
+
+_HOME = {
+    "NEVER": "headway._core",
+    "UNKNOWN": "headway._core",
+    "Forked": "headway._core",
+    "Headway": "headway.embedded",
+    "HeadwayError": "headway.errors",
+    "Limiter": "headway._core",
+    "Permit": "headway._core",
+    "Refusal": "headway._core",
+    "Refused": "headway._core",
+    "__version__": "headway._core",
+    "limit": "headway.enforce.limit",
+    "open": "headway.embedded",
+}
+"""Where each public name lives; looked up when it is first asked for (PEP 562), kept from then on."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'headway' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

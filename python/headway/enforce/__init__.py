@@ -1,0 +1,24 @@
+"""What users import to have demands decided: over the compiled core alone, without engine, documents or ledger.
+
+`limit` makes a limiter from a few words; `waiting` is how a coroutine waits its turn; `http` writes what a decision says
+over HTTP. `headway.asgi` and `headway.embedded` stand on these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headway import _core
+
+if TYPE_CHECKING:
+    from headway._core import Limiter, Permit
+
+
+async def _wait_turn(limiter: Limiter, units: int, key: str | None, timeout: float | None) -> Permit:
+    """The core's way to the slow path; asyncio is loaded when the first coroutine has to wait, not by `import headway`."""
+    from headway.enforce.waiting import wait_turn
+
+    return await wait_turn(limiter, units, key, timeout)
+
+
+_core.set_waiting(_wait_turn)
