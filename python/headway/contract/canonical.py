@@ -1,7 +1,7 @@
 """The canonical form: the whole agreement in one normal spelling, and the digests that identify it.
 
-JSON text with sorted keys, the field names that authors write, normal spellings, defaults left out, `like` and `grow`
-resolved. It is itself a document: reading it gives an equal contract. The digest says what was agreed; the terms digest
+JSON text with sorted keys (but for `workloads`, where the first match wins and the order is part of the agreement), the
+field names that authors write, normal spellings, defaults left out, `like` and `grow` resolved. It is itself a document: reading it gives an equal contract. The digest says what was agreed; the terms digest
 covers only what approvals and soaks bind to, so that mending `about` restarts nothing.
 """
 
@@ -69,9 +69,18 @@ def _authored(document: Frozen) -> dict[str, Any]:
     return written
 
 
-def _text(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _text(whole: dict[str, Any]) -> str:
+    ordered = {key: _ordered(value, keep=key == "workloads") for key, value in sorted(whole.items())}
+    text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return _ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def _ordered(value: Any, *, keep: bool = False) -> Any:
+    """The value with its keys sorted below, and here unless their order is to be kept."""
+    if isinstance(value, dict):
+        items = value.items() if keep else sorted(value.items())
+        return {key: _ordered(item) for key, item in items}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
 
 
 def _sha256(text: str) -> str:

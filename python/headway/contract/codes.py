@@ -434,7 +434,7 @@ CODES: dict[str, Code] = {
     "HW203": Code(
         "a first stage with a trigger",
         "the first stage is the limit in force from the beginning; nothing comes before it that could wait",
-        "remove `when`, `climb` and `was` there, or add a stage before it",
+        "remove `when` and `climb` there, or add a stage before it",
         "ramp: [{stage: now, limit: 1, when: {approval: dba}}]",
     ),
     "HW204": Code(

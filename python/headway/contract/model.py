@@ -28,6 +28,7 @@ from headway.contract.scalars import (
     Flag,
     Gates,
     Hash,
+    Hours,
     Instant,
     Interval,
     Label,
@@ -294,8 +295,8 @@ class Calendar(Frozen):
 
     name: Name = Field(alias="calendar")
     zone: Zone = "UTC"
-    open: Words = ()
-    closed: Words = ()
+    open: Hours = ()
+    closed: Hours = ()
 
 
 class Token(Frozen):

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from headway.contract import shorthand
+from headway.contract.hours import hours_of
 from headway.contract.instants import Day, Instant, Interval, instant_of, zone_of
 from headway.contract.mistake import Mistake, shown
 from headway.contract.parsed import authored, refused, zone_in
@@ -30,12 +31,14 @@ from headway.contract.quantities import (
 )
 
 __all__ = [
-    "Address", "Amount", "Amounts", "Day", "Duration", "Expect", "Factor", "Factors", "Flag", "Gates", "Hash", "Instant",
+    "Address", "Amount", "Amounts", "Day", "Duration", "Expect", "Factor", "Factors", "Flag", "Gates", "Hash", "Hours", "Instant",
     "Interval", "Label", "Name", "Per", "Plain", "Portion", "Requirement", "Secret", "Share", "ShareOrAmount", "Span",
     "StageName", "Text", "Threshold", "Url", "Words", "Zone", "count",
 ]  # fmt: skip
 
 TEXT_MAX = 4096
+HOURS_MAX = 200
+"""Entries of a calendar's `open` or `closed`."""
 WINDOWS = ("hour", "day", "week", "month")
 ShareOrAmount = Portion
 
@@ -352,4 +355,20 @@ def _plain_map(value: Any) -> dict[str, Any]:
 
 
 Plain = Annotated[dict[str, Any], PlainValidator(_plain_map), WithJsonSchema({"type": "object"})]
+def _hours(text: str) -> str:
+    hours_of(text)
+    return str(text)
+
+
+def _few(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > HOURS_MAX:
+        raise refused(Mistake("HW168", f"{len(value)} entries, and {HOURS_MAX} is the bound"))
+    return value
+
+
+Hours = Annotated[
+    tuple[Annotated[str, _checked(_hours), _described("Mon-Fri 09:00-17:00")], ...],
+    BeforeValidator(shorthand.as_list),
+    AfterValidator(_few),
+]
 Words = Annotated[tuple[Text, ...], BeforeValidator(shorthand.as_list)]

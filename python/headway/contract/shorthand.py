@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from headway.contract.mistake import shown
+
 __all__ = ["approvals", "as_list", "breach", "by_dimension", "dimensions", "events"]
 
 _CONSTRAINT_FIELDS = frozenset(
@@ -41,9 +43,16 @@ def by_dimension(value: Any) -> Any:
 
 def dimensions(value: Any) -> Any:
     """A constraint of one dimension, or several by name: it is one if any of a constraint's own fields stands in it."""
-    if isinstance(value, dict) and "" not in value and (not value or not _CONSTRAINT_FIELDS.isdisjoint(value)):
+    if not isinstance(value, dict) or not value:
         return {"": value}
-    return value if isinstance(value, dict) else {"": value}
+    fields = [key for key in value if key in _CONSTRAINT_FIELDS]
+    several = "measure" not in value and all(isinstance(item, dict) and "measure" in item for item in value.values())
+    if several and fields:
+        problem = f"the dimension `{fields[0]}` has the name of a constraint's field"
+        raise PydanticCustomError("HW249", "{problem}", {"problem": problem, "mend": "", "because": ""})
+    if not fields:
+        return {key: item for key, item in value.items() if not key.startswith("x-")}
+    return {"": value}
 
 
 def breach(value: Any) -> Any:
@@ -53,4 +62,4 @@ def breach(value: Any) -> Any:
     match = _BREACH.fullmatch(value) if isinstance(value, str) else None
     if match is not None and 1 <= int(match.group(1)) <= int(match.group(2)) <= 100:
         return int(match.group(1)), int(match.group(2))
-    raise PydanticCustomError("HW165", "{problem}", {"problem": f"`{str(value)[:40]}` is not `m of n`"})
+    raise PydanticCustomError("HW165", "{problem}", {"problem": f"{shown(value)} is not `m of n`", "mend": "", "because": ""})

@@ -1,0 +1,234 @@
+"""What one document says about another: upstreams, requirements, calendars, sources, teams, demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from headway.contract.documents import Authored, Loc
+from headway.contract.faults import Finding
+from headway.contract.mistake import shown
+from headway.contract.model import Contract, Rollout, Server
+from headway.contract.refusals import nearest
+from headway.contract.rules.conditions import measured, triggers
+
+__all__ = ["CONTRACT_RULES", "DOCUMENT_RULES", "World"]
+
+
+@dataclass(frozen=True)
+class World:
+    """All documents of a run. Names count as known where the document is not valid: its own faults say enough."""
+
+    documents: Sequence[Authored]
+
+    @cached_property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """Names by kind."""
+        kinds: dict[str, set[str]] = {}
+        for document in self.documents:
+            kinds.setdefault(document.kind, set()).add(document.name)
+        return {kind: frozenset(names) for kind, names in kinds.items()}
+
+    @cached_property
+    def contracts(self) -> Mapping[str, Contract]:
+        """Valid contracts, abstract ones included."""
+        models = (document.model for document in self.documents)
+        return {model.name: model for model in models if isinstance(model, Contract)}
+
+    @cached_property
+    def abstract(self) -> frozenset[str]:
+        """Contracts that only lend their fields."""
+        documents = (d for d in self.documents if d.kind == "contract")
+        return frozenset(d.name for d in documents if str(d.tree.get("abstract", "")) == "true")
+
+    @cached_property
+    def spent(self) -> frozenset[str]:
+        """Contracts whose capacity some other spends, as far as it can be told."""
+        names: set[str] = set()
+        for document in self.documents:
+            listed = document.tree.get("upstream") if document.kind == "contract" else None
+            if isinstance(listed, list):
+                names |= {str(entry["contract"]) for entry in listed if isinstance(entry, dict) and "contract" in entry}
+        return frozenset(names)
+
+    @cached_property
+    def circular(self) -> Mapping[str, Sequence[str]]:
+        """Contracts that spend each other in a circle: each with one circle through it, itself first."""
+        spends = {name: [s.contract for s in one.upstream if s.contract in self.contracts] for name, one in self.contracts.items()}
+        return _circles(spends)
+
+    def known(self, kind: str) -> frozenset[str]:
+        return self.names.get(kind, frozenset())
+
+    def missing(self, document: Authored, code: str, kind: str, name: str, loc: Loc, *, key: bool = False) -> Finding:
+        """The finding of a name that no document of a kind has."""
+        near = nearest(name, sorted(self.known(kind)))
+        mend = f"write `{near}`" if near else None
+        return document.finding(code, f"there is no {kind} {shown(name)}", loc, key=key, mend=mend)
+
+
+Rule = Callable[[World, Authored, Contract], Iterator[Finding]]
+DocumentRule = Callable[[World, Authored, Any], Iterator[Finding]]
+
+
+def somebody_stresses_it(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
+    if not contract.workloads and contract.name not in world.spent and not contract.abstract:
+        yield document.finding("HW201", f"nothing says who stresses `{contract.name}`", ("contract",), key=True)
+
+
+def upstreams_exist(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, spend in enumerate(contract.upstream):
+        loc = ("upstream", index, "contract")
+        if spend.contract not in world.known("contract"):
+            yield world.missing(document, "HW205", "contract", spend.contract, loc)
+        elif spend.contract in world.abstract:
+            yield document.finding("HW244", f"`{spend.contract}` is abstract and has no capacity", loc)
+        if spend.contract in seen:
+            yield document.finding("HW239", f"`{spend.contract}` stands twice under `upstream`", loc)
+        seen.add(spend.contract)
+    circle = world.circular.get(contract.name)
+    if circle is not None:
+        index = next(i for i, spend in enumerate(contract.upstream) if spend.contract == circle[1 % len(circle)])
+        path = " spends ".join(f"`{name}`" for name in [*circle, circle[0]])
+        yield document.finding("HW208", path, ("upstream", index, "contract"), witness=list(circle))
+
+
+def requirements_exist(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
+    for index, stage in enumerate(contract.ramp):
+        for name, wanted in (stage.when.requires if stage.when else {}).items():
+            loc = ("ramp", index, "when", "requires", name)
+            if name == contract.name:
+                yield document.finding("HW251", f"stage {shown(stage.name)} requires its own contract", loc, key=True)
+            else:
+                yield from _requirement(world, document, name, wanted, loc)
+
+
+def _requirement(world: World, document: Authored, name: str, wanted: str | dict[str, int], loc: Loc) -> Iterator[Finding]:
+    if name not in world.known("contract"):
+        yield world.missing(document, "HW206", "contract", name, loc, key=True)
+        return
+    if name in world.abstract:
+        yield document.finding("HW244", f"`{name}` is abstract and never has a stage", loc, key=True)
+        return
+    other = world.contracts.get(name)
+    if other is None:
+        return
+    if isinstance(wanted, str):
+        stages = [stage.name for stage in other.ramp]
+        if wanted not in stages:
+            near = nearest(wanted, stages)
+            mend = f"write `{near}`" if near else f"its stages are: {', '.join(stages[:20])}"
+            yield document.finding("HW207", f"`{name}` has no stage {shown(wanted)}", loc, mend=mend)
+    elif not set(wanted) <= set(other.constraint):
+        odd = sorted(set(wanted) - set(other.constraint))[0]
+        names = ", ".join(sorted(other.constraint))
+        problem = f"`{name}` has no dimension {shown(odd)}" if odd else f"`{name}` has several dimensions: {names}"
+        mend = f"name them: {names}" if names else "write a single number"
+        yield document.finding("HW207", problem, loc, mend=mend)
+
+
+def calendars_exist(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
+    if contract.raise_in is not None and contract.raise_in not in world.known("calendar"):
+        yield world.missing(document, "HW225", "calendar", contract.raise_in, ("raise_in",))
+
+
+def sources_exist(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
+    for loc, metric in measured(contract):
+        if metric.source is not None and metric.source not in world.known("source"):
+            yield world.missing(document, "HW226", "source", metric.source, (*loc, "from"))
+
+
+def teams_exist(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
+    teams = world.known("team")
+    if not teams:
+        return
+    if contract.owner not in teams:
+        yield world.missing(document, "HW227", "team", contract.owner, ("owner",))
+    asked: list[tuple[Loc, Any]] = []
+    for loc, group in triggers(contract):
+        asked += [((*loc, "approval", i, "by"), need) for i, need in enumerate(getattr(group, "approval", ()))]
+    for number, exception in enumerate(contract.exceptions):
+        asked += [(("exceptions", number, "approval", i, "by"), need) for i, need in enumerate(exception.approval)]
+    for place, need in asked:
+        if need.by not in teams:
+            yield world.missing(document, "HW227", "team", need.by, place)
+
+
+def ends_are_seen_where_slots_are_bound(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
+    if not any(constraint.measure == "concurrency" for constraint in contract.constraint.values()):
+        return
+    for index, bind in enumerate(contract.enforce.bind):
+        for protocol in ("rls", "rlqs"):
+            if protocol in bind:
+                problem = f"{protocol.upper()} never tells when a request of `{contract.name}` ended"
+                yield document.finding("HW213", problem, ("enforce", "bind", index, protocol), key=True)
+
+
+def rollouts_fit(world: World, document: Authored, rollout: Any) -> Iterator[Finding]:
+    if not isinstance(rollout, Rollout):
+        return
+    for name in rollout.demand_micro:
+        if name not in world.known("contract"):
+            yield world.missing(document, "HW246", "contract", name, ("demand", name), key=True)
+    for index, step in enumerate(rollout.steps):
+        if index > 0 and step.share_ppm <= rollout.steps[index - 1].share_ppm:
+            yield document.finding("HW247", "this share is not above the one before", ("steps", index, "share"))
+        for name, wanted in step.requires.items():
+            yield from _requirement(world, document, name, wanted, ("steps", index, "requires", name))
+
+
+def one_server_with_its_tokens(world: World, document: Authored, server: Any) -> Iterator[Finding]:
+    if not isinstance(server, Server):
+        return
+    first = next(other for other in world.documents if other.kind == "server")
+    if first is not document:
+        yield document.finding("HW245", f"there is another server, `{first.name}`", ("server",))
+    seen: set[str] = set()
+    for index, token in enumerate(server.tokens):
+        if token.name in seen:
+            yield document.finding("HW248", f"a token {shown(token.name)} stands twice", ("tokens", index, "name"))
+        seen.add(token.name)
+
+
+def _circles(links: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """One circle for each set of nodes that reach each other, under the node of it that comes first; no recursion."""
+    found: dict[str, Sequence[str]] = {}
+    done: set[str] = set()
+    for start in links:
+        path: list[str] = []
+        on_path: set[str] = set()
+        stack: list[tuple[str, Iterator[str]]] = [(start, iter(links[start]))] if start not in done else []
+        if stack:
+            path.append(start)
+            on_path.add(start)
+        while stack:
+            node, rest = stack[-1]
+            onward = next(rest, None)
+            if onward is None:
+                stack.pop()
+                path.pop()
+                on_path.discard(node)
+                done.add(node)
+            elif onward in on_path:
+                circle = path[path.index(onward) :]
+                found.setdefault(circle[0], circle)
+            elif onward not in done:
+                path.append(onward)
+                on_path.add(onward)
+                stack.append((onward, iter(links[onward])))
+    return found
+
+
+CONTRACT_RULES: tuple[Rule, ...] = (
+    somebody_stresses_it,
+    upstreams_exist,
+    requirements_exist,
+    calendars_exist,
+    sources_exist,
+    teams_exist,
+    ends_are_seen_where_slots_are_bound,
+)
+DOCUMENT_RULES: tuple[DocumentRule, ...] = (rollouts_fit, one_server_with_its_tokens)

@@ -1,0 +1,183 @@
+"""Numbers of one contract that have to agree: dimensions, periods, bursts, floors, capacities, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from headway.contract.documents import Authored, Loc
+from headway.contract.faults import Finding
+from headway.contract.mistake import shown
+from headway.contract.model import Contract
+from headway.contract.quantities import render_decimal, render_duration
+
+__all__ = ["RULES"]
+
+PER_MAX_MS = 31 * 86_400_000
+CONCURRENCY_MAX = 2**48 - 1
+"""Micro-units: what is in flight shares a word with the curve's version."""
+
+Rule = Callable[[Authored, Contract], Iterator[Finding]]
+
+
+def _levels(contract: Contract) -> Iterator[tuple[Loc, str, Mapping[str, int], Mapping[str, int] | None]]:
+    """Every declared limit: its place, what it is called, the levels, and the capacity declared beside it."""
+    for index, stage in enumerate(contract.ramp):
+        yield ("ramp", index), f"stage {shown(stage.name)}", stage.limit_micro, stage.capacity_micro
+    for index, exception in enumerate(contract.exceptions):
+        yield ("exceptions", index), "this exception", exception.limit_micro, exception.capacity_micro
+
+
+def _in(loc: Loc, dimension: str) -> Loc:
+    return (*loc, dimension) if dimension else loc
+
+
+def dimensions_agree(document: Authored, contract: Contract) -> Iterator[Finding]:
+    names = set(contract.constraint)
+    maps: list[tuple[Loc, Mapping[str, int]]] = []
+    for loc, _, levels, capacity in _levels(contract):
+        maps.append(((*loc, "limit"), levels))
+        if capacity is not None:
+            maps.append(((*loc, "capacity"), capacity))
+    maps += [(("upstream", index, "spends"), spend.spends_ppm) for index, spend in enumerate(contract.upstream)]
+    if contract.enforce.floor_micro is not None:
+        maps.append((("enforce", "floor"), contract.enforce.floor_micro))
+    if contract.each is not None and contract.each.total_micro is not None:
+        maps.append((("each", "total"), contract.each.total_micro))
+    for loc, given in maps:
+        if set(given) == names:
+            continue
+        meant = f"a single value, for `{contract.name}` has one dimension" if names == {""} else ", ".join(sorted(names))
+        found = "a single value" if set(given) == {""} else ", ".join(sorted(given)) or "nothing"
+        yield document.finding("HW210", f"`{loc[-1]}` has {found}", loc, key=True, mend=f"write {meant}")
+
+
+def periods_fit_the_measure(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for dimension, constraint in contract.constraint.items():
+        loc = _in(("constraint",), dimension)
+        per = constraint.per
+        if constraint.measure == "concurrency":
+            if per is not None:
+                yield document.finding("HW212", "a concurrency has no `per`", (*loc, "per"), mend="remove `per`")
+        elif per is None:
+            yield document.finding("HW211", f"this {constraint.measure} has no `per`", (*loc, "measure"))
+        elif constraint.measure == "rate" and not isinstance(per, int):
+            mend = "write a duration such as 1s, or `measure: quota` if the calendar window is meant"
+            yield document.finding("HW212", f"`per: {per}` is a calendar window", (*loc, "per"), mend=mend)
+        elif constraint.measure == "rate" and isinstance(per, int) and per > PER_MAX_MS:
+            yield document.finding("HW212", f"`per: {render_duration(per)}` is longer than 31 days", (*loc, "per"))
+        elif constraint.measure == "quota" and isinstance(per, int):
+            mend = "write hour, day, week or month, or `measure: rate` if a sliding period is meant"
+            yield document.finding("HW212", f"`per: {render_duration(per)}` is no calendar window", (*loc, "per"), mend=mend)
+
+
+def fields_fit_the_measure(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for dimension, constraint in contract.constraint.items():
+        for field, name, measures in (
+            ("burst_ms", "burst", ("rate",)),
+            ("after_crash", "after_crash", ("rate",)),
+            ("max_hold_ms", "max_hold", ("concurrency",)),
+            ("zone", "zone", ("quota",)),
+            ("cost", "cost", ("rate", "quota")),
+        ):
+            if field in constraint.model_fields_set and constraint.measure not in measures:
+                loc = (*_in(("constraint",), dimension), name)
+                yield document.finding("HW221", f"a {constraint.measure} has no `{name}`", loc, key=True)
+
+
+def over_subscription_is_explained(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for dimension, constraint in contract.constraint.items():
+        loc = (*_in(("constraint",), dimension), "oversubscribe")
+        ratio = render_decimal(constraint.oversubscribe_ppm)
+        if constraint.oversubscribe_ppm < 1_000_000:
+            yield document.finding("HW215", f"`oversubscribe` is {ratio}", loc)
+        elif constraint.oversubscribe_ppm > 1_000_000 and constraint.because is None:
+            yield document.finding("HW214", f"`oversubscribe: {ratio}` has no `because`", loc, key=True)
+
+
+def costs_are_bounded_in_order(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for dimension, constraint in contract.constraint.items():
+        cost = constraint.cost
+        if cost is not None and cost.max_micro < cost.estimate_micro:
+            problem = f"`max` is {render_decimal(cost.max_micro)}, below the estimate of {render_decimal(cost.estimate_micro)}"
+            yield document.finding("HW222", problem, (*_in(("constraint",), dimension), "cost", "max"))
+
+
+def bursts_let_one_through(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for dimension, constraint in contract.constraint.items():
+        lowest = _lowest(contract, dimension)
+        burst, per = constraint.burst_ms, constraint.per
+        if burst is None or not isinstance(per, int) or lowest is None or constraint.measure != "rate":
+            continue
+        if burst * lowest < per * 1_000_000:
+            needed = -(-per * 1_000_000 // lowest)
+            loc = (*_in(("constraint",), dimension), "burst")
+            problem = f"a burst of {render_duration(burst)} is less than one {constraint.unit} at the lowest limit"
+            yield document.finding("HW220", problem, loc, mend=f"write at least {render_duration(needed)}")
+
+
+def limits_are_within_capacity(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for loc, what, levels, own in _levels(contract):
+        for dimension, limit in levels.items():
+            constraint = contract.constraint.get(dimension)
+            if constraint is None:
+                continue
+            capacity = own.get(dimension) if own is not None else constraint.capacity_micro
+            if capacity is not None and limit > capacity:
+                problem = f"{what} has a limit of {render_decimal(limit)}, over the capacity of {render_decimal(capacity)}"
+                yield document.finding("HW308", problem, _in((*loc, "limit"), dimension))
+
+
+def limits_fit_the_meter(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for loc, what, levels, _ in _levels(contract):
+        for dimension, limit in levels.items():
+            constraint = contract.constraint.get(dimension)
+            if constraint is not None and constraint.measure == "concurrency" and limit > CONCURRENCY_MAX:
+                problem = f"{what} has a limit of {render_decimal(limit)}, more than a concurrency's meter holds"
+                yield document.finding("HW240", problem, _in((*loc, "limit"), dimension))
+
+
+def the_floor_is_the_lowest(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for dimension, floor in (contract.enforce.floor_micro or {}).items():
+        stages = [stage for stage in contract.ramp if dimension in stage.limit_micro]
+        lowest = min(stages, key=lambda stage: stage.limit_micro[dimension], default=None)
+        if lowest is not None and floor > lowest.limit_micro[dimension]:
+            level = render_decimal(lowest.limit_micro[dimension])
+            problem = f"the floor of {render_decimal(floor)} is over stage {shown(lowest.name)}, whose limit is {level}"
+            yield document.finding("HW216", problem, _in(("enforce", "floor"), dimension))
+
+
+def scaled_keys_are_among_the_keys(document: Authored, contract: Contract) -> Iterator[Finding]:
+    if contract.each is not None and len(contract.each.scale_ppm) > contract.each.count:
+        problem = f"{len(contract.each.scale_ppm)} keys are scaled, and there are {contract.each.count}"
+        yield document.finding("HW224", problem, ("each", "scale"), key=True)
+
+
+def guarantees_are_within_ceilings(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for name, workload in contract.workloads.items():
+        low, high = workload.guarantee, workload.ceiling
+        if low is None or high is None:
+            continue
+        shares = low.share_ppm is not None and high.share_ppm is not None and low.share_ppm > high.share_ppm
+        amounts = low.amount_micro is not None and high.amount_micro is not None and low.amount_micro > high.amount_micro
+        if shares or amounts:
+            problem = f"{shown(name)} is guaranteed {low} and may take at most {high}"
+            yield document.finding("HW250", problem, ("workloads", name, "guarantee"))
+
+
+def _lowest(contract: Contract, dimension: str) -> int | None:
+    return min((levels[dimension] for _, _, levels, _ in _levels(contract) if dimension in levels), default=None)
+
+
+RULES: tuple[Rule, ...] = (
+    dimensions_agree,
+    periods_fit_the_measure,
+    fields_fit_the_measure,
+    over_subscription_is_explained,
+    costs_are_bounded_in_order,
+    bursts_let_one_through,
+    limits_are_within_capacity,
+    limits_fit_the_meter,
+    the_floor_is_the_lowest,
+    scaled_keys_are_among_the_keys,
+    guarantees_are_within_ceilings,
+)
