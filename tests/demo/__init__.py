@@ -1,0 +1,1 @@
+"""The demo under test: in short, with other seeds, and killed."""
