@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.server.stream import SPACING_MS, Pacer, frame, gap_frame, resume_after
+from headway.server.stream import SPACING_MS, Pacer, Resume, frame, resume_of
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,27 @@ def test_a_change_is_one_event_whatever_its_text_says():
     pacer.hear(Heard(7, payload={"reason": "a\n\ndata: {}\r\nid: 99 \u2028"}))
     [due] = pacer.due(0)
 
-    lines = frame(due).decode().split("\n")
+    lines = frame(due, "a1").decode().split("\n")
 
-    assert ["id: 7", "event: change", "", ""] == [lines[0], lines[1], *lines[3:]]
+    assert ["id: a1-7", "event: change", "", ""] == [lines[0], lines[1], *lines[3:]]
     assert "a\n\ndata: {}\r\nid: 99 \u2028" == json.loads(lines[2].removeprefix("data: "))["payload"]["reason"]
 
 
-def test_a_gap_says_after_which_change():
-    assert b'event: gap\ndata: {"after": 12}\n\n' == gap_frame(12)
-
-
-@pytest.mark.parametrize(("told", "after"), [("7", 7), (" 7 ", 7), (None, None), ("", None), ("-1", None), ("7a", None), ("9" * 19, None), ("٣", None)])
-def test_an_id_that_is_not_ours_starts_the_stream_now(told: str | None, after: int | None):
-    """A `Last-Event-ID` comes from outside: anything but a small number is no place to resume."""
-    assert after == resume_after(told)
+@pytest.mark.parametrize(
+    ("told", "resume"),
+    [
+        (None, Resume(None, lost=False)),
+        ("", Resume(None, lost=False)),
+        ("a1-7", Resume(7, lost=False)),
+        (" a1-0 ", Resume(0, lost=False)),
+        ("b2-7", Resume(None, lost=True)),
+        ("7", Resume(None, lost=True)),
+        ("a1--1", Resume(None, lost=True)),
+        ("a1-7x", Resume(None, lost=True)),
+        ("a1-" + "9" * 19, Resume(None, lost=True)),
+        ("a1-٣", Resume(None, lost=True)),
+    ],
+)
+def test_only_an_id_of_this_run_is_a_place_to_resume(told: str | None, resume: Resume):
+    """Ids start anew with the process: after a restart, 7 is another change, and the client is told that it lost its place."""
+    assert resume == resume_of(told, "a1")

@@ -14,6 +14,7 @@ from headway.server.plain import plain, units
 
 if TYPE_CHECKING:
     from headway.engine.engine import Running
+    from headway.ledger.chain import Record
 
 
 def row_of(running: Running, now_ms: int) -> dict[str, Any]:
@@ -39,10 +40,20 @@ def row_of(running: Running, now_ms: int) -> dict[str, Any]:
 
 def page_of(running: Running, now_ms: int) -> dict[str, Any]:
     """One contract's page: its row, its document in canonical form, and what its next stage waits for."""
+    contract, ahead = running.contract, running.state.stage + 1
+    when = contract.ramp[ahead].when if ahead < len(contract.ramp) else None
     return row_of(running, now_ms) | {
-        "document": json.loads(canonical(running.contract)),
+        "document": json.loads(canonical(contract)),
+        "ramp": [{"stage": stage.name, "limit_micro": dict(stage.limit_micro)} for stage in contract.ramp],
         "conditions": plain(running.conditions),
+        "approval_groups": [need.by for need in when.approval] if when is not None else [],
     }
+
+
+def entry_of(record: Record) -> dict[str, Any]:
+    """One record of the ledger, flat: its place and hash beside the fact."""
+    fact = plain(record.entry)
+    return {"seq": record.seq, **fact, "version": record.version, "digest": record.digest, "hash": record.hash}
 
 
 def limits_of(running: Running, now_ms: int) -> dict[str, Any]:

@@ -246,6 +246,66 @@ CODES: dict[str, Code] = {
         "Wall and monotonic time parted, or the clock was not synchronised at start; cuts still proceed.",
         "Let the clock be stable for five minutes, or confirm it: `POST /v1/clock`.",
     ),
+    "HW510": Code(
+        409,
+        "the ramp has ended",
+        "An aborted, superseded or retired ramp does not move any more; its limit stays until something replaces it.",
+        "Apply a new version of the contract.",
+    ),
+    "HW511": Code(
+        404,
+        "the approval names no stage of this contract",
+        "Stages are known by the names in `ramp:`, an exception as `exception:0` for the first one.",
+        "Name one of the stages the problem lists.",
+    ),
+    "HW512": Code(
+        409,
+        "the approval is for other terms",
+        "An approval counts for exactly the terms its giver read: constraint, workloads, ramp and what belongs to them.",
+        "Read `headway explain NAME` and approve what is in force.",
+    ),
+    "HW513": Code(
+        409,
+        "the stage does not ask this group",
+        "An approval counts where the contract asks for it, and nowhere else.",
+        "Approve for one of the groups the problem lists.",
+    ),
+    "HW514": Code(
+        409,
+        "a second person is needed",
+        "Who applied a version or asked for a raise cannot also say yes to it.",
+        "Ask another person; an override takes their token with `--second-token-file`.",
+    ),
+    "HW515": Code(
+        409,
+        "this person has approved already",
+        "One person counts once, however often they say yes.",
+        "Nothing is to be done; ask another member of the group if more are needed.",
+    ),
+    "HW516": Code(
+        409,
+        "there is nothing for this verb to do",
+        "The contract already stands where the verb would bring it, or has no such place.",
+        "`headway explain NAME` says where it stands.",
+    ),
+    "HW517": Code(
+        422,
+        "an override without a usable limit or end",
+        "It replaces the limit by a number for a bounded time, so it needs both.",
+        "Give a number from 0 up for a dimension of the contract, and an end within a year.",
+    ),
+    "HW518": Code(
+        409,
+        "a raise has to wait",
+        "The clock is suspected, or an upstream has no room for it; cuts still proceed.",
+        "Do what the problem names, then ask again.",
+    ),
+    "HW519": Code(
+        422,
+        "a verb wants a reason",
+        "The ledger keeps who changed what, and why.",
+        "Say it with `--reason`.",
+    ),
     "HW520": Code(
         422,
         "a later version of Headway brings this",
@@ -263,5 +323,11 @@ CODES: dict[str, Code] = {
         "the data folder cannot be used",
         "It cannot be made, is not a folder, or may not be written.",
         "Give another one with `--data`, or mend its permissions.",
+    ),
+    "HW530": Code(
+        0,
+        "a limit in one line that cannot be read",
+        "`headway.limit` takes a number and what it counts: a rate, a quota of a calendar window, or what is held at once.",
+        "Write it like 100/minute, 5/s, 1000/day or 10 concurrent.",
     ),
 }

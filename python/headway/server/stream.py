@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from headway.server.plain import plain
+
 SPACING_MS: Final = 250
 """Between two changes of one contract to one client."""
 
@@ -88,8 +90,13 @@ class Pacer:
         return min((change.id - 1 for change, _ in self._waiting.values()), default=self._heard_id)
 
 
-def frame(due: Due) -> bytes:
-    """One server-sent event. JSON keeps to one line, so no text of a contract can begin a field of the stream."""
+def frame(due: Due, run: str) -> bytes:
+    """One server-sent event. JSON keeps to one line, so no text of a contract can begin a field of the stream.
+
+    Args:
+        due: What to send.
+        run: Which run of the server numbers the changes; ids of another run mean nothing to this one.
+    """
     change = due.change
     body = {
         "id": change.id,
@@ -97,18 +104,28 @@ def frame(due: Due) -> bytes:
         "kind": change.kind,
         "at_ms": change.at_ms,
         "folded": due.folded,
-        "payload": dict(change.payload),
+        "payload": plain(change.payload),
     }
     text = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
-    return f"id: {due.resume_id}\nevent: change\ndata: {text}\n\n".encode()
+    return f"id: {run}-{due.resume_id}\nevent: change\ndata: {text}\n\n".encode()
 
 
-def gap_frame(after_id: int) -> bytes:
-    """Says that changes after `after_id` are no longer held: read the contracts again, then go on."""
-    return f'event: gap\ndata: {{"after": {after_id}}}\n\n'.encode()
+GAP: Final = b'event: gap\ndata: {"mend":"read the contracts again; the stream goes on from here"}\n\n'
+"""Some changes can no longer be told: what a client knows may be old."""
 
 
-def resume_after(last_event_id: str | None) -> int | None:
-    """A `Last-Event-ID` as an id; None where there is none or it is not one of ours (then the stream starts now)."""
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a stream goes on. `after` None: from now. `lost`: what the client saw last is not known any more."""
+
+    after: int | None
+    lost: bool
+
+
+def resume_of(last_event_id: str | None, run: str) -> Resume:
+    """Reads a `Last-Event-ID`. One of another run, or of nobody's, is lost: ids start anew with the process."""
     text = (last_event_id or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+    told_run, _, number = text.rpartition("-")
+    if told_run == run and number.isascii() and number.isdigit() and len(number) <= 18:
+        return Resume(int(number), lost=False)
+    return Resume(None, lost=bool(text))

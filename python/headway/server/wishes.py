@@ -9,8 +9,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
 from headway.contract.instants import instant_of
-from headway.contract.quantities import Mistake, amount_of, duration_of
+from headway.contract.mistake import Mistake
+from headway.contract.quantities import duration_of, signed_amount_of
 from headway.errors import UnknownStage
+from headway.ramp.approvals import EXCEPTION
 from headway.ramp.observations import Approval, Verb, VerbCall
 from headway.server.access import Caller
 from headway.server.asks import Approve, Ask, Override
@@ -45,12 +47,11 @@ def approval_of(running: Running, body: Approve, caller: Caller, now_ms: int) ->
     require_group(caller, body.group)
     vet_expected(running, body.expect)
     names = [stage.name for stage in running.contract.ramp]
-    if body.stage not in names:
+    if body.stage not in names and not body.stage.startswith(EXCEPTION):
         raise UnknownStage.of(body.stage, names, where=running.contract.name)
     # Without `terms` the yes is for what is in force at this instant; a command always sends what it has shown.
-    terms = running.state.terms_digest
-    if body.terms is not None and not terms.startswith(body.terms):
-        terms = body.terms
+    present = running.state.terms_digest
+    terms = present if body.terms is None or present.startswith(body.terms) else body.terms
     return Approval(
         at_ms=now_ms,
         stage=body.stage,
@@ -99,15 +100,20 @@ def vet_second(caller: Caller, second: Caller | None) -> None:
 def _value_of(running: Running, body: Override) -> dict[str, int]:
     dimensions = list(running.contract.constraint)
     told = body.value if isinstance(body.value, dict) else {"": body.value}
-    if set(told) != set(dimensions):
-        unknown = sorted(set(told) - set(dimensions))
-        near = get_close_matches(unknown[0], dimensions, n=1) if unknown else []
-        mend = f"Give one number for each of: {', '.join(dimensions)}." if dimensions != [""] else "Give one number."
-        raise _field("value", "the dimensions are not the contract's", f"Did you mean `{near[0]}`? {mend}" if near else mend)
-    try:
-        return {dimension: amount_of(str(number)) for dimension, number in told.items()}
-    except Mistake as mistake:
-        raise _field("value", mistake.problem, mistake.mend or "Give a number above 0, like 40 or 10k.") from mistake
+    unknown = sorted(set(told) - set(dimensions))
+    if unknown:
+        near = get_close_matches(unknown[0], dimensions, n=1) or dimensions
+        mend = "Give one number." if dimensions == [""] else f"Give a number for a dimension: {', '.join(near)}."
+        raise _field("value", f"the contract bounds no `{unknown[0]}`" if unknown[0] else "which dimension is meant", mend)
+    micro: dict[str, int] = {}
+    for dimension, number in told.items():
+        try:
+            micro[dimension] = signed_amount_of(str(number))
+        except Mistake as mistake:
+            raise _field("value", mistake.problem, mistake.mend or "Give a number, like 40 or 10k.") from mistake
+        if micro[dimension] < 0:
+            raise _field("value", "a limit is not negative", "Give a number from 0 up.")
+    return micro
 
 
 def _until_of(running: Running, text: str, now_ms: int) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from headway.server.answers import entry_of
 from headway.server.plain import plain
 from headway.server.rights import Viewer
 from headway.server.routes.described import ENTRY, READ_ERRORS, answers
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from headway.engine.engine import Engine
 
 PAGE_MOST = 1000
+Contract = Annotated[str | None, Query(max_length=200, description="Only entries of this contract.")]
 
 
 def ledger_routes(engine: Engine) -> APIRouter:
@@ -25,25 +28,27 @@ def ledger_routes(engine: Engine) -> APIRouter:
         _: Viewer,
         after: Annotated[int, Query(ge=0, le=2**53, description="Entries after this one, oldest first.")] = 0,
         most: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 100,
+        contract: Contract = None,
     ) -> dict[str, Any]:
         """Entries in order. `next` is the `after` of the next page; null at the end."""
-        page = [plain(record) for record in engine.ledger().records(after, most)]
+        page = [entry_of(record) for record in engine.ledger().records(after, most, contract)]
         return {"entries": page, "next": page[-1]["seq"] if len(page) == most else None}
 
     @router.get("/v1/ledger/tail", responses=answers({"entries": [ENTRY]}, *READ_ERRORS, 503))
     def tail(
-        _: Viewer,
-        most: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 20,
-        contract: Annotated[str | None, Query(max_length=200)] = None,
+        _: Viewer, most: Annotated[int, Query(ge=1, le=PAGE_MOST)] = 20, contract: Contract = None
     ) -> dict[str, Any]:
-        """The latest entries, oldest first; of one contract where it is named."""
-        if contract is not None:
-            engine.contract(contract)
-        return {"entries": [plain(record) for record in engine.ledger().tail(most, contract)]}
+        """The latest entries, oldest first."""
+        return {"entries": [entry_of(record) for record in engine.ledger().tail(most, contract)]}
 
-    @router.get("/v1/ledger/verify", responses=answers({"ok": True, "entries": 42}, *READ_ERRORS, 503))
+    @router.get("/v1/ledger/verify", responses=answers({"ok": True, "records": 42, "bad_seq": None, "problem": ""}, *READ_ERRORS, 503))
     def verify(_: Viewer) -> Any:
         """Checks the chain, its order, and that every state equals its replay."""
         return plain(engine.ledger().verify())
+
+    @router.get("/v1/ledger/replay", responses=answers({"orders-db": {"stage": 0, "status": "running"}}, *READ_ERRORS, 503))
+    def replay(_: Viewer) -> Any:
+        """Folds all entries: the states they lead to, by contract."""
+        return {name: json.loads(state.as_json()) for name, state in engine.ledger().replay().items()}
 
     return router

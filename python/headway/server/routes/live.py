@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +18,11 @@ from headway.server.plain import plain
 from headway.server.problems import ServerError
 from headway.server.rights import Operator, Viewer
 from headway.server.routes.described import READ_ERRORS, WRITE_ERRORS, answers
-from headway.server.stream import KEEP_ALIVE, KEEP_ALIVE_MS, RETRY, Pacer, frame, gap_frame, resume_after
+from headway.server.stream import GAP, KEEP_ALIVE, KEEP_ALIVE_MS, RETRY, Pacer, Resume, frame, resume_of
 
 if TYPE_CHECKING:
-    from headway.engine.engine import Change, Engine, Subscription
+    from headway.engine.engine import Engine
+    from headway.engine.subscribe import Change, Subscription
 
 STREAMS_MOST = 100
 """Live streams at once; one more is answered 503 with `Retry-After`."""
@@ -30,12 +32,16 @@ HEARD_MOST = 1000
 
 
 class Streams:
-    """The live streams of one server: their bound, and their end when the server stops."""
+    """The live streams of one server: their bound, and their end when the server stops.
+
+    `run` names this run in the ids of the stream: the engine numbers changes anew with each process.
+    """
 
     def __init__(self, most: int = STREAMS_MOST) -> None:
         self._most = most
         self._open: set[Subscription] = set()
         self._closed = False
+        self.run = secrets.token_hex(4)
         self._lock = threading.Lock()
 
     def add(self, subscribe: Callable[[], Subscription]) -> Subscription:
@@ -96,9 +102,9 @@ def live(engine: Engine, streams: Streams) -> APIRouter:
         """Changes as server-sent events, at most four a second of one contract. `Last-Event-ID` resumes."""
         for name in contract:
             engine.contract(name)
-        after = resume_after(last_event_id)
-        subscription = streams.add(lambda: engine.subscribe(after))
-        frames = _frames(subscription, frozenset(contract), streams)
+        resume = resume_of(last_event_id, streams.run)
+        subscription = streams.add(lambda: engine.subscribe(resume.after))
+        frames = _frames(subscription, resume, frozenset(contract), streams)
         return StreamingResponse(frames, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
     @router.get("/metrics", tags=["health"], response_class=Response, responses=answers("headway_limit …", 401, 403))
@@ -129,34 +135,36 @@ EVENT = {
 }
 
 
-async def _frames(subscription: Subscription, names: frozenset[str], streams: Streams) -> AsyncIterator[bytes]:
+async def _frames(
+    subscription: Subscription, resume: Resume, names: frozenset[str], streams: Streams
+) -> AsyncIterator[bytes]:
     """One client's stream: what the pacer lets through, and a sign of life in silence."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[Change | None] = asyncio.Queue(HEARD_MOST)
-    listener = threading.Thread(target=_listen, args=(subscription, loop, heard), name="headway-stream", daemon=True)
-    listener.start()
-    pacer, waited_since = Pacer(), _ms(loop)
+    threading.Thread(target=_listen, args=(subscription, loop, heard), name="headway-stream", daemon=True).start()
+    pacer, last_id, alive_ms = Pacer(), resume.after, _ms(loop)
     try:
-        yield RETRY
-        if subscription.gap_after is not None:
-            yield gap_frame(subscription.gap_after)
+        yield RETRY + GAP if resume.lost else RETRY
         while True:
             now_ms = _ms(loop)
             for due in pacer.due(now_ms):
-                waited_since = now_ms
-                yield frame(due)
-            if now_ms - waited_since >= KEEP_ALIVE_MS:
-                waited_since = now_ms
+                alive_ms = now_ms
+                yield frame(due, streams.run)
+            if now_ms - alive_ms >= KEEP_ALIVE_MS:
+                alive_ms = now_ms
                 yield KEEP_ALIVE
-            pause = pacer.wait_ms(now_ms)
-            until_alive = waited_since + KEEP_ALIVE_MS - now_ms
+            silence_ms = alive_ms + KEEP_ALIVE_MS - now_ms
+            pause_ms = pacer.wait_ms(now_ms)
             try:
-                async with asyncio.timeout((until_alive if pause is None else min(pause, until_alive)) / 1000):
+                async with asyncio.timeout((silence_ms if pause_ms is None else min(pause_ms, silence_ms)) / 1000):
                     change = await heard.get()
             except TimeoutError:
                 continue
             if change is None:
                 return
+            if last_id is not None and change.id != last_id + 1:
+                yield GAP
+            last_id = change.id
             if not names or change.contract in names:
                 pacer.hear(change)
     finally:

@@ -1,0 +1,5 @@
+"""`python -m headway.cli`, where the script is not on the path."""
+
+from headway.cli.app import main
+
+main()

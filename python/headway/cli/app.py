@@ -1,0 +1,51 @@
+"""The commands by name. Only this file knows Typer's application; each command lives with its kind.
+
+Help is plain text on purpose: it reads the same in a pipe, and drawing it costs nothing at start.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from headway.cli.acting import approve, override, verb_command
+from headway.cli.checking import check, schema, version
+from headway.cli.explaining import explain
+from headway.cli.helps import ABOUT, HELPS, LEDGER
+from headway.cli.ledgers import replay, tail, verify
+from headway.cli.running import serve
+from headway.cli.sending import apply, event
+
+app = typer.Typer(
+    name="headway", help=ABOUT, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+ledger = typer.Typer(help=LEDGER, no_args_is_help=True, rich_markup_mode=None)
+
+COMMANDS = {
+    "check": check,
+    "schema": schema,
+    "explain": explain,
+    "serve": serve,
+    "apply": apply,
+    "approve": approve,
+    "hold": verb_command("hold"),
+    "resume": verb_command("resume"),
+    "advance": verb_command("advance"),
+    "step-back": verb_command("step-back"),
+    "override": override,
+    "abort": verb_command("abort"),
+    "retire": verb_command("retire"),
+    "event": event,
+    "version": version,
+}
+LEDGER_COMMANDS = {"verify": verify, "tail": tail, "replay": replay}
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, help=HELPS[_name])(_command)
+for _name, _command in LEDGER_COMMANDS.items():
+    ledger.command(_name, help=HELPS[f"ledger {_name}"])(_command)
+app.add_typer(ledger, name="ledger")
+
+
+def main() -> None:
+    """The `headway` script."""
+    app(prog_name="headway")

@@ -1,0 +1,121 @@
+"""`ledger verify, tail, replay`: on a folder, beside a running engine or without one; or through a server."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headway.cli import options
+from headway.cli.exits import Exit, told
+from headway.cli.remote import connect, folder_here
+from headway.cli.show import instant, say, say_json, table
+from headway.server.problems import ServerError
+
+if TYPE_CHECKING:
+    from headway.ledger import Ledger
+
+
+@told
+def verify(
+    data: options.Folder = None,
+    server: options.Server = None,
+    token_file: options.TokenFile = None,
+    json: options.AsJson = False,
+) -> None:
+    from headway.server.plain import plain
+
+    verdict = _ask(data, server, token_file, lambda ledger: plain(ledger.verify()), "/v1/ledger/verify")
+    if json:
+        say_json(verdict)
+    elif verdict["ok"]:
+        say(f"the ledger is whole: {verdict['records']:,} entries", colour="green")
+    else:
+        say(f"the ledger is damaged at entry {verdict['bad_seq']}: {verdict['problem']}", colour="red")
+    if not verdict["ok"]:
+        raise typer.Exit(Exit.REFUSED)
+
+
+@told
+def tail(
+    most: Annotated[int, typer.Option("-n", "--most", min=1, max=1000, help="How many.", metavar="N")] = 20,
+    contract: Annotated[str | None, typer.Option("--contract", help="Only of this contract.", metavar="NAME")] = None,
+    data: options.Folder = None,
+    server: options.Server = None,
+    token_file: options.TokenFile = None,
+    json: options.AsJson = False,
+) -> None:
+    from headway.server.answers import entry_of
+
+    def read(ledger: Ledger) -> Any:
+        return {"entries": [entry_of(record) for record in ledger.tail(most, contract)]}
+
+    entries = _ask(data, server, token_file, read, "/v1/ledger/tail", most=most, contract=contract)["entries"]
+    if json:
+        say_json(entries)
+        return
+    rows = [
+        (f"{one['seq']}", instant(one["at_ms"]), one["contract"] or "-", one["kind"], one["actor"], one["reason"])
+        for one in entries
+    ]
+    for line in table(rows):
+        say(line)
+
+
+@told
+def replay(
+    data: options.Folder = None,
+    server: options.Server = None,
+    token_file: options.TokenFile = None,
+    json: options.AsJson = False,
+) -> None:
+    def read(ledger: Ledger) -> Any:
+        return {name: json_module.loads(state.as_json()) for name, state in ledger.replay().items()}
+
+    states = _ask(data, server, token_file, read, "/v1/ledger/replay")
+    if json:
+        say_json(states)
+        return
+    rows = [
+        (name, f"version {state['version']}", f"stage {state['stage']}", state["status"], f"curve {state['curve_version']}")
+        for name, state in sorted(states.items())
+    ]
+    for line in table(rows):
+        say(line)
+
+
+def _ask(
+    data: Path | None,
+    server: str | None,
+    token_file: Path | None,
+    read: Callable[[Ledger], Any],
+    path: str,
+    **query: Any,
+) -> Any:
+    """From the folder that is named or found; from a server where one is named, or no folder is there."""
+    if data is not None and server is not None:
+        raise ServerError("HW433", "--data and --server exclude each other")
+    folder = data if data is not None or server is not None else folder_here()
+    if folder is not None:
+        with _opened(folder) as ledger:
+            return read(ledger)
+    with connect(server, token_file) as remote:
+        return remote.get(path, **query)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Ledger]:
+    from headway.engine.folder import LEDGER
+    from headway.ledger import Ledger
+
+    if not (folder / LEDGER).is_file():
+        raise ServerError("HW433", f"{folder} holds no ledger", mend="Name the server's folder with --data.")
+    ledger = Ledger.open(folder / LEDGER, read_only=True)
+    try:
+        yield ledger
+    finally:
+        ledger.close()

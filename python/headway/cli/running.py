@@ -1,0 +1,65 @@
+"""`serve`: the engine and its API, until a signal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headway.cli.exits import told
+from headway.cli.show import say
+from headway.errors import NotYet
+from headway.server.problems import ServerError
+
+DEFAULT_LISTEN = "127.0.0.1:7700"
+
+
+@told
+def serve(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders, applied when the ledger is empty.")] = None,
+    listen: Annotated[str | None, typer.Option("--listen", help=f"HOST:PORT; else the `server:` document's, else {DEFAULT_LISTEN}.", metavar="HOST:PORT")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The folder of ledger and tokens; else .headway beside the first path.", metavar="DIR")] = None,
+    store: Annotated[str | None, typer.Option("--store", help="sqlite:///DIR/ledger.db; the same as --data DIR.", metavar="URL")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Apply new contracts as their files appear; for laptops.")] = False,
+    host: Annotated[list[str] | None, typer.Option("--allow-host", help="Answer to this host name too; may be repeated.", metavar="NAME")] = None,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="Certificate chain, PEM.", metavar="FILE")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key, PEM.", metavar="FILE")] = None,
+    insecure_no_tls: Annotated[bool, typer.Option("--insecure-no-tls", help="Listen beyond this machine without TLS.")] = False,
+) -> None:
+    from headway.contract.read import read_paths
+    from headway.engine.engine import Engine
+    from headway.server.access import access_of
+    from headway.server.listen import address_of, vet_address
+    from headway.server.run import Tls
+    from headway.server.run import serve as run
+
+    if (tls_cert is None) != (tls_key is None):
+        raise ServerError("HW433", "--tls-cert and --tls-key go together")
+    tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
+    document = read_paths(paths).require().server if paths else None
+    access = access_of(document.tokens) if document is not None and document.tokens else None
+    address = listen or (document.listen if document is not None else DEFAULT_LISTEN)
+    # Before the engine is opened and anything is written: an address that is refused leaves nothing behind.
+    vet_address(address_of(address), tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
+    hosts = [*(host or ()), *(document.allowed_hosts if document is not None else ())]
+    engine = Engine.open(paths or None, data=_folder(data, store), watch=watch)
+    try:
+        run(engine, address, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say)
+    finally:
+        engine.close()
+        say("stopped; the marks are saved")
+
+
+def _folder(data: Path | None, store: str | None) -> Path | None:
+    """The data folder by `--data`, or by the SQLite file that `--store` names in it."""
+    if store is None:
+        return data
+    if store.startswith("postgresql"):
+        raise NotYet("PostgreSQL as the store comes later", mend="Use --store sqlite:///DIR/ledger.db, or --data DIR.")
+    path = Path(store.removeprefix("sqlite:///"))
+    if not store.startswith("sqlite:///") or path.name != "ledger.db":
+        raise ServerError("HW433", "--store is not sqlite:///DIR/ledger.db")
+    if data is not None and data.absolute() != path.parent.absolute():
+        raise ServerError("HW433", "--store and --data name different folders")
+    return path.parent
