@@ -27,13 +27,7 @@ def ask(mails: headway.Limiter) -> str:
     if isinstance(answer, headway.Permit):
         return "sent"
     seconds: float | None = answer.retry_after_s
-    again = (
-        "never"
-        if answer.retry_at_ns is headway.NEVER
-        else "unknown"
-        if seconds is None
-        else f"{seconds:.0f} s"
-    )
+    again = "never" if answer.retry_at_ns is headway.NEVER else "unknown" if seconds is None else f"{seconds:.0f} s"
     return f"{answer} (again: {again}, {answer.limit:g} {answer.unit}, {answer.why}, {answer.ref})"
 
 

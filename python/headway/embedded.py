@@ -32,7 +32,8 @@ def open(path: Paths | None, *, data: str | os.PathLike[str] | None = None, list
         data: The data folder, with the ledger (made 0700 where absent). Without it `.headway` beside the first path,
             or in the working directory where there is no path.
         listen: `HOST:PORT`, usually "127.0.0.1:7700": serves the API, for `headway explain` and `headway approve`, in
-            a thread of this process. Without it no socket is opened.
+            a thread of this process, and prints where it listens and where the tokens lie. Without it no socket is
+            opened.
 
     Returns:
         A `Headway`; use it as a context manager or `close()` it, so that the marks are saved and a restart goes on
@@ -57,10 +58,9 @@ def open(path: Paths | None, *, data: str | os.PathLike[str] | None = None, list
         ...     if not answer:
         ...         print(answer, answer.retry_after_s)     # api is full: 100 of 100 requests a second. ...
     """
-    host_port = None if listen is None else _host_port(listen)
     engine = Engine.open(_paths(path), data=None if data is None else Path(data))
     try:
-        serving = None if host_port is None else _serve(engine, *host_port)
+        serving = None if listen is None else _serve(engine, listen)
     except BaseException:
         engine.close()
         raise
@@ -133,18 +133,11 @@ class Headway:
         return f"<headway.Headway over {str(self._engine.data)!r}>"
 
 
-def _serve(engine: Engine, host: str, port: int) -> Serving:
+def _serve(engine: Engine, listen: str) -> Serving:
     # The server, with all it needs, is loaded by those who listen and nobody else.
     from headway.server import serve_in_thread
 
-    return serve_in_thread(engine, f"{host}:{port}")
-
-
-def _host_port(listen: str) -> tuple[str, int]:
-    host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"listen is HOST:PORT with a port of at most 65535, like '127.0.0.1:7700', not {listen!r}")
-    return host, int(port)
+    return serve_in_thread(engine, listen)
 
 
 def _paths(path: Paths | None) -> Path | list[Path] | None:

@@ -1,15 +1,18 @@
 """The middleware, driven as a server drives it: what is admitted, what is said, and until when a slot is held."""
 
 import asyncio
+import hashlib
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
-import http_sfv
+from http_sfv.list import List
 import pytest
 
 import headway
 from headway import _core
 from headway.asgi import KEY_LENGTH_MAX, App, Message, Middleware, Receive, Scope, Send
+from headway.enforce.http import retry_after
 from headway.enforce.limit import limiter_of, read
 
 HTTP: Scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("10.0.0.1", 4711)}
@@ -26,11 +29,11 @@ class Exchange:
     """One request as a server sees it: what was received, what was sent."""
 
     def __init__(self, *received: Message) -> None:
-        self._received = list(received)
+        self.left = list(received)
         self.sent: list[Message] = []
 
     async def receive(self) -> Message:
-        return self._received.pop(0) if self._received else {"type": "http.disconnect"}
+        return self.left.pop(0) if self.left else {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         self.sent.append(message)
@@ -71,9 +74,9 @@ def in_flight(limiter: headway.Limiter, limit: int) -> int:
     return limit - len(permits)
 
 
-def parsed(headers: dict[str, str], name: str) -> http_sfv.List:
+def parsed(headers: dict[str, str], name: str) -> List:
     """A structured field, read by a parser that we did not write."""
-    field = http_sfv.List()
+    field = List()
     field.parse(headers[name].encode())
     return field
 
@@ -137,6 +140,13 @@ def test_retry_after_is_a_promise_that_is_kept() -> None:
     assert 200 == ask(app).status
 
 
+def test_retry_after_is_at_least_a_second() -> None:
+    """An instant that has come by the time the answer is written is still one second away for the client."""
+    refusal = cast(headway.Refusal, SimpleNamespace(retry_after_s=0.0))
+
+    assert [(b"retry-after", b"1")] == retry_after(refusal)
+
+
 def test_what_never_fits_or_nobody_knows_has_no_retry_after() -> None:
     """Ten units of a limit of 5 never fit; a slot comes back when somebody leaves. Neither names an instant."""
     too_much = Middleware(hello, headway.limit("5/minute"), units=10)
@@ -180,8 +190,8 @@ def test_in_public_only_the_contracts_own_meters_are_named() -> None:
     """A contract that spends an upstream and has a total over all keys tells the caller of its own share alone."""
     level = 5_000_000
     meters = _core.Meters()
-    names = ("cluster", "api", "api#total")
-    keyed = {"api": 10}
+    names = ("cluster", "api.calls", "api.calls#total", "api-internal")
+    keyed = {"api.calls": 10}
     meters.declare(
         [_core.MeterSpec(n, "rate", ceiling_micro=level, per_ns=10**9, keys_max=keyed.get(n)) for n in names]
     )
@@ -192,7 +202,7 @@ def test_in_public_only_the_contracts_own_meters_are_named() -> None:
     public = ask(Middleware(hello, limiter, key=lambda scope: "ana"))
     full = ask(Middleware(hello, limiter, key=lambda scope: "ana", tell="full"))
 
-    assert ["api"] == [member.value for member in parsed(public.headers, "ratelimit")]
+    assert ["api.calls"] == [member.value for member in parsed(public.headers, "ratelimit")]
     assert list(names) == [member.value for member in parsed(full.headers, "ratelimit")]
     assert list(names) == [member.value for member in parsed(full.headers, "ratelimit-policy")]
 
@@ -233,11 +243,16 @@ def test_each_key_has_its_own_limit_and_no_request_goes_unmetered() -> None:
 
 def test_a_long_key_is_charged_under_its_hash() -> None:
     """A key of a megabyte is one key, apart from another that begins alike, and its text is not kept."""
-    app = Middleware(hello, headway.limit("1/31d", keys=10), key=lambda scope: scope["path"])
+    limiter = headway.limit("1/31d", keys=10)
+    app = Middleware(hello, limiter, key=lambda scope: scope["path"])
     long, other = "x" * 1_000_000, "x" * 1_000_000 + "y"
 
-    assert [200, 200, 429] == [ask(app, {**HTTP, "path": path}).status for path in (long, other, long)]
+    statuses = [ask(app, {**HTTP, "path": path}).status for path in (long, other, long)]
+
     assert KEY_LENGTH_MAX < len(long)
+    assert [200, 200, 429] == statuses
+    assert not limiter.try_acquire(1, "sha256:" + hashlib.sha256(long.encode()).hexdigest())
+    assert limiter.try_acquire(1, long)
 
 
 def test_exempt_requests_are_not_metered() -> None:
@@ -452,6 +467,8 @@ def test_a_refused_websocket_is_denied_in_http_where_the_server_can() -> None:
 
     denied = ask(app, {**SOCKET, "extensions": {"websocket.http.response": {}}}, CONNECT)
     closed = ask(app, SOCKET, CONNECT)
+
+    assert [[], []] == [exchange.left for exchange in (denied, closed)]
 
     assert ("websocket.http.response.start", 429) == (denied.sent[0]["type"], denied.status)
     assert "quota-exceeded" in denied.body["type"]

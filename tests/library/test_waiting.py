@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -207,6 +208,32 @@ def test_on_the_machines_clock_a_timer_serves_the_head() -> None:
         return await asyncio.gather(*(limiter.acquire_async(timeout=PATIENT_S) for _ in range(5)))
 
     assert 5 == len(asyncio.run(run()))
+
+
+def test_a_waiter_that_was_served_early_leaves_no_timer() -> None:
+    """A thousand waits of an hour that end at once do not fill the loop with timers for an hour."""
+    limiter = slots(1)
+    timers: list[asyncio.TimerHandle] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def recorded(delay: float, callback: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+            timers.append(call_later(delay, callback, *arguments))
+            return timers[-1]
+
+        loop.call_later = recorded  # type: ignore[method-assign, assignment]
+        held = taken(limiter)
+        task = asyncio.ensure_future(_permit(limiter.acquire_async(timeout=3600.0)))
+        await settle_down()
+        held.release()
+        (await task).release()
+
+    asyncio.run(run())
+
+    assert timers
+    assert all(timer.cancelled() for timer in timers)
 
 
 def test_an_endless_timeout_is_a_long_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rust_py_rate_limit import RateLimiter
+from rust_py_rate_limit import RateLimiter  # type: ignore[import-untyped]
 
 from benches.python.subject import HUGE, Peer, Subject
 

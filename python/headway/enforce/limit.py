@@ -137,8 +137,7 @@ def read(text: str) -> Limit:
 
 
 def _amount(text: str, whole: str, part: str, factor: int) -> int:
-    scaled = int(whole + part) * factor
-    amount, rest = divmod(scaled, 10 ** len(part))
+    amount, rest = divmod(int(whole + part) * factor, int("1" + "0" * len(part)))
     if rest:
         raise _not_a_limit(text, "an amount counts whole units")
     if not 1 <= amount <= AMOUNT_MAX:

@@ -80,14 +80,11 @@ def _waker(loop: asyncio.AbstractEventLoop, woken: asyncio.Event, ticket: Ticket
     """What the core calls, from any thread, when looking again may help."""
 
     def wake() -> None:
-        if loop.is_closed():
-            # A loop that was closed over its sleepers never runs them again: what they wait for goes to the next.
-            ticket.leave()
-            return
         try:
             loop.call_soon_threadsafe(woken.set)
         except RuntimeError:
-            # Closed by its own thread since the look above; call_soon_threadsafe raises for nothing else.
+            # The loop is closed, nothing else raises here. It never runs its sleepers again: what this one waits for
+            # goes to the next in line.
             ticket.leave()
 
     return wake
