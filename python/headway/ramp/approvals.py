@@ -36,6 +36,8 @@ def valid(state: RampState, stage: str, need: ApprovalNeed, now_ms: int) -> list
 
     One that was used to enter the stage no longer expires: after a fall along with an upstream it still stands.
     """
+    if not state.approvals:
+        return []
     people: dict[str, Given] = {}
     for given in state.approvals:
         counts = (
@@ -54,6 +56,8 @@ def met_since_ms(needed: int, given: Sequence[Given]) -> int | None:
 
     On the two loopback tokens, which one person holds, a single yes counts for all; the ledger says `single_user`.
     """
+    if not given:
+        return None
     alone = [one.at_ms for one in given if one.single_user]
     instants = sorted(one.at_ms for one in given)
     enough = instants[needed - 1] if len(instants) >= needed else None

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from headway.contract.model import Alternative, ApprovalNeed, Contract, EventMatch, Soak
 from headway.ramp import approvals
-from headway.ramp.facts import Latched
+from headway.ramp.facts import Given, Latched
 from headway.ramp.observations import Standing
 from headway.ramp.state import RampState
 
@@ -270,13 +271,14 @@ def _has_reached(standing: Standing, stage: str) -> bool:
     return standing.index > wanted or (standing.index == wanted and standing.arrived)
 
 
-def _as_evidence(given: approvals.Given) -> dict[str, Any]:
+def _as_evidence(given: Given) -> dict[str, Any]:
     return {"actor": given.actor, "at_ms": given.at_ms, "single_user": given.single_user}
 
 
 # --- spelling -----------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def spell_ms(span_ms: int) -> str:
     """A time span in its largest two units: `2d 4h`, `90s` as `1m 30s`, `250ms`."""
     units = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
@@ -289,6 +291,7 @@ def spell_ms(span_ms: int) -> str:
     return "0s"
 
 
+@lru_cache(maxsize=1024)
 def spell_share(share_ppm: int) -> str:
     """A share as a percentage without needless digits: `60%`, `0.5%`."""
     return f"{share_ppm / 10_000:g}%"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from headway.contract.model import Contract
@@ -111,7 +112,7 @@ def level_micro(contract: Contract, state: RampState, dimension: str, at_ms: int
             limit = exception.limit_micro[dimension]
             level = limit if at_ms < exception.during.end.utc_ms else min(limit, base)
     override = state.overridden
-    if override is not None and dimension in override.value_micro:
+    if override is not None and dimension in override.value_micro and at_ms >= override.since_ms:
         value = override.value_micro[dimension]
         level = value if at_ms < override.until_ms else min(value, level)
     for fact in state.exceptions:
@@ -157,7 +158,7 @@ def _segments(contract: Contract, state: RampState, dimension: str) -> tuple[Seg
     instants = sorted(cut for cut in cuts if cut >= course.start_ms)
 
     pieces: list[Segment] = []
-    for start_ms, end_ms in zip(instants, instants[1:], strict=False):
+    for start_ms, end_ms in pairwise(instants):
         first = level_micro(contract, state, dimension, start_ms)
         last = _last_of_piece(contract, state, dimension, start_ms, end_ms, meets)
         _append(pieces, Segment(start_ms, end_ms, first, last))

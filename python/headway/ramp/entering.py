@@ -41,14 +41,26 @@ class Prospect:
     @property
     def soak_missing(self) -> bool:
         """Whether some soak, of its own or of an alternative, is not earned yet."""
-        flat = [*self.own, *(one for condition in self.own for part in condition.parts for one in part)]
-        return any(one.kind == "soak" and not one.met for one in flat)
+        return any(
+            (condition.kind == "soak" and not condition.met)
+            or any(one.kind == "soak" and not one.met for part in condition.parts for one in part)
+            for condition in self.own
+        )
 
     @property
     def next_instant_ms(self) -> int | None:
         """The first instant at which a condition that does not hold could, by time alone; None: none can."""
-        instants = [at_ms for condition in (*self.own, *self.common) for at_ms in _instants(condition)]
-        return min(instants) if instants else None
+        first_ms: int | None = None
+        for condition in (*self.own, *self.common):
+            if condition.met:
+                continue
+            if condition.could_be_met_at_ms is not None:
+                first_ms = _earlier(first_ms, condition.could_be_met_at_ms)
+            for part in condition.parts:
+                for one in part:
+                    if not one.met and one.could_be_met_at_ms is not None:
+                        first_ms = _earlier(first_ms, one.could_be_met_at_ms)
+        return first_ms
 
 
 def prospect(
@@ -57,8 +69,18 @@ def prospect(
     now_ms: int,
     surroundings: Surroundings,
     calendars: Mapping[str, Calendar],
+    *,
+    thorough: bool = False,
 ) -> Prospect | None:
     """What the next stage waits for.
+
+    Args:
+        contract: The version in force.
+        state: Where it stands.
+        now_ms: The instant asked about.
+        surroundings: What is known of the world beside it.
+        calendars: All calendars by name.
+        thorough: Look at the calendar even while more than approvals is missing: to explain, not to decide.
 
     Returns:
         None at the last stage, or when the ramp is over.
@@ -67,7 +89,14 @@ def prospect(
     if stage >= len(contract.ramp) or state.status in OVER:
         return None
     own = conditions_of(contract, state, stage, now_ms, surroundings.standings)
-    return Prospect(stage, own, tuple(_common(contract, state, now_ms, surroundings, calendars)))
+    common = list(_common(contract, state, now_ms, surroundings))
+    if contract.raise_in is not None and moves.raises_by_entering(contract, state, now_ms):
+        # Hours are dear to work out, and decide nothing while a condition is missing that only an observation can bring.
+        if thorough or all(condition.met or condition.kind == "approval" for condition in own):
+            shut = _shut(contract.raise_in, calendars, now_ms)
+            if shut is not None:
+                common.append(shut)
+    return Prospect(stage, own, tuple(common))
 
 
 def _common(
@@ -75,7 +104,6 @@ def _common(
     state: RampState,
     now_ms: int,
     surroundings: Surroundings,
-    calendars: Mapping[str, Calendar],
 ) -> Iterator[Condition]:
     """What stands in the way of every entry. Cuts wait for none of this.
 
@@ -106,13 +134,7 @@ def _common(
         yield Condition(
             "clock", "the clock is trusted", False, None, {}, f"a clock that is trusted: {surroundings.suspect}"
         )
-    if not moves.raises_by_entering(contract, state, now_ms):
-        return
-    if contract.raise_in is not None:
-        shut = _shut(contract.raise_in, calendars, now_ms)
-        if shut is not None:
-            yield shut
-    if surroundings.full is not None:
+    if surroundings.full is not None and moves.raises_by_entering(contract, state, now_ms):
         yield Condition("room", "the upstream has room", False, None, {}, surroundings.full)
 
 
@@ -127,12 +149,5 @@ def _shut(name: str, calendars: Mapping[str, Calendar], now_ms: int) -> Conditio
     return Condition("calendar", what, False, None, {}, f"{name} to open", hours.next_open(calendar, now_ms))
 
 
-def _instants(condition: Condition) -> Iterator[int]:
-    """All instants at which a condition could start to hold; alternatives count one by one."""
-    if condition.met:
-        return
-    if condition.could_be_met_at_ms is not None:
-        yield condition.could_be_met_at_ms
-    for part in condition.parts:
-        for one in part:
-            yield from _instants(one)
+def _earlier(first_ms: int | None, at_ms: int) -> int:
+    return at_ms if first_ms is None or at_ms < first_ms else first_ms

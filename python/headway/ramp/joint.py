@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from headway.contract.model import Constraint, Contract, Each, Spend
+from headway.contract.model import Contract, Each, Spend
+from headway.ramp.conditions import spell_micro
 from headway.ramp.curve import Curve, curve_of
 from headway.ramp.facts import OVER
-from headway.ramp.conditions import spell_micro
 from headway.ramp.links import Links
 from headway.ramp.state import RampState
 
@@ -118,9 +118,7 @@ def _weight(
             if own not in spender.constraint or _target(own, upstream) != dimension:
                 continue
             level = _over_all_keys(spender.each, own, curve, now_ms, upstream.each)
-            units = _in_terms_of(
-                spender.constraint[own], upstream.constraint[dimension], level, Fraction(factor_ppm, PPM)
-            )
+            units = _in_terms_of(spender, own, upstream, dimension, level * Fraction(factor_ppm, PPM), level)
             if units is None:
                 return None
             total += units * (1 + spend.retries)
@@ -144,24 +142,27 @@ def _over_all_keys(each: Each | None, dimension: str, curve: Curve, now_ms: int,
     return level * (Fraction(sum(each.scale_ppm.values()), PPM) + max(each.count - len(each.scale_ppm), 0))
 
 
-def _in_terms_of(own: Constraint, upstream: Constraint, level: Fraction, factor: Fraction) -> Fraction | None:
-    """A level of the spender's measure as a level of the upstream's.
+def _in_terms_of(
+    spender: Contract, own: str, upstream: Contract, dimension: str, spent: Fraction, level: Fraction
+) -> Fraction | None:
+    """What is spent (`level` times its factor) in terms of the upstream's measure; None: measures that do not meet.
 
     Rates are brought to the upstream's `per`. A rate that spends a concurrency holds each unit for up to `spends` seconds:
-    it needs its burst and `L x spends` at once. A quota whose windows do not coincide may be spent twice in one of the
-    upstream's.
+    it needs its burst and `L x spends` at once. A quota whose windows do not coincide with the upstream's may be spent
+    twice within one of them.
     """
-    measures = (own.measure, upstream.measure)
+    mine, theirs = spender.constraint[own], upstream.constraint[dimension]
+    measures = (mine.measure, theirs.measure)
     if measures == ("concurrency", "concurrency"):
-        return level * factor
-    if measures == ("rate", "rate") and isinstance(own.per, int) and isinstance(upstream.per, int):
-        return level * factor * Fraction(upstream.per, own.per)
-    if measures == ("rate", "concurrency") and isinstance(own.per, int):
-        burst_ms = own.per if own.burst_ms is None else own.burst_ms
-        burst = max(level * Fraction(burst_ms, own.per), Fraction(PPM))
-        return burst + level * Fraction(1_000, own.per) * factor
+        return spent
+    if measures == ("rate", "rate") and isinstance(mine.per, int) and isinstance(theirs.per, int):
+        return spent * Fraction(theirs.per, mine.per)
+    if measures == ("rate", "concurrency") and isinstance(mine.per, int):
+        burst_ms = mine.per if mine.burst_ms is None else mine.burst_ms
+        return max(level * Fraction(burst_ms, mine.per), Fraction(PPM)) + spent * Fraction(1_000, mine.per)
     if measures == ("quota", "quota"):
-        return level * factor * (1 if (own.per, own.zone) == (upstream.per, upstream.zone) else 2)
+        coincide = (mine.per, mine.zone or spender.zone) == (theirs.per, theirs.zone or upstream.zone)
+        return spent if coincide else 2 * spent
     return None
 
 

@@ -31,7 +31,7 @@ from headway.ramp.curve import HORIZON_MS, curve_of, level_micro
 from headway.ramp.decisions import Decisions, Need, Rejected
 from headway.ramp.entering import Prospect, prospect
 from headway.ramp.entries import Entry, EntryKind
-from headway.ramp.facts import OVER, ExceptionState
+from headway.ramp.facts import OVER, Cause, ExceptionState
 from headway.ramp.observations import Approval, ClockSuspect, EventSeen, Observation, UpstreamMoved, Use, VerbCall
 from headway.ramp.state import RampState, fold
 from headway.ramp.vet import vet
@@ -73,7 +73,7 @@ def step(
     evaluation.fall()
     evaluation.exceptions()
     evaluation.end_override()
-    ahead = evaluation.enter() if may_enter and not evaluation.moved_down else evaluation.ahead()
+    ahead = evaluation.enter() if may_enter and not evaluation.stage_changed else evaluation.ahead()
     evaluation.complete()
     return evaluation.decisions(ahead)
 
@@ -137,8 +137,8 @@ class _Evaluation:
         self.surroundings, self.calendars = surroundings, calendars
         self.before, self.state = state, state
         self.entries = list(entries)
-        self.moved_down = False
-        """No stage is entered in an evaluation that left one."""
+        self.stage_changed = False
+        """No stage is entered in an evaluation that left one, or came back from the floor."""
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -243,6 +243,7 @@ class _Evaluation:
         if call.verb == "hold":
             self.add(moves.hold(contract, state, now_ms, "person", call.actor, call.reason))
         elif call.verb == "resume":
+            self.stage_changed = self.stage_changed or state.floored
             self.add(moves.resume(contract, state, now_ms, call))
         elif call.verb == "advance":
             self.say("advanced", call.reason, {"stage": state.stage + 1}, call.actor)
@@ -261,7 +262,7 @@ class _Evaluation:
 
         A step-back that the next evaluation would undo, because all that its stage waits for still holds, holds as well.
         """
-        self.moved_down = True
+        self.stage_changed = True
         if self.state.stage == 0 and self.contract.enforce.floor_micro is None:
             if self.state.held is None:
                 reason = f"there is no stage before the first, and no floor: {call.reason}"
@@ -271,7 +272,7 @@ class _Evaluation:
         ahead = self.ahead()
         undone = ahead is not None and all(condition.met for condition in ahead.own)
         if self.state.held is None and (self.state.floored or undone):
-            cause = "floor" if self.state.floored else "step_back"
+            cause: Cause = "floor" if self.state.floored else "step_back"
             self.add(moves.hold(self.contract, self.state, self.now_ms, cause, call.actor, call.reason))
 
     # --- falls, and what ends ----------------------------------------------------------------------------------
@@ -283,7 +284,7 @@ class _Evaluation:
         for stage in range(1, self.state.stage + 1):
             lost = requirements_stand(self.contract, stage, self.surroundings.standings)
             if lost is not None:
-                self.moved_down = True
+                self.stage_changed = True
                 self.add(moves.fall(self.contract, self.state, self.now_ms, stage - 1, lost))
                 return
 
@@ -382,9 +383,10 @@ class _Evaluation:
         for exception in self.contract.exceptions:
             start_ms = exception.during.start.utc_ms
             instants += (start_ms - HORIZON_MS, start_ms, exception.during.end.utc_ms)
-        if ahead is not None and ahead.next_instant_ms is not None:
-            instants.append(ahead.next_instant_ms)
-        return min((at_ms for at_ms in instants if at_ms > now_ms), default=None)
+        first_ms = None if ahead is None else ahead.next_instant_ms
+        if first_ms is not None:
+            instants.append(first_ms)
+        return min([at_ms for at_ms in instants if at_ms > now_ms], default=None)
 
     def needs(self, ahead: Prospect | None) -> tuple[Need, ...]:
         """Use while a soak may be earned; approvals once all else holds."""

@@ -21,7 +21,7 @@ from headway.ramp.observations import ClockSuspect, Observation, UpstreamMoved
 from headway.ramp.standing import standing_of
 from headway.ramp.state import RampState
 
-CHANGES_STAGE: Final[frozenset[EntryKind]] = frozenset({"entered", "stepped_back", "fell"})
+CHANGES_STAGE: Final[frozenset[EntryKind]] = frozenset({"entered", "stepped_back", "fell", "resumed"})
 
 
 def settle(
@@ -52,8 +52,8 @@ def settle(
     settling = _Settling(contracts, states, now_ms, calendars, clock, links or links_of(contracts))
     for name in observations:
         settling.ask(name)
-    while (name := settling.next()) is not None:
-        settling.evaluate(name, observations.get(name, ()))
+    while (asked := settling.next()) is not None:
+        settling.evaluate(asked, observations.get(asked, ()))
     return settling.decided
 
 

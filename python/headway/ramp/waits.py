@@ -7,7 +7,7 @@ is unknown where there is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,8 @@ from headway.ramp.conditions import (
     Condition,
     Kind,
     Surroundings,
-    conditions_of,
     approval_condition,
+    conditions_of,
     earned_soak_ms,
     satisfying,
 )
@@ -26,26 +26,21 @@ from headway.ramp.entering import Prospect, prospect
 from headway.ramp.facts import OVER
 from headway.ramp.state import RampState
 
-ORDER: Final[Mapping[Kind, int]] = {
-    kind: place
-    for place, kind in enumerate(
-        (
-            "not_before",
-            "arrived",
-            "requires",
-            "event",
-            "any",
-            "metric",
-            "soak",
-            "pressed",
-            "clock",
-            "calendar",
-            "room",
-            "held",
-            "approval",
-        )
-    )
-}
+ORDER: Final[Sequence[Kind]] = (
+    "not_before",
+    "arrived",
+    "requires",
+    "event",
+    "any",
+    "metric",
+    "soak",
+    "pressed",
+    "clock",
+    "calendar",
+    "room",
+    "held",
+    "approval",
+)
 """In which order a person hears of them: what only time brings first, what people do last."""
 
 
@@ -72,7 +67,7 @@ class Awaited:
 
 def in_words(conditions: Iterable[Condition]) -> str:
     """What does not hold yet: `the date 2026-12-01, then 3d more with use above 60%, then approval by dba`."""
-    missing = sorted((one for one in conditions if not one.met), key=lambda one: ORDER[one.kind])
+    missing = sorted((one for one in conditions if not one.met), key=lambda one: ORDER.index(one.kind))
     return ", then ".join(one.waits_for for one in missing)
 
 
@@ -110,7 +105,7 @@ def awaited(
     Returns:
         Empty at the last stage and when the ramp is over.
     """
-    ahead = prospect(contract, state, now_ms, surroundings, calendars)
+    ahead = prospect(contract, state, now_ms, surroundings, calendars, thorough=True)
     if ahead is None:
         return ()
     course = state.course
