@@ -14,7 +14,12 @@ from fractions import Fraction
 from tests.model.curves import MICRO, Piece, piece_at
 
 
-def rate_over_by(events: Sequence[tuple[int, Fraction]], course: Sequence[Piece], per_ns: int) -> Fraction:
+def rate_over_by(
+    events: Sequence[tuple[int, Fraction]],
+    course: Sequence[Piece],
+    per_ns: int,
+    debts: Sequence[tuple[int, Fraction]] = (),
+) -> Fraction:
     """The most units that any interval `(s, t]` held above `B(s) + E(t) - E(s)`.
 
     With `A` what was admitted so far, no interval is over iff `A(t) - E(t)` never rises above the least
@@ -22,13 +27,15 @@ def rate_over_by(events: Sequence[tuple[int, Fraction]], course: Sequence[Piece]
     at; at a change of burst both sides of it, because an interval may start just before.
 
     Args:
-        events: (instant ns, units), ascending. Of one instant all count together and one by one.
+        events: (instant ns, units), ascending: what was reserved until it is settled for less, then that.
+        debts: (instant ns, units), ascending: what was settled above its reservation. Declared and bounded, it may go
+            over itself; but it counts in every later event's intervals, so it is paid before anything else enters.
         course: The pieces that were in force; the first begins at or before the first event.
     """
-    instants = sorted({at_ns for at_ns, _ in events} | {piece.start_ns for piece in course})
+    instants = sorted({at_ns for at_ns, _ in (*events, *debts)} | {piece.start_ns for piece in course})
     worst, low = Fraction(-1), None
     admitted = entitled = Fraction(0)
-    position = 0
+    position = owed = 0
     previous = instants[0]
     for at_ns in instants:
         index = piece_at(course, previous)
@@ -38,11 +45,14 @@ def rate_over_by(events: Sequence[tuple[int, Fraction]], course: Sequence[Piece]
             burst = max(piece.level(at_ns) * piece.burst_ns / (MICRO * per_ns), Fraction(1))
             opened = admitted - entitled + burst
             low = opened if low is None else min(low, opened)
+        assert low is not None
         while position < len(events) and events[position][0] == at_ns:
             admitted += events[position][1]
             position += 1
-        assert low is not None
-        worst = max(worst, admitted - entitled - low)
+            worst = max(worst, admitted - entitled - low)
+        while owed < len(debts) and debts[owed][0] == at_ns:
+            admitted += debts[owed][1]
+            owed += 1
         previous = at_ns
     assert position == len(events), "events begin before the course does"
     return worst
@@ -51,8 +61,8 @@ def rate_over_by(events: Sequence[tuple[int, Fraction]], course: Sequence[Piece]
 def concurrency_over_by(events: Sequence[tuple[int, int | None, int]], course: Sequence[Piece]) -> Fraction:
     """The most micro-units by which an admission found more in flight, itself included, than the limit at its instant.
 
-    events: (admitted ns, released ns or None, micro-units). A release at the instant of an admission comes first, and of
-    several admissions at one instant the last sees them all. A cut revokes nothing and is no violation by itself.
+    events: (admitted ns, released ns or None, micro-units). A release at the instant of an admission comes first,
+    and of several admissions at one instant the last sees them all. A cut revokes nothing: no violation by itself.
     """
     turns: list[tuple[int, int, int]] = []
     for admitted_ns, released_ns, micro in events:

@@ -1,6 +1,4 @@
-"""The checker of stamped events: what it calls certain no choice of instants explains, what it does not call possible no
-choice violates.
-"""
+"""The checker of stamped events: no choice of instants explains what it calls certain, and each explains the rest."""
 
 from __future__ import annotations
 
@@ -8,9 +6,9 @@ from fractions import Fraction
 from random import Random
 
 import pytest
+
 from headway.enforce import bounds
 from headway.enforce.bounds import InForce, Stamped
-
 from tests.checkers.exact import concurrency_over_by, quota_over_by, rate_over_by
 from tests.model.curves import MICRO, Piece, Plan, Seg, joined
 
@@ -19,7 +17,7 @@ FLAT_10 = InForce(0, 0, ((0, None, 10 * MICRO, 10 * MICRO),), burst_ns=PER)
 
 
 def random_history(dice: Random) -> list[InForce]:
-    """Up to four curves, each in force from an instant that is known to within 0 to 300 ns; every change on an even ns."""
+    """Up to four curves, each in force from an instant known to within 0 to 300 ns; every change on an even ns."""
     history: list[InForce] = []
     earliest_ns = 0
     for _ in range(dice.randrange(1, 5)):

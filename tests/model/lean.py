@@ -1,4 +1,4 @@
-"""The grained twin made quick: whole grains, sums kept per piece, no fractions, so that ten million decisions take minutes.
+"""The grained twin made quick: whole grains, sums kept per piece; ten million decisions take minutes.
 
 `test_lean.py` holds it against `meters.Rate` with grains, decision by decision; the compiled core is held against it.
 """

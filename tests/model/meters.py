@@ -66,7 +66,7 @@ class Rate:
         return max(self._down(span), self._down(Fraction(1)))
 
     def spent_floor(self, at_ns: int) -> Fraction:
-        """`K(t)`, the largest `E - B` so far. Inside a piece `E - B` is monotone or has only a minimum, so its ends do."""
+        """`K(t)`, the largest `E - B` so far. In a piece `E - B` is monotone or has only a minimum, so its ends do."""
         seen: list[Fraction] = []
         entitled = Fraction(0)
         for piece in self._until(at_ns):
@@ -110,7 +110,7 @@ class Rate:
     def give_back(
         self, at_ns: int, returned: Fraction, mark1: Fraction, given_back1: Fraction, key: str | None
     ) -> None:
-        """Gives back part of a charge that left the mark at `mark1` while the sum of give-backs stood at `given_back1`."""
+        """Gives back part of a charge that left the mark at `mark1` and the sum of give-backs at `given_back1`."""
         before = self.given_back
         self.given_back += returned
         unexpired = mark1 - (before - given_back1) - self.spent_floor(at_ns)

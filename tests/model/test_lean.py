@@ -73,7 +73,7 @@ def test_the_quick_twin_equals_the_exact_twin_in_grains(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_mark_admits_what_an_explicitly_settled_bucket_admits(seed: int) -> None:
-    """In exact fractions, over random curves and bursts, debts too: no decision differs, and the level left is the same."""
+    """In exact fractions, over random curves and bursts, debts too: no decision differs, the level left is the same."""
     dice = Random(seed)
     meter, bucket = Rate(SECOND), Bucket(SECOND)
     now_ns, offset_ns = 50 * SECOND, 1 << 40
