@@ -1,15 +1,14 @@
 """What goes wrong while Headway runs: one class a kind, with a stable code, what, why and how to mend.
 
-Nobody parses prose: `code`, `where`, `problem`, `because` and `mend` are fields. `HW4xx` is access, `HW5xx` running. Faults of
-documents are `contract.faults`; refusals of demands are answers and live in the core.
+Nobody parses prose: `code`, `where`, `problem`, `because` and `mend` are fields. `HW4xx` is access, `HW5xx` running.
+Faults of documents are `contract.faults`; refusals of demands are answers and live in the core.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self
-
-from collections.abc import Iterable
 
 
 class HeadwayError(Exception):

@@ -1,4 +1,7 @@
-"""What survives: the append-only, hash-chained record from which any ramp can be replayed, and the durable counts beside it."""
+"""What survives.
+
+The append-only, hash-chained record from which any ramp can be replayed, and the durable counts beside it.
+"""
 
 from headway.ledger.chain import Record
 from headway.ledger.ledger import Ledger, Loaded

@@ -1,7 +1,9 @@
-"""The chain: every record carries a hash over itself and the record before, so nothing can be changed or left out unseen.
+"""The chain: every record carries a hash over itself and the record before, so nothing can be changed or left out
+unseen.
 
-The hash is SHA-256 over the canonical JSON (sorted keys, no spaces, UTF-8, no NaN) of the record's fields and the hash before it.
-It proves order and wholeness against accidents and careless hands; who can write the file can write a new chain.
+The hash is SHA-256 over the canonical JSON (sorted keys, no spaces, UTF-8, no NaN) of the record's fields and the hash
+before it. It proves order and wholeness against accidents and careless hands; who can write the file can write a new
+chain.
 """
 
 from __future__ import annotations

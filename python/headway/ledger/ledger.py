@@ -20,6 +20,7 @@ from headway.ledger.faults import broken
 from headway.ledger.moves import Begun, Draw, Move, Run
 from headway.ledger.reading import Verdict
 from headway.ledger.store import Store
+from headway.ramp.entries import Entry
 from headway.ramp.state import RampState
 
 EVENTS_KEPT_MS = 30 * 86_400_000
@@ -37,9 +38,13 @@ SELECT ?1, ?2, ?3, MAX(0, ?4)
  WHERE ?4 <= (SELECT target_micro FROM target WHERE meter = ?1 AND key IN (?2, '') ORDER BY key DESC LIMIT 1)
     ON CONFLICT (meter, key, window_start_ns) DO UPDATE SET drawn_micro = MAX(0, drawn_micro + ?4)
  WHERE ?4 <= 0
-    OR drawn_micro + ?4 <= (SELECT target_micro FROM target WHERE meter = ?1 AND key IN (?2, '') ORDER BY key DESC LIMIT 1)
+    OR drawn_micro + ?4 <= (SELECT target_micro FROM target WHERE meter = ?1 AND key IN (?2, '') ORDER BY key DESC LIMIT
+    1)
 """
-"""A draw, if there is room; a row count of 0 says that there was none. `key DESC`: a key's own target goes before ''."""
+"""A draw, if there is room; a row count of 0 says that there was none. `key DESC`.
+
+A key's own target goes before ''.
+"""
 
 _MARK = """
 INSERT INTO mark (meter, utc_ns) VALUES (?1, ?2)
@@ -51,11 +56,12 @@ GRANTED, NO_ROOM = 1, 0
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The ledger's word on everything, at a start."""
+    """The ledger's word on everything, at a start. `causes`: the last entry of each contract that changed its limit."""
 
     contracts: dict[str, Contract]
     states: dict[str, RampState]
     calendars: dict[str, Calendar]
+    causes: dict[str, tuple[int, Entry]]
     last_ms: int
     last_seq: int
 
@@ -105,7 +111,7 @@ class Ledger:
         if not walk.verdict.ok:
             raise broken(self.where, walk.verdict.problem)
         documents = {name: Calendar.model_validate_json(text) for name, text in calendars.items()}
-        return Loaded(walk.contracts, walk.states, documents, walk.at_ms, walk.seq)
+        return Loaded(walk.contracts, walk.states, documents, walk.causes, walk.at_ms, walk.seq)
 
     def last_run(self) -> Run | None:
         """The latest run, whoever's."""
@@ -130,7 +136,10 @@ class Ledger:
         return Begun(Run(run[0], boot_id, utc_ms, utc_ms, boot_ms, None), before, marks, tuple(drawn))
 
     def beat(self, utc_ms: int, boot_ms: int) -> None:
-        """Notes that the run is alive: a later start compares the clocks with it. Also the probe whether writing works."""
+        """Notes that the run is alive: a later start compares the clocks with it.
+
+        Also the probe whether writing works.
+        """
         with self._store.write() as connection:
             run = self._mandate(connection)
             connection.execute(
@@ -170,7 +179,8 @@ class Ledger:
         return seqs
 
     def draw(self, batch: Sequence[Draw]) -> bytes:
-        """Books a batch of durable draws in one transaction. One byte an item: `GRANTED`, or `NO_ROOM` above its target.
+        """Books a batch of durable draws in one transaction. One byte an item: `GRANTED`, or `NO_ROOM` above its
+        target.
 
         The usual case, all granted, is one `executemany`; only where something did not fit is it done again one by one.
         """
@@ -198,6 +208,11 @@ class Ledger:
         with self._store.read() as connection:
             query = select(event.at_ms).where(event.source == source, event.id == id)
             return connection.execute(query).first() is not None
+
+    def count(self) -> int:
+        """How many entries there are."""
+        with self._store.read() as connection:
+            return connection.execute(select(tables.head.c.seq)).scalar() or 0
 
     def verify(self) -> Verdict:
         """Reads everything: hashes, gaps, order, documents, and states against the fold."""

@@ -21,6 +21,23 @@ from headway.ramp.state import RampState, fold
 NOTES = frozenset({"unguaranteed", "clock_suspected", "clock_trusted"})
 """Kinds that no fold reads."""
 
+LEVEL_KINDS = frozenset(
+    {
+        "applied",
+        "entered",
+        "stepped_back",
+        "fell",
+        "held",
+        "resumed",
+        "overridden",
+        "override_ended",
+        "exception_began",
+        "exception_ended",
+        "aborted",
+    }
+)
+"""Kinds that may change a limit: the last one of a contract says why its limit is what it is."""
+
 MOST = 10_000
 """Records one call returns at most; more are asked for again from the last one's `seq`."""
 
@@ -49,6 +66,7 @@ class Replay:
     states: dict[str, RampState] = field(default_factory=dict)
     contracts: dict[str, Contract] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, tuple[int, Entry]] = field(default_factory=dict)
     seq: int = 0
     at_ms: int = 0
     hash: str = GENESIS
@@ -145,6 +163,8 @@ def _fold(walk: Replay, record: Record, documents: dict[tuple[str, int], tuple[s
     except (Unreadable, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         return f"record {record.seq} does not follow from those before it: {error!r}"
     walk.last[name] = record.seq
+    if record.entry.kind in LEVEL_KINDS:
+        walk.causes[name] = (record.seq, record.entry)
     return None
 
 

@@ -1,6 +1,7 @@
 """The SQLite database under a ledger: how it is opened, secured against crashes, and brought to the present schema.
 
-WAL, `synchronous=FULL`: a commit that returned survives a power cut. Writes are `BEGIN IMMEDIATE`, reads see one snapshot.
+WAL, `synchronous=FULL`: a commit that returned survives a power cut. Writes are `BEGIN IMMEDIATE`, reads see one
+snapshot.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class Store:
             with told(self.where), self._engine.connect() as connection:
                 raw = connection.connection.dbapi_connection
                 assert raw is not None
-                raw.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+                raw.execute("PRAGMA journal_mode=WAL")
         with self.write() as connection:
             present = None
             if "alembic_version" in tables:

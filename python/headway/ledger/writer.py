@@ -1,7 +1,7 @@
 """The one thread that writes the ledger: moves of the engine first, then batches of durable draws.
 
-Whoever asks for a move waits until it is committed. Draws come in batches from a thread that only takes them from the core;
-each batch is one transaction, and a cut never waits behind more than the one under way.
+Whoever asks for a move waits until it is committed. Draws come in batches from a thread that only takes them from the
+core; each batch is one transaction, and a cut never waits behind more than the one under way.
 """
 
 from __future__ import annotations

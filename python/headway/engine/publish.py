@@ -1,0 +1,93 @@
+"""The one place where a ramp's curve becomes the core's: milliseconds to nanoseconds, one curve a meter, windows of
+quotas.
+
+Ledger first, then publish: nothing here is called before the move that decided the curve is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headway import _core
+from headway.contract.model import Contract
+from headway.engine.specs import MS, PPM, per_ms, total_of
+from headway.engine.windows import starts_ms
+from headway.ramp.curve import Curve, Segment
+
+WINDOWS_AHEAD = 2
+"""Windows decided beyond the present one, so that a quota does not shut while the engine sleeps through a boundary."""
+
+
+def core_curves(
+    contract: Contract, curve: Curve, version: int, windows: Mapping[str, tuple[int, ...]]
+) -> list[tuple[str, _core.Curve]]:
+    """The curves of all meters of a contract.
+
+    Args:
+        contract: It.
+        curve: As decided.
+        version: What the meters know it by: newer than the last one published.
+        windows: Of quotas, by dimension: starts of windows that are decided, UTC ms.
+    """
+    curves = []
+    each = contract.each
+    for dimension, constraint in contract.constraint.items():
+        segments = curve.segments[dimension]
+        meter = contract.meter(dimension)
+        courses = [(meter, segments)]
+        if each is not None and each.total_micro is not None:
+            level = each.total_micro[dimension]
+            courses.append((total_of(meter), (Segment(segments[0].start_ms, None, level, level),)))
+        per = per_ms(constraint)
+        burst = constraint.burst_ms if constraint.burst_ms is not None else per
+        for name, course in courses:
+            core = _core.Curve(
+                constraint.measure,
+                version,
+                curve.stage,
+                [_segment(segment) for segment in course],
+                per_ns=per * MS,
+                burst_ns=burst * MS if per else 0,
+                window=tuple(start * MS for start in windows.get(dimension, ())),
+                raises_when=curve.raises_when,
+            )
+            curves.append((name, core))
+    return curves
+
+
+def windows_of(contract: Contract, now_ms: int, *, suspect: bool) -> dict[str, tuple[int, ...]]:
+    """The decided windows of each quota dimension. Opening one is a raise: under suspicion only the present one is."""
+    ahead = 0 if suspect else WINDOWS_AHEAD
+    return {
+        dimension: starts_ms(constraint.per, constraint.zone or contract.zone, now_ms, ahead)  # type: ignore[arg-type]
+        for dimension, constraint in contract.constraint.items()
+        if constraint.measure == "quota"
+    }
+
+
+def targets_of(contract: Contract, curve: Curve, now_ms: int) -> dict[tuple[str, str], int]:
+    """The most that each quota may have drawn in one window: the highest level of what is decided from now on."""
+    targets: dict[tuple[str, str], int] = {}
+    each = contract.each
+    for dimension, constraint in contract.constraint.items():
+        if constraint.measure != "quota":
+            continue
+        meter = contract.meter(dimension)
+        level = highest_micro(curve.segments[dimension], now_ms)
+        targets[meter, ""] = level
+        if each is not None:
+            targets |= {(meter, key): level * factor // PPM for key, factor in each.scale_ppm.items()}
+            if each.total_micro is not None:
+                targets[total_of(meter), ""] = each.total_micro[dimension]
+    return targets
+
+
+def highest_micro(segments: tuple[Segment, ...], now_ms: int) -> int:
+    """The highest level from an instant on."""
+    ahead = [one for one in segments if one.end_ms is None or one.end_ms > now_ms] or [segments[-1]]
+    return max(max(one.from_micro, one.to_micro) for one in ahead)
+
+
+def _segment(segment: Segment) -> _core.Segment:
+    end_ns = None if segment.end_ms is None else segment.end_ms * MS
+    return _core.Segment(segment.start_ms * MS, end_ns, segment.from_micro, segment.to_micro)
