@@ -29,11 +29,11 @@ def built(document: Authored, *, without: str | None = None) -> list[Finding]:
         without: A field that failed before, and is not missed again.
     """
     context = {"zone": _zone(document.tree)}
-    partial = document.kind == "contract" and str(document.tree.get("abstract", "")) == "true"
+    abstract = document.kind == "contract" and str(document.tree.get("abstract", "")) == "true"
     try:
         document.model = _model(KINDS[document.kind], document.tree, context)
     except ValidationError as error:
-        found = findings_of(document, error, partial=partial)
+        found = findings_of(document, error, partial=abstract or document.lacking)
         return [one for one in found if without is None or not _misses(one, without)]
     return []
 

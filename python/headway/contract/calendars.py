@@ -1,8 +1,8 @@
 """When raises may happen: a calendar's open hours as instants.
 
-What an entry covers is an interval of instants, its ends found like every local time: in a gap the transition's instant,
-in a fold the first. Open is what some entry of `open` covers (everything, where there is none) and no entry of `closed`.
-Pure functions; the grammar stands in `hours`.
+What an entry covers is an interval of instants, its ends found like every local time: in a gap the transition's
+instant, in a fold the first. Open is what some entry of `open` covers (everything, where there is none) and no entry
+of `closed`. Pure functions; the grammar stands in `hours`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The canonical form: the whole agreement in one normal spelling, and the digests that identify it.
 
-JSON text with sorted keys (but for `workloads`, where the first match wins and the order is part of the agreement), the
-field names that authors write, normal spellings, defaults left out, `like` and `grow` resolved. It is itself a document: reading it gives an equal contract. The digest says what was agreed; the terms digest
-covers only what approvals and soaks bind to, so that mending `about` restarts nothing.
+JSON text with sorted keys (but for `workloads`, where the first match wins and the order is part of the agreement),
+the field names that authors write, normal spellings, defaults left out, `like` and `grow` resolved. It is itself a
+document: reading it gives an equal contract. The digest says what was agreed; the terms digest covers only what
+approvals and soaks bind to, so that mending `about` restarts nothing.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ CODES: dict[str, Code] = {
         "ramp: now",
     ),
     "HW128": Code(
-        "nothing stands after the colon",
+        "an empty value",
         "an empty value would be a guess at what was meant",
         "write the value, or remove the field",
         "owner:",
@@ -237,8 +237,8 @@ CODES: dict[str, Code] = {
     ),
     "HW135": Code(
         "zero",
-        "a limit of zero is not a limit but a ban, and hides that nothing can ever pass",
-        "write a number above zero; to close a contract, `hold` or `override` it",
+        "zero is not a limit but a ban, and hides that nothing can ever pass",
+        "write a number above zero",
         "limit: 0",
     ),
     "HW136": Code(
@@ -377,10 +377,10 @@ CODES: dict[str, Code] = {
         "stage: the big one",
     ),
     "HW162": Code(
-        "text that is empty, too long or has control characters",
+        "text that is too long or has control characters",
         "texts are shown in terminals, headers and dashboards: 1 to 4 096 printable characters, line breaks allowed",
         "shorten it, or remove what cannot be seen",
-        'unit: ""',
+        'about: "\\e[31mred"',
     ),
     "HW163": Code(
         "not one of the words this field takes",
@@ -413,9 +413,9 @@ CODES: dict[str, Code] = {
         "hash: hunter2",
     ),
     "HW168": Code(
-        "too many entries",
-        "lists and maps are bounded",
-        "write fewer",
+        "a count or a list out of bounds",
+        "counts, lists and maps are bounded",
+        "write a number, or as many entries, as there may be",
         "need: 1000",
     ),
     # --- the four questions, and what a contract says about itself ------------------------------------------------

@@ -30,7 +30,7 @@ Loc = Sequence[str | int]
 
 @dataclass(slots=True)
 class Authored:
-    """One document. `model` is None while it is not valid; `inherited` names the fields that `like` took, with their file."""
+    """One document. `model` is None while it is not valid; `inherited` names what `like` took, with its file."""
 
     kind: str
     name: str
@@ -40,6 +40,17 @@ class Authored:
     inherited: dict[str, Source] = field(default_factory=dict)
     written: Map | None = None
     """The tree as authored, before `like` and `grow`, where those changed it."""
+    lacking: bool = False
+    """Fields that should have come from elsewhere did not: what is absent is no fault of its own."""
+    under: tuple[str, ...] = ()
+    """A part of the document that is looked at alone: places are counted from there."""
+    shape: type[Frozen] | None = None
+    """The model of that part; else the kind's."""
+
+    @property
+    def fields(self) -> type[Frozen]:
+        """The model that says which fields there are."""
+        return self.shape or KINDS[self.kind]
 
     @property
     def contract(self) -> str | None:
@@ -53,6 +64,7 @@ class Authored:
         """
         node: Any = self.tree
         at, key_at, source = self.tree.at, self.tree.at, self.source
+        loc = (*self.under, *loc)
         for depth, part in enumerate(loc):
             if part == "[key]":
                 at = key_at
@@ -68,12 +80,14 @@ class Authored:
         return source, at
 
     def at(self, loc: Loc) -> Any:
-        """What stands at `loc` as authored, None where nothing does."""
+        """What stands at `loc` as authored, None where nothing does; parts that shorthands add are passed over."""
         node: Any = self.tree
-        for part in loc:
-            try:
+        for part in (*self.under, *loc):
+            if isinstance(node, Map) and isinstance(part, str) and part in node:
                 node = node[part]
-            except (KeyError, IndexError, TypeError):
+            elif isinstance(node, Seq) and isinstance(part, int):
+                node = node[part]
+            elif part not in ("", 0):
                 return None
         return node
 

@@ -95,11 +95,9 @@ def finding(
     witness: Any = None,
     excerpt: tuple[str, int] | None = None,
 ) -> Finding:
-    """A finding whose `because` and `mend` are the catalogue's unless something closer is known. KeyError: unknown code."""
+    """A finding; `because` and `mend` are the catalogue's unless something closer is known. KeyError: no such code."""
     known = CODES[code]
-    return Finding(
-        code, severity, contract, where, problem, because or known.why, mend or known.mend, witness, excerpt
-    )
+    return Finding(code, severity, contract, where, problem, because or known.why, mend or known.mend, witness, excerpt)
 
 
 def excerpt_of(line: str, column: int) -> tuple[str, int]:

@@ -31,7 +31,7 @@ _WEEKLY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Weekly:
-    """Days of the week (0 is Monday), from a minute of the day up to another; `end` at or before `start` is the next day's."""
+    """Days of the week (0 is Monday), from a minute of the day up to another: the next day's where `end <= start`."""
 
     days: frozenset[int]
     start: int
@@ -91,4 +91,6 @@ def _day(word: str, text: str) -> int:
     full = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
     if short in _DAYS and len(word) >= 3 and full[_DAYS.index(short)].startswith(word.lower()):
         return _DAYS.index(short)
-    raise Mistake("HW155", f"{shown(text)}: {shown(word)} is not a day of the week", "write Mon, Tue, Wed, Thu, Fri, Sat or Sun")
+    raise Mistake(
+        "HW155", f"{shown(text)}: {shown(word)} is not a day of the week", "write Mon, Tue, Wed, Thu, Fri, Sat or Sun"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -34,13 +34,14 @@ _ZONE = r"\s*(?P<zone>[Zz]|[+-][0-9]{2}:[0-9]{2}|[A-Za-z][A-Za-z0-9_+/-]*)?"
 _INSTANT = re.compile(rf"(?P<local>{_LOCAL}){_ZONE}", re.ASCII)
 _DAY = re.compile(rf"(?P<date>{_DATE})(?:\s+(?P<zone>[A-Za-z][A-Za-z0-9_+/-]*))?", re.ASCII)
 _INTERVAL = re.compile(
-    rf"(?P<start>{_LOCAL})(?P<start_zone>[Zz]|[+-][0-9]{{2}}:[0-9]{{2}})?\s*/\s*(?P<end>{_LOCAL}|{_CLOCK}){_ZONE}", re.ASCII
+    rf"(?P<start>{_LOCAL})(?P<start_zone>[Zz]|[+-][0-9]{{2}}:[0-9]{{2}})?\s*/\s*(?P<end>{_LOCAL}|{_CLOCK}){_ZONE}",
+    re.ASCII,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """An instant as authored: `local` is the local time (or a bare date, then its end), `zone` a name, `Z` or an offset."""
+    """An instant as authored: `local` is a local time (or a bare date: its end), `zone` a name, `Z` or an offset."""
 
     utc_ms: int
     zone: str
@@ -146,7 +147,7 @@ def local_at(utc_ms: int, zone: tzinfo) -> datetime:
 
 def end_of_day_ms(day: date, zone: tzinfo) -> int:
     """The first instant of the next day."""
-    return utc_ms_of(datetime(day.year, day.month, day.day) + timedelta(days=1), zone)
+    return utc_ms_of(datetime.combine(day, time()) + timedelta(days=1), zone)
 
 
 def date_of(text: str) -> date:
@@ -168,7 +169,9 @@ def _local_of(text: str, authored: str) -> datetime:
     try:
         return datetime.fromisoformat(f"{text[:10]}T{clock}")
     except ValueError:
-        raise Mistake("HW149", f"there is no time {shown(clock)}, in {shown(authored)}") from None
+        raise Mistake(
+            "HW149", f"there is no time {shown(clock)}, in {shown(authored)}", "write 00:00 to 23:59"
+        ) from None
 
 
 def _instant(local: str, zone: str, authored: str) -> Instant:
@@ -198,7 +201,7 @@ def instant_of(text: str, zone: str = "UTC") -> Instant:
 
 @lru_cache(maxsize=SPELLINGS)
 def interval_of(text: str) -> Interval:
-    """`START/END ZONE`; the end may be a time of the same day, the start may have an offset of its own. Raises Mistake."""
+    """`START/END ZONE`; the end may be a time of the same day, the start have its own offset. Raises Mistake."""
     text = text.strip()
     match = _INTERVAL.fullmatch(text) if len(text) <= 192 else None
     if match is None:

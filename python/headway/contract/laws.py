@@ -1,13 +1,14 @@
 """Growth laws: `grow: {start: 500, step: 50%, every: 5m, until: 100k}` as the ladder of stages it stands for.
 
-Stages are named by their level. A step is a percentage of the level before, an amount, or a list of those taken in turn,
-the last of which repeats. The last stage is `until` exactly, whatever the step would give. Each step soaks for `every`
-above half of the limit, unless the law says `when:`. Levels are exact to a millionth, rounded down.
+Stages are named by their level. A step is a percentage of the level before, an amount, or a list of those taken in
+turn, the last of which repeats. The last stage is `until` exactly, whatever the step would give. Each step soaks for
+`every` above half of the limit, unless the law says `when:`. Levels are exact to a millionth, rounded down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainValidator, ValidationError
@@ -89,35 +90,16 @@ def expand(document: Authored) -> list[Finding]:
         if isinstance(law.get(name), Map):
             return [document.finding("HW234", f"`{name}` is a mapping, and a law grows one number", ("grow", name))]
     try:
-        grow = Grow.model_validate({key: value for key, value in law.items() if not is_foreign(key)}, by_name=False, by_alias=True)
+        own = {key: value for key, value in law.items() if not is_foreign(key)}
+        grow = Grow.model_validate(own, by_alias=True, by_name=False)
     except ValidationError as error:
-        return list(findings_of(_Inside(document), error))
+        return list(findings_of(replace(document, under=("grow",), shape=Grow), error))
     try:
         levels = ladder(grow.start, grow.step, grow.until)
     except Endless as endless:
         return [document.finding("HW233", f"`grow`: {endless}", ("grow",), key=True)]
     document.tree = _with_ramp(document, law, grow, levels)
     return []
-
-
-class _Inside:
-    """A document seen from its `grow` field, so that a law's faults are found at their places."""
-
-    kind = "grow"
-
-    def __init__(self, document: Authored) -> None:
-        self.name = document.name
-        self.contract = document.contract
-        self._document = document
-
-    def place(self, loc: Sequence[str | int], *, key: bool = False) -> Any:
-        return self._document.place(("grow", *loc), key=key)
-
-    def at(self, loc: Sequence[str | int]) -> Any:
-        return self._document.at(("grow", *loc))
-
-    def finding(self, code: str, problem: str, loc: Sequence[str | int], **more: Any) -> Finding:
-        return self._document.finding(code, problem, ("grow", *loc), **more)
 
 
 def _with_ramp(document: Authored, law: Map, grow: Grow, levels: Sequence[int]) -> Map:

@@ -21,7 +21,7 @@ _RAMPS = frozenset({"ramp", "grow"})
 
 
 def resolve(document: Authored, contracts: Mapping[str, Authored]) -> list[Finding]:
-    """Replaces a contract's tree by one with the fields it takes; the findings if it cannot.
+    """Replaces a contract's tree by one with the fields it takes; the findings if it cannot (`lacking` is then set).
 
     Args:
         document: A contract's document, maybe without `like`.
@@ -34,7 +34,9 @@ def resolve(document: Authored, contracts: Mapping[str, Authored]) -> list[Findi
     if not isinstance(name, str) or name not in contracts:
         near = nearest(str(name), list(contracts))
         mend = f"write `{near}`" if near else None
-        return [_dropped(document, document.finding("HW230", f"there is no contract {shown(name)}", ("like",), mend=mend))]
+        return [
+            _dropped(document, document.finding("HW230", f"there is no contract {shown(name)}", ("like",), mend=mend))
+        ]
     other = contracts[name]
     lent = other.written or other.tree
     if other is document or "like" in lent:
@@ -63,4 +65,5 @@ def _dropped(document: Authored, found: Finding) -> Finding:
             tree.put(key, value, document.tree.keys_at[key], document.tree.values_at[key])
     document.written = document.tree
     document.tree = tree
+    document.lacking = True
     return found

@@ -12,7 +12,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, SerializerFunctionWrapHandler, WithJsonSchema, WrapSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    WrapSerializer,
+)
 
 from headway.contract import shorthand
 from headway.contract.scalars import (
@@ -121,7 +131,7 @@ class Spend(Frozen):
 
 
 class Each(Frozen):
-    """The limit holds for every key; `count` bounds the live ones, `scale` multiplies named keys' limits, `total` is over all."""
+    """The limit holds for every key: at most `count` live ones; `scale` multiplies named keys', `total` is over all."""
 
     key: Name
     count: Annotated[int, count(1, 100_000_000)]
@@ -148,7 +158,7 @@ class EventMatch(Frozen):
 
 
 class Measured(Frozen):
-    """A reading that must be healthy: strictly `below` or `above`; `relative: previous` compares with the stage before."""
+    """A reading that must be healthy: strictly `below` or `above`; `relative: previous`: to the stage before."""
 
     query: Text
     source: Name | None = Field(default=None, alias="from")
@@ -176,7 +186,7 @@ class Alternative(Frozen):
 
 
 class When(Alternative):
-    """All of these. `requires` maps a contract to a stage's name, or to levels by dimension of that contract (micro)."""
+    """All of these. `requires` maps a contract to a stage's name, or to its levels by dimension (micro-units)."""
 
     requires: dict[Name, Requirement] = Field(default_factory=dict)
     approval: Annotated[tuple[ApprovalNeed, ...], BeforeValidator(shorthand.approvals)] = ()
@@ -211,7 +221,7 @@ class Guard(Frozen):
     budget: Annotated[int, count(0, 1000)] = 2
 
 
-class Exception_(Frozen):
+class Exception_(Frozen):  # noqa: N801 - the glossary's word, which Python has taken
     """A planned, self-ending change of the limit; below the stage's, or above with an approval."""
 
     during: Interval

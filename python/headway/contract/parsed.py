@@ -21,7 +21,7 @@ __all__ = ["authored", "parsed_schema", "refused", "zone_in"]
 def refused(mistake: Mistake) -> PydanticCustomError:
     """The pydantic error of a mistake; `read` unpacks it."""
     context = {"problem": mistake.problem, "mend": mistake.mend or "", "because": mistake.because or ""}
-    return PydanticCustomError(mistake.code, "{problem}", context)  # type: ignore[arg-type] # a code, not a literal
+    return PydanticCustomError(mistake.code, "{problem}", context)
 
 
 def authored(value: object) -> str:
@@ -46,8 +46,11 @@ def zone_in(info: ValidationInfo) -> str:
     return str(info.context["zone"]) if info.context and "zone" in info.context else "UTC"
 
 
-def parsed_schema(kind: type, parse: Callable[[str, str], Any], example: str) -> CoreSchema:
-    """The schema of a class whose values are parsed from text by `parse(text, zone)` and written by `str`."""
+def parsed_schema(kind: type, parse: Callable[[str, str], Any], example: str, *, number: bool = False) -> CoreSchema:
+    """The schema of a class whose values are parsed from text by `parse(text, zone)` and written by `str`.
+
+    `number`: an editor may see a bare number there.
+    """
 
     def validate(value: object, info: ValidationInfo) -> Any:
         if isinstance(value, kind):
@@ -57,8 +60,9 @@ def parsed_schema(kind: type, parse: Callable[[str, str], Any], example: str) ->
         except Mistake as mistake:
             raise refused(mistake) from None
 
+    described: dict[str, Any] = {"type": ["string", "number"] if number else "string", "examples": [example]}
     return core_schema.with_info_plain_validator_function(
         validate,
         serialization=core_schema.to_string_ser_schema(when_used="always"),
-        metadata={"pydantic_js_functions": [lambda _schema, _handler: {"type": "string", "examples": [example]}]},
+        metadata={"pydantic_js_functions": [lambda _schema, _handler: described]},
     )

@@ -47,7 +47,17 @@ _NUMBER = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]+)
 _COMMA = re.compile(r"[+-]?[0-9]{1,3}(?:[,'_][0-9]{3})+(?:\.[0-9]+)?[A-Za-z]*")
 _NOT_FINITE = re.compile(r"[+-]?\.?(?:inf|infinity|nan)", re.IGNORECASE)
 _SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-_NEAR_SUFFIX = {"K": "k or Ki", "m": "M", "g": "G", "B": "G", "T": "1000G", "kb": "k", "KB": "k", "ki": "Ki", "mi": "Mi"}
+_NEAR_SUFFIX = {
+    "K": "k or Ki",
+    "m": "M",
+    "g": "G",
+    "B": "G",
+    "T": "1000G",
+    "kb": "k",
+    "KB": "k",
+    "ki": "Ki",
+    "mi": "Mi",
+}
 _SIZES = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
@@ -69,7 +79,7 @@ class Portion:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> CoreSchema:
-        return parsed_schema(cls, lambda text, _zone: portion_of(text), "40%")
+        return parsed_schema(cls, lambda text, _zone: portion_of(text), "40%", number=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class Threshold:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> CoreSchema:
-        return parsed_schema(cls, lambda text, _zone: threshold_of(text), "250ms")
+        return parsed_schema(cls, lambda text, _zone: threshold_of(text), "250ms", number=True)
 
 
 def number_of(text: str) -> tuple[Decimal, str]:
@@ -124,7 +134,7 @@ def signed_amount_of(text: str) -> int:
         raise Mistake("HW146", f"{shown(text)} is a percentage, and a number is meant")
     if letters == "m":
         milli = _EXACT.divide(value, Decimal(1000))
-        mend = f"write {milli:f} for a thousandth, {value:f}M for millions"
+        mend = f"write {milli:f} if thousandths are meant, {value:f}M if millions"
         raise Mistake("HW138", f"{shown(text)} could be thousandths or millions", mend)
     if letters not in _SUFFIX:
         near = _NEAR_SUFFIX.get(letters)
@@ -153,10 +163,7 @@ def amount_of(text: str) -> int:
 def factor_of(text: str) -> int:
     """A factor above zero in parts per million; `0.25` and `25%` are the same. Raises Mistake."""
     value, letters = number_of(text)
-    if letters == "%":
-        ppm = micro_of(_EXACT.divide(value, Decimal(100)), text)
-    else:
-        ppm = signed_amount_of(text)
+    ppm = micro_of(_EXACT.divide(value, Decimal(100)), text) if letters == "%" else signed_amount_of(text)
     if 0 < ppm <= FACTOR_MAX:
         return ppm
     if ppm == 0:
@@ -176,7 +183,7 @@ def share_of(text: str) -> int:
             raise Mistake("HW145", f"{shown(text)} is not a percentage") from None
         raise
     if letters == "" and 0 <= value <= 1:
-        raise Mistake("HW145", f"{shown(text)} is not a percentage", f"write {value * 100:f}%")
+        raise Mistake("HW145", f"{shown(text)} is not a percentage", f"write {(value * 100).normalize():f}%")
     if letters != "%":
         raise Mistake("HW145", f"{shown(text)} is not a percentage", f"write {value:f}% if that is meant")
     ppm = micro_of(_EXACT.divide(value, Decimal(100)), text)
@@ -198,7 +205,7 @@ def duration_of(text: str) -> int:
         return 0
     if re.fullmatch(r"[+-]?[0-9.]+", text):
         if text.startswith("-"):
-            raise Mistake("HW134", f"{shown(text)} is negative")
+            raise Mistake("HW134", f"{shown(text)} is negative", "write a duration of zero or more")
         raise Mistake("HW142", f"{shown(text)} has no unit", f"write {text.lstrip('+')}s if seconds are meant")
     if _NOT_FINITE.fullmatch(text):
         raise Mistake("HW132", f"{shown(text)} is not a finite duration")
@@ -216,7 +223,7 @@ def duration_of(text: str) -> int:
         end = part.end()
     if end == 0 or text[end:].strip():
         if re.fullmatch(r"-\s*[0-9.]+\s*[a-z]+", text):
-            raise Mistake("HW134", f"{shown(text)} is negative")
+            raise Mistake("HW134", f"{shown(text)} is negative", "write a duration of zero or more")
         raise Mistake("HW141", f"{shown(text)} is not a duration")
     if total != total.to_integral_value():
         raise Mistake("HW136", f"{shown(text)} is finer than a millisecond", "round it to whole milliseconds")

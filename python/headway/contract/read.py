@@ -83,7 +83,7 @@ def read_text(text: str | bytes, name: str = "<text>") -> Reading:
 def read_paths(paths: Iterable[str | os.PathLike[str]]) -> Reading:
     """Reads files and folders (recursively: `*.yaml`, `*.yml`, `*.json`), in the order of their names.
 
-    A file larger than 16 MiB is refused before it is read. What cannot be opened is a finding (HW105), not an exception.
+    A file larger than 16 MiB is refused before it is read. What cannot be opened is a finding (HW105), no exception.
     """
     findings: list[Finding] = []
     sources = []
@@ -136,9 +136,8 @@ def _bytes(path: Path, findings: list[Finding]) -> bytes | None:
 def _read(sources: Sequence[Source], findings: list[Finding]) -> Reading:
     documents: list[Authored] = []
     for source in sources:
-        for tree in documents_of(source, findings):
-            if (document := _classified(source, tree, findings)) is not None:
-                documents.append(document)
+        read = (_classified(source, tree, findings) for tree in documents_of(source, findings))
+        documents += [document for document in read if document is not None]
     _twice(documents, findings)
     contracts = {document.name: document for document in documents if document.kind == "contract" and document.name}
     for document in documents:

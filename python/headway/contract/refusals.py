@@ -1,8 +1,8 @@
 """What pydantic found wrong with a document, as findings at their places.
 
-Our own parsers raise with a code; pydantic's errors of shape (a missing field, an unknown one, a word not in a list) get
-theirs here, and so do the slips that only show as a wrong shape: a query that a brace cut in two, `10,000` in a flow
-mapping.
+Our own parsers raise with a code; pydantic's errors of shape (a missing field, an unknown one, a word not in a list)
+get theirs here, and so do the slips that only show as a wrong shape: a query that a brace cut in two, `10,000` in a
+flow mapping.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from headway.contract.codes import CODES
-from headway.contract.documents import KINDS, Authored
+from headway.contract.documents import Authored
 from headway.contract.faults import Finding
 from headway.contract.mistake import shown
 from headway.contract.syntax import looks_like_promql
@@ -58,7 +58,8 @@ def findings_of(document: Authored, error: ValidationError, *, partial: bool = F
         if partial and detail["type"] == "missing" and len(detail["loc"]) == 1:
             continue
         if count >= FAULTS:
-            yield document.finding("HW129", f"and {error.error_count() - count} more faults", ())
+            more = f"and {error.error_count() - count} more faults from here on"
+            yield document.finding("HW129", more, detail["loc"], key=True)
             return
         found = _finding(document, detail)
         # A query that was cut by a comma leaves several odd keys; one finding says it.
@@ -83,15 +84,16 @@ def _finding(document: Authored, detail: ErrorDetails) -> Finding:
         words = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
         listed = ", ".join(words)
         if given == "" and not isinstance(given, Quoted):
-            return document.finding("HW128", f"nothing stands after `{field}:`", loc, mend=f"write one of: {listed}")
+            return document.finding("HW128", f"`{field}` is empty", loc, mend=f"write one of: {listed}")
         if isinstance(given, dict | list):
             return document.finding("HW125", f"`{field}` is {shown(given)}", loc, mend=f"write one of: {listed}")
         near = nearest(str(given), words)
         problem = f"`{field}` is {shown(given)}, which is not one of its words"
-        return document.finding("HW163", problem, loc, mend=f"write {near}; it takes: {listed}" if near else f"write one of: {listed}")
+        mend = f"write {near}; it takes: {listed}" if near else f"write one of: {listed}"
+        return document.finding("HW163", problem, loc, mend=mend)
     if given == "" and not isinstance(given, Quoted):
         empty = "write {} if it has no fields" if kind in _SHAPES else None
-        return document.finding("HW128", f"nothing stands after `{field}:`", loc, key=True, mend=empty)
+        return document.finding("HW128", f"`{field}` is empty", loc, key=True, mend=empty)
     if kind in _SHAPES:
         return document.finding("HW126", f"`{field}` is {shown(given)}, and a mapping is meant", loc)
     if kind in _LISTS:
@@ -102,11 +104,12 @@ def _finding(document: Authored, detail: ErrorDetails) -> Finding:
 def _coded(document: Authored, detail: ErrorDetails, field: str) -> Finding:
     """One of our own parsers spoke."""
     loc, context = detail["loc"], detail.get("ctx", {})
-    code, problem = detail["type"], str(context["problem"])
+    code: str = detail["type"]
+    problem = str(context["problem"])
     if code == "HW125" and field == "query":
         return document.finding("HW108", "a query without quotes is read as a mapping", loc)
     if code == "HW128":
-        problem = f"nothing stands after `{field}:`"
+        problem = f"`{field}` is empty"
         return document.finding(code, problem, loc, key=True)
     if code in ("HW125", "HW127"):
         problem = f"`{field}` is {shown(detail['input'])}, and a single value is meant"
@@ -120,7 +123,7 @@ def _coded(document: Authored, detail: ErrorDetails, field: str) -> Finding:
 def _missing(document: Authored, loc: tuple[str | int, ...], field: str) -> Finding:
     if loc[0] == "each":
         return document.finding("HW223", f"`each` has no `{field}`", loc)
-    if len(loc) == 1:
+    if len(loc) == 1 and not document.under:
         question = {
             "constraint": "what the constraint is",
             "ramp": "how capacity increases",
@@ -146,25 +149,25 @@ def _unknown(document: Authored, loc: tuple[str | int, ...], given: Any, field: 
         if given == "" and before is not None and _AFTER_COMMA.fullmatch(field) and str(parent[before])[-1:].isdigit():
             whole = f"{parent[before]},{field}"
             source, at = document.place((*loc[:-1], before))
-            mend = f"write it without the comma: {parent[before]}{field}"
-            return source.finding("HW131", f"`{before}`: {shown(whole)} has a comma in it", at, mend=mend,
+            remedy = f"write it without the comma: {parent[before]}{field}"
+            return source.finding("HW131", f"`{before}`: {shown(whole)} has a comma in it", at, mend=remedy,
                                   contract=document.contract)  # fmt: skip
-    known = _fields(document.kind, loc[:-1])
+    known = _fields(document, loc[:-1])
     near = nearest(field, known)
     mend = f"write `{near}`" if near else f"remove it; known here: {', '.join(known)}" if known else None
     return document.finding("HW123", f"{shown(field)} is not a field here", loc, key=True, mend=mend)
 
 
-def _fields(kind: str, loc: tuple[str | int, ...]) -> list[str]:
+def _fields(document: Authored, loc: tuple[str | int, ...]) -> list[str]:
     """The fields, as authored, of the model that stands at a place."""
-    here: Any = KINDS[kind]
+    here: Any = document.fields
     for part in loc:
         here = _below(_bare(here), part)
     here = _bare(here)
     if not (isinstance(here, type) and issubclass(here, BaseModel)):
         return []
     names = [info.alias or name for name, info in here.model_fields.items()]
-    return [*names, "like", "grow"] if not loc and kind == "contract" else names
+    return [*names, "like", "grow"] if not loc and document.kind == "contract" and not document.under else names
 
 
 def _bare(annotation: Any) -> Any:

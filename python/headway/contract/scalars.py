@@ -31,9 +31,9 @@ from headway.contract.quantities import (
 )
 
 __all__ = [
-    "Address", "Amount", "Amounts", "Day", "Duration", "Expect", "Factor", "Factors", "Flag", "Gates", "Hash", "Hours", "Instant",
-    "Interval", "Label", "Name", "Per", "Plain", "Portion", "Requirement", "Secret", "Share", "ShareOrAmount", "Span",
-    "StageName", "Text", "Threshold", "Url", "Words", "Zone", "count",
+    "Address", "Amount", "Amounts", "Day", "Duration", "Expect", "Factor", "Factors", "Flag", "Gates", "Hash",
+    "Hours", "Instant", "Interval", "Label", "Name", "Per", "Plain", "Portion", "Requirement", "Secret", "Share",
+    "ShareOrAmount", "Span", "StageName", "Text", "Threshold", "Url", "Words", "Zone", "count", "narrowed",
 ]  # fmt: skip
 
 TEXT_MAX = 4096
@@ -146,9 +146,13 @@ Name = Annotated[str, _checked(_name), _described("orders-db", "^[a-z0-9]([a-z0-
 StageName = Annotated[
     str,
     _checked(_stage_name),
-    WithJsonSchema({"type": ["string", "number"], "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "examples": ["replica"]}),
+    WithJsonSchema(
+        {"type": ["string", "number"], "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "examples": ["replica"]}
+    ),
 ]
-Text = Annotated[str, _checked(_text), WithJsonSchema({"type": ["string", "number"], "minLength": 1, "maxLength": TEXT_MAX})]
+Text = Annotated[
+    str, _checked(_text), WithJsonSchema({"type": ["string", "number"], "minLength": 1, "maxLength": TEXT_MAX})
+]
 Label = Annotated[str | int, _checked(_label), WithJsonSchema({"type": ["string", "number"]})]
 Secret = Annotated[str, _checked(_secret), _described("env:PROM_TOKEN", "^(env:[A-Za-z_]|file:)")]
 Hash = Annotated[str, _checked(_hash), _described("64 hexadecimal digits", "^(sha256:)?[0-9a-fA-F]{64}$")]
@@ -174,8 +178,6 @@ def count(low: int, high: int) -> Any:
             return whole
         if whole < 0:
             raise Mistake("HW134", f"{shown(text)} is negative", f"write a number from {low} to {high}")
-        if whole == 0:
-            raise Mistake("HW135", f"{shown(text)} is zero", f"write a number from {low} to {high}")
         raise Mistake("HW168", f"{shown(text)} is not from {low} to {high}", f"write a number from {low} to {high}")
 
     return _Both(parse, low, high)
@@ -195,8 +197,8 @@ class _Both:
         return self._bounds
 
 
-def _number(micro: int) -> int | float | str:
-    """A JSON number where it is short; canonical text is our own (see `canonical`), so decimals stay text here."""
+def _number(micro: int) -> int | str:
+    """A JSON number where it is whole; a decimal stays text, so that no reader makes a float of it."""
     text = render_decimal(micro)
     return int(text) if "." not in text else text
 
@@ -255,6 +257,10 @@ def narrowed(value: dict[str, Any]) -> Any:
     return value[""] if set(value) == {""} else value
 
 
+def _write_numbers(value: dict[str, int]) -> Any:
+    return narrowed({key: _number(micro) for key, micro in value.items()})
+
+
 def _dimension(text: Any) -> str:
     if text == "":
         return ""
@@ -264,19 +270,18 @@ def _dimension(text: Any) -> str:
         raise refused(mistake) from None
 
 
-def _one_or_map(_schema: Any, handler: Any) -> dict[str, Any]:
-    whole = handler(_schema)
-    return {"anyOf": [whole["additionalProperties"], whole]}
+class _OneOrMap:
+    """Tells an editor that one value may stand for the map of the one dimension."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        whole: dict[str, Any] = handler(schema)
+        return {"anyOf": [whole["additionalProperties"], whole]}
 
 
 Dimension = Annotated[str, PlainValidator(_dimension), WithJsonSchema({"type": "string"})]
 _WIDE = BeforeValidator(shorthand.by_dimension)
-Amounts = Annotated[
-    dict[Dimension, Amount], _WIDE, PlainSerializer(lambda v: narrowed({k: _number(m) for k, m in v.items()}))
-]
-Factors = Annotated[
-    dict[Dimension, Factor], _WIDE, PlainSerializer(lambda v: narrowed({k: _number(m) for k, m in v.items()}))
-]
+Amounts = Annotated[dict[Dimension, Amount], _WIDE, PlainSerializer(_write_numbers), _OneOrMap()]
+Factors = Annotated[dict[Dimension, Factor], _WIDE, PlainSerializer(_write_numbers), _OneOrMap()]
 
 
 def _requirement(value: Any) -> Any:
@@ -297,7 +302,7 @@ def _amount(value: Any) -> int:
 
 
 def _write_requirement(value: Any) -> Any:
-    return value if isinstance(value, str) else narrowed({key: _number(micro) for key, micro in value.items()})
+    return value if isinstance(value, str) else _write_numbers(value)
 
 
 Requirement = Annotated[
@@ -355,6 +360,8 @@ def _plain_map(value: Any) -> dict[str, Any]:
 
 
 Plain = Annotated[dict[str, Any], PlainValidator(_plain_map), WithJsonSchema({"type": "object"})]
+
+
 def _hours(text: str) -> str:
     hours_of(text)
     return str(text)

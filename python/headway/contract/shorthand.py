@@ -16,7 +16,20 @@ from headway.contract.mistake import shown
 __all__ = ["approvals", "as_list", "breach", "by_dimension", "dimensions", "events"]
 
 _CONSTRAINT_FIELDS = frozenset(
-    "measure unit per burst after_crash max_hold zone capacity evidence oversubscribe because cost".split()
+    [
+        "measure",
+        "unit",
+        "per",
+        "burst",
+        "after_crash",
+        "max_hold",
+        "zone",
+        "capacity",
+        "evidence",
+        "oversubscribe",
+        "because",
+        "cost",
+    ]
 )
 _BREACH = re.compile(r"\s*([0-9]{1,4})\s+of\s+([0-9]{1,4})\s*", re.ASCII)
 
@@ -62,4 +75,6 @@ def breach(value: Any) -> Any:
     match = _BREACH.fullmatch(value) if isinstance(value, str) else None
     if match is not None and 1 <= int(match.group(1)) <= int(match.group(2)) <= 100:
         return int(match.group(1)), int(match.group(2))
-    raise PydanticCustomError("HW165", "{problem}", {"problem": f"{shown(value)} is not `m of n`", "mend": "", "because": ""})
+    raise PydanticCustomError(
+        "HW165", "{problem}", {"problem": f"{shown(value)} is not `m of n`", "mend": "", "because": ""}
+    )

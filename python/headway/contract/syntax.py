@@ -32,36 +32,45 @@ def explained(
         lines: The document's lines; `lines[0]` is line `first_line` of the file.
     """
     line = _line(lines, at[0] - first_line)
-    rest = line[at[1] - 1 :]
-    before = line[: at[1] - 1]
+    before, rest = line[: at[1] - 1], line[at[1] - 1 :]
 
-    if (first := next((text for text in lines if text.strip() and not text.startswith("#")), "")).startswith("%"):
-        return "HW119", "a directive (a line that begins with `%`) is not allowed", (_index(lines, first) + first_line, 1), None
-    if rest.startswith("\t") or (before.strip() == "" and "\t" in before + rest[:1]):
-        return "HW107", "a tab stands where spaces are needed", (at[0], line.find("\t") + 1), None
-    if (tabbed := _tabbed(lines, at[0] - first_line, began[0] - first_line)) is not None:
-        return "HW107", "a tab stands where spaces are needed", (tabbed + first_line, lines[tabbed].find("\t") + 1), None
-
+    if "nesting depth" in why:
+        return "HW113", "this is nested deeper than 64 levels", at, None
+    first = next((index for index, text in enumerate(lines) if text.strip() and not text.startswith("#")), None)
+    if first is not None and lines[first].startswith("%"):
+        return "HW119", "a directive (a line that begins with `%`) is not allowed", (first + first_line, 1), None
+    tabbed = at[0] - first_line if before.strip() == "" and "\t" in before + rest[:1] else None
+    if tabbed is None:
+        tabbed = _tabbed(lines, at[0] - first_line, began[0] - first_line)
+    if tabbed is not None:
+        place = (tabbed + first_line, _line(lines, tabbed).find("\t") + 1)
+        return "HW107", "a tab stands where spaces are needed", place, None
     if "alias" in why or "alphabetic or numeric" in why:
-        place = line.rfind("*", 0, at[1]) if "*" in line[: at[1]] else -1
-        if place >= 0:
-            return "HW109", "a `*` without quotes is read as an alias", (at[0], place + 1), None
+        star = line.rfind("*", 0, at[1])
+        if star >= 0:
+            return "HW109", "a `*` without quotes is read as an alias", (at[0], star + 1), None
     query = _query_at(lines, at[0] - first_line, began[0] - first_line)
     if query is not None:
-        number, column, text = query
-        if looks_like_promql(text) or text.lstrip().startswith("{"):
-            return "HW108", "a query without quotes breaks the mapping it stands in", (number + first_line, column), None
+        number, column = query
+        return "HW108", "a query without quotes breaks the mapping it stands in", (number + first_line, column), None
     if "cannot start any token" in why and rest[:1] in {"@", "`", "%"}:
-        return "HW110", f"a value cannot begin with `{rest[0]}`" if rest[0] != "`" else "a value cannot begin with a backtick", at, None
+        mark = "a backtick" if rest[0] == "`" else f"`{rest[0]}`"
+        return "HW110", f"a value cannot begin with {mark}", at, None
+    return _other(why, at, began)
+
+
+def _other(why: str, at: Position, began: Position) -> tuple[str, str, Position, str | None]:
+    """A syntax error of no known slip, in the parser's words."""
+    if "end of stream" in why or "document indicator" in why:
+        return "HW106", "this is not YAML: what begins here never ends", began, "close the quote or the bracket"
+    if "mapping values are not allowed" in why:
+        mend = "if the colon belongs to the text, put the text in quotes; else check the indentation"
+        return "HW106", "this is not YAML: a second colon in one line", at, mend
     return "HW106", f"this is not YAML: {why}", at, None
 
 
 def _line(lines: Sequence[str], index: int) -> str:
     return lines[index] if 0 <= index < len(lines) else ""
-
-
-def _index(lines: Sequence[str], text: str) -> int:
-    return list(lines).index(text)
 
 
 def _tabbed(lines: Sequence[str], index: int, began: int) -> int | None:
@@ -73,10 +82,10 @@ def _tabbed(lines: Sequence[str], index: int, began: int) -> int | None:
     return None
 
 
-def _query_at(lines: Sequence[str], index: int, began: int) -> tuple[int, int, str] | None:
-    """The unquoted `query:` value nearest to the error: line index, column from 1, text."""
+def _query_at(lines: Sequence[str], index: int, began: int) -> tuple[int, int] | None:
+    """Where the unquoted query nearest to the error stands: line index, column from 1."""
     for number in range(min(index, len(lines) - 1), max(began - 1, index - 5, -1), -1):
         found = re.search(r"\bquery:[ \t]*(?![\"'|>])(\S.*)", lines[number])
-        if found is not None:
-            return number, found.start(1) + 1, found.group(1)
+        if found is not None and (looks_like_promql(found.group(1)) or found.group(1).startswith("{")):
+            return number, found.start(1) + 1
     return None

@@ -9,8 +9,9 @@ syntax error in one document does not hide what is wrong in the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from yaml import YAMLError
@@ -23,7 +24,6 @@ from yaml.events import (
     MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
     StreamEndEvent,
 )
 
@@ -130,8 +130,8 @@ def documents_of(source: Source, findings: list[Finding]) -> Iterator[Map]:
         findings.append(finding("HW101", problem, where=source.where((line, 1))))
         return
     if (bad := _forbidden(data, text)) is not None:
-        before = _BREAK_TEXT.split(text[:bad])
-        at = (len(before), len(before[-1]) + 1)
+        lines = _BREAK_TEXT.split(text[:bad])
+        at = (len(lines), len(lines[-1]) + 1)
         problem = f"the character U+{ord(text[bad]):04X} cannot stand in a document"
         findings.append(source.finding("HW118", problem, at))
         return
@@ -145,7 +145,7 @@ def documents_of(source: Source, findings: list[Finding]) -> Iterator[Map]:
         return
     line = 0
     some = False
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         chunk = data[start:end]
         if len(chunk) > DOCUMENT_BYTES:
             findings.append(source.finding("HW104", "this document is larger than 1 MiB", (line + 1, 1)))
@@ -190,11 +190,11 @@ class _Composer:
         self.anchors: dict[str, Any] = {}
         self.aliases = 0
         self.nodes = 0
+        self.next: Callable[[], Any]
 
     def documents(self) -> Iterator[Map]:
         try:
-            parser = CParser(self.chunk)
-            self.next = parser.get_event
+            self.next = CParser(self.chunk).get_event
             while True:
                 event = self.next()
                 kind = type(event)
@@ -258,17 +258,14 @@ class _Composer:
         return value
 
     def mapping(self, start: Any, depth: int) -> Map:
-        mark = start.start_mark
-        line = self.line
-        tree = Map((mark.line + line, mark.column + 1))
-        keys_at, values_at, take = tree.keys_at, tree.values_at, self.next
+        line, take = self.line, self.next
+        tree = Map(self.at(start))
+        keys_at, values_at = tree.keys_at, tree.values_at
         while type(event := take()) is not MappingEndEvent:
             mark = event.start_mark
             key_at = (mark.line + line, mark.column + 1)
-            if type(event) is not ScalarEvent:
-                key = self.odd_key(event, key_at, depth)
-            else:
-                key = self.node(event, depth)
+            plain = type(event) is ScalarEvent
+            key = self.node(event, depth) if plain else self.odd_key(event, key_at, depth)
             event = take()
             mark = event.start_mark
             value_at = (mark.line + line, mark.column + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
@@ -58,7 +59,8 @@ def percentages_are_relative(document: Authored, contract: Contract) -> Iterator
         for name, threshold in (("below", metric.below), ("above", metric.above)):
             if threshold is not None and threshold.kind == "percent" and metric.relative is None:
                 ratio = render_decimal(threshold.micro)
-                mend = f"write {ratio} if the query gives a ratio, {render_decimal(threshold.micro * 100)} if it gives percent"
+                percent = render_decimal(threshold.micro * 100)
+                mend = f"write {ratio} if the query gives a ratio, {percent} if it gives percent"
                 problem = f"`{name}: {threshold}` is a percentage, and a number is meant"
                 yield document.finding("HW237", problem, (*loc, name), mend=mend)
 
@@ -70,13 +72,13 @@ def soaks_can_pass(document: Authored, contract: Contract) -> Iterator[Finding]:
 
 
 def exceptions_are_in_order(document: Authored, contract: Contract) -> Iterator[Finding]:
-    for index, (one, two) in enumerate(zip(contract.exceptions, contract.exceptions[1:], strict=False), start=1):
+    for index, (one, two) in enumerate(pairwise(contract.exceptions), start=1):
         loc = ("exceptions", index, "during")
         if two.during.start.utc_ms < one.during.start.utc_ms:
             yield document.finding("HW218", f"{shown(two.during)} begins before the one that stands before it", loc)
     # Overlaps are looked for in the order of time, so that a list out of order is told about both.
     ordered = sorted(enumerate(contract.exceptions), key=lambda item: item[1].during.start.utc_ms)
-    for (_, one), (index, two) in zip(ordered, ordered[1:], strict=False):
+    for (_, one), (index, two) in pairwise(ordered):
         if two.during.start.utc_ms < one.during.end.utc_ms:
             problem = f"{shown(two.during)} overlaps {shown(one.during)}"
             yield document.finding("HW217", problem, ("exceptions", index, "during"))

@@ -56,7 +56,10 @@ class World:
     @cached_property
     def circular(self) -> Mapping[str, Sequence[str]]:
         """Contracts that spend each other in a circle: each with one circle through it, itself first."""
-        spends = {name: [s.contract for s in one.upstream if s.contract in self.contracts] for name, one in self.contracts.items()}
+        spends = {
+            name: [s.contract for s in one.upstream if s.contract in self.contracts]
+            for name, one in self.contracts.items()
+        }
         return _circles(spends)
 
     def known(self, kind: str) -> frozenset[str]:
@@ -106,7 +109,9 @@ def requirements_exist(world: World, document: Authored, contract: Contract) -> 
                 yield from _requirement(world, document, name, wanted, loc)
 
 
-def _requirement(world: World, document: Authored, name: str, wanted: str | dict[str, int], loc: Loc) -> Iterator[Finding]:
+def _requirement(
+    world: World, document: Authored, name: str, wanted: str | dict[str, int], loc: Loc
+) -> Iterator[Finding]:
     if name not in world.known("contract"):
         yield world.missing(document, "HW206", "contract", name, loc, key=True)
         return
@@ -155,16 +160,6 @@ def teams_exist(world: World, document: Authored, contract: Contract) -> Iterato
     for place, need in asked:
         if need.by not in teams:
             yield world.missing(document, "HW227", "team", need.by, place)
-
-
-def ends_are_seen_where_slots_are_bound(world: World, document: Authored, contract: Contract) -> Iterator[Finding]:
-    if not any(constraint.measure == "concurrency" for constraint in contract.constraint.values()):
-        return
-    for index, bind in enumerate(contract.enforce.bind):
-        for protocol in ("rls", "rlqs"):
-            if protocol in bind:
-                problem = f"{protocol.upper()} never tells when a request of `{contract.name}` ended"
-                yield document.finding("HW213", problem, ("enforce", "bind", index, protocol), key=True)
 
 
 def rollouts_fit(world: World, document: Authored, rollout: Any) -> Iterator[Finding]:
@@ -229,6 +224,5 @@ CONTRACT_RULES: tuple[Rule, ...] = (
     calendars_exist,
     sources_exist,
     teams_exist,
-    ends_are_seen_where_slots_are_bound,
 )
 DOCUMENT_RULES: tuple[DocumentRule, ...] = (rollouts_fit, one_server_with_its_tokens)

@@ -46,9 +46,13 @@ def dimensions_agree(document: Authored, contract: Contract) -> Iterator[Finding
     for loc, given in maps:
         if set(given) == names:
             continue
-        meant = f"a single value, for `{contract.name}` has one dimension" if names == {""} else ", ".join(sorted(names))
-        found = "a single value" if set(given) == {""} else ", ".join(sorted(given)) or "nothing"
-        yield document.finding("HW210", f"`{loc[-1]}` has {found}", loc, key=True, mend=f"write {meant}")
+        meant = (
+            f"a single value, for `{contract.name}` has one dimension"
+            if names == {""}
+            else f"a value for each of {', '.join(sorted(names))}"
+        )
+        found = "a single value" if set(given) == {""} else "for " + (", ".join(sorted(given)) or "nothing")
+        yield document.finding("HW210", f"`{loc[-1]}` is {found}", loc, key=True, mend=f"write {meant}")
 
 
 def periods_fit_the_measure(document: Authored, contract: Contract) -> Iterator[Finding]:
@@ -67,7 +71,9 @@ def periods_fit_the_measure(document: Authored, contract: Contract) -> Iterator[
             yield document.finding("HW212", f"`per: {render_duration(per)}` is longer than 31 days", (*loc, "per"))
         elif constraint.measure == "quota" and isinstance(per, int):
             mend = "write hour, day, week or month, or `measure: rate` if a sliding period is meant"
-            yield document.finding("HW212", f"`per: {render_duration(per)}` is no calendar window", (*loc, "per"), mend=mend)
+            yield document.finding(
+                "HW212", f"`per: {render_duration(per)}` is no calendar window", (*loc, "per"), mend=mend
+            )
 
 
 def fields_fit_the_measure(document: Authored, contract: Contract) -> Iterator[Finding]:
@@ -98,7 +104,8 @@ def costs_are_bounded_in_order(document: Authored, contract: Contract) -> Iterat
     for dimension, constraint in contract.constraint.items():
         cost = constraint.cost
         if cost is not None and cost.max_micro < cost.estimate_micro:
-            problem = f"`max` is {render_decimal(cost.max_micro)}, below the estimate of {render_decimal(cost.estimate_micro)}"
+            most, estimate = render_decimal(cost.max_micro), render_decimal(cost.estimate_micro)
+            problem = f"`max` is {most}, below the estimate of {estimate}"
             yield document.finding("HW222", problem, (*_in(("constraint",), dimension), "cost", "max"))
 
 
@@ -123,7 +130,9 @@ def limits_are_within_capacity(document: Authored, contract: Contract) -> Iterat
                 continue
             capacity = own.get(dimension) if own is not None else constraint.capacity_micro
             if capacity is not None and limit > capacity:
-                problem = f"{what} has a limit of {render_decimal(limit)}, over the capacity of {render_decimal(capacity)}"
+                problem = (
+                    f"{what} has a limit of {render_decimal(limit)}, over the capacity of {render_decimal(capacity)}"
+                )
                 yield document.finding("HW308", problem, _in((*loc, "limit"), dimension))
 
 
@@ -158,10 +167,22 @@ def guarantees_are_within_ceilings(document: Authored, contract: Contract) -> It
         if low is None or high is None:
             continue
         shares = low.share_ppm is not None and high.share_ppm is not None and low.share_ppm > high.share_ppm
-        amounts = low.amount_micro is not None and high.amount_micro is not None and low.amount_micro > high.amount_micro
+        amounts = (
+            low.amount_micro is not None and high.amount_micro is not None and low.amount_micro > high.amount_micro
+        )
         if shares or amounts:
             problem = f"{shown(name)} is guaranteed {low} and may take at most {high}"
             yield document.finding("HW250", problem, ("workloads", name, "guarantee"))
+
+
+def ends_are_seen_where_slots_are_bound(document: Authored, contract: Contract) -> Iterator[Finding]:
+    if not any(constraint.measure == "concurrency" for constraint in contract.constraint.values()):
+        return
+    for index, bind in enumerate(contract.enforce.bind):
+        for protocol in ("rls", "rlqs"):
+            if protocol in bind:
+                problem = f"{protocol.upper()} never tells when a request of `{contract.name}` ended"
+                yield document.finding("HW213", problem, ("enforce", "bind", index, protocol), key=True)
 
 
 def _lowest(contract: Contract, dimension: str) -> int | None:
@@ -180,4 +201,5 @@ RULES: tuple[Rule, ...] = (
     the_floor_is_the_lowest,
     scaled_keys_are_among_the_keys,
     guarantees_are_within_ceilings,
+    ends_are_seen_where_slots_are_bound,
 )

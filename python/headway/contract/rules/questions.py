@@ -29,7 +29,10 @@ def first_stage_waits_for_nothing(document: Authored, contract: Contract) -> Ite
             )
         if first.climb_ms:
             yield document.finding(
-                "HW203", f"the first stage, {shown(first.name)}, has nothing to climb from", ("ramp", 0, "climb"), key=True
+                "HW203",
+                f"the first stage, {shown(first.name)}, has nothing to climb from",
+                ("ramp", 0, "climb"),
+                key=True,
             )
 
 
@@ -41,7 +44,9 @@ def later_stages_wait_for_something(document: Authored, contract: Contract) -> I
                 yield document.finding("HW202", f"nothing says when stage {shown(stage.name)} is entered", loc)
             continue
         when = stage.when
-        if not (when.not_before or when.soak or when.event or when.metric or when.requires or when.approval or when.any):
+        if not (
+            when.not_before or when.soak or when.event or when.metric or when.requires or when.approval or when.any
+        ):
             yield document.finding("HW238", f"stage {shown(stage.name)} waits for nothing", (*loc, "when"))
         for number, one in enumerate(when.any):
             if not (one.not_before or one.soak or one.event or one.metric):
@@ -68,14 +73,14 @@ def old_names_are_free(document: Authored, contract: Contract) -> Iterator[Findi
 
 
 def promises_are_in_order(document: Authored, contract: Contract) -> Iterator[Finding]:
-    latest = None
+    earlier, earlier_ms = "", 0
     for index, stage in enumerate(contract.ramp):
         if stage.promised is None:
             continue
-        if latest is not None and stage.promised.utc_ms < latest.promised.utc_ms:
-            problem = f"stage {shown(stage.name)} is promised before {shown(latest.name)}, which comes first"
+        if stage.promised.utc_ms < earlier_ms:
+            problem = f"stage {shown(stage.name)} is promised before {shown(earlier)}, which comes first"
             yield document.finding("HW242", problem, ("ramp", index, "promised"))
-        latest = stage
+        earlier, earlier_ms = stage.name, stage.promised.utc_ms
 
 
 def labels_are_few(document: Authored, contract: Contract) -> Iterator[Finding]:

@@ -1,0 +1,101 @@
+"""What is read and checked and not acted on yet: running a document that uses it is refused, never silently less.
+
+`headway check` takes such documents as valid; `serve`, `open` and `apply` ask here first. Each entry says which field,
+where, and what works today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from headway.contract.documents import Authored, Loc
+from headway.contract.faults import Finding
+from headway.contract.model import Contract, Rollout, Server, Team
+from headway.contract.rules.conditions import triggers
+
+__all__ = ["not_yet"]
+
+_Use = tuple[Loc, str, str]
+"""Where it stands, what it is, and what works today."""
+
+_CONDITIONS = "not_before, soak, event, approval and requires work today"
+
+
+def not_yet(documents: Iterable[Authored]) -> list[Finding]:
+    """The findings HW290 of everything that this version does not act on; empty where all of it may run."""
+    return [
+        document.finding("HW290", f"{what} is read and checked, and not acted on yet", loc, key=True, mend=today)
+        for document in documents
+        for loc, what, today in _uses(document)
+    ]
+
+
+def _uses(document: Authored) -> Iterator[_Use]:
+    model = document.model
+    if isinstance(model, Contract) and not model.abstract:
+        yield from _triggers(model)
+        yield from _ramp(model)
+        yield from _workloads(model)
+        yield from _enforcement(model)
+    elif isinstance(model, Rollout):
+        yield ("rollout",), "a rollout", "leave the document out; its contracts run without it"
+    elif isinstance(model, Team):
+        if model.tell:
+            yield ("tell",), "`tell` of a team", "remove `tell`; members approve through the API and the command line"
+        if model.escalate is not None:
+            yield ("escalate",), "`escalate` of a team", "remove `escalate`"
+    elif isinstance(model, Server):
+        yield from _server(model)
+
+
+def _triggers(contract: Contract) -> Iterator[_Use]:
+    for loc, group in triggers(contract):
+        if group.metric:
+            yield (*loc, "metric"), "a metric as a trigger", f"use another condition: {_CONDITIONS}"
+
+
+def _ramp(contract: Contract) -> Iterator[_Use]:
+    for index, stage in enumerate(contract.ramp):
+        if stage.was is not None:
+            yield ("ramp", index, "was"), "`was` (renaming a stage in an amendment)", "remove `was`; first versions run"
+    if contract.guards:
+        yield ("guards",), "a guard", "remove `guards`; hold or step back by hand: `headway hold`, `headway step-back`"
+    if contract.locked is not None:
+        yield ("locked",), "`locked`", "remove `locked`; amendments are not applied yet either"
+    if contract.trial_ms is not None:
+        yield ("trial",), "`trial`", "remove `trial`; `enforce: {mode: observe}` decides and admits"
+
+
+def _workloads(contract: Contract) -> Iterator[_Use]:
+    for name, workload in contract.workloads.items():
+        for field in ("match", "priority", "weight", "guarantee", "ceiling"):
+            if getattr(workload, field) is not None:
+                today = f"remove `{field}`; workloads are named by the caller and share the limit alike; `cost` works"
+                yield ("workloads", name, field), f"`{field}` of a workload", today
+
+
+def _enforcement(contract: Contract) -> Iterator[_Use]:
+    enforce = contract.enforce
+    if enforce.bind:
+        yield ("enforce", "bind"), "`bind`", "remove `bind`; the Python library and its ASGI middleware enforce today"
+    if enforce.recall not in (None, "wait"):
+        yield (
+            ("enforce", "recall"),
+            f"`recall: {enforce.recall}`",
+            "write `recall: wait`: what is above a cut drains by itself",
+        )
+    if enforce.gates is not None:
+        yield ("enforce", "gates"), "`gates`", "remove `gates`: one process is the only gate; `floor` works for `abort`"
+    if enforce.when_cut_off is not None:
+        yield ("enforce", "when_cut_off"), "`when_cut_off`", "remove it: one process is never cut off from itself"
+
+
+def _server(server: Server) -> Iterator[_Use]:
+    if server.oidc is not None:
+        yield ("oidc",), "sign-in by OIDC", "remove `oidc`; use `tokens`"
+    if server.tls is not None:
+        yield ("tls",), "TLS", "remove `tls`; listen on loopback, behind a proxy that speaks TLS"
+    if server.signers:
+        yield ("signers",), "`signers`", "remove `signers`; tokens and roles say who may apply"
+    if server.store is not None and not server.store.startswith("sqlite:"):
+        yield ("store",), "a store other than SQLite", "write `store: sqlite:///PATH`, or remove `store`"
