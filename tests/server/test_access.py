@@ -1,6 +1,5 @@
 """Tokens: known by their hash, compared in constant time, kept where only their owner reads."""
 
-import os
 import pickle
 import stat
 from pathlib import Path
@@ -28,7 +27,18 @@ def test_a_token_is_known_by_its_hash_alone():
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "Bearer", "Bearer ", "Basic s3cret", "s3cret", "Bearer s3cre", "Bearer s3cret2", "Bearer S3CRET", "Bearer \udcff"],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic s3cret",
+        "s3cret",
+        "Bearer s3cre",
+        "Bearer s3cret2",
+        "Bearer S3CRET",
+        "Bearer \udcff",
+    ],
 )
 def test_whatever_is_not_exactly_a_known_token_is_nobody(header: str | None):
     """No scheme, another scheme, a part of the token, the token in another case: all of them are nobody."""
@@ -120,7 +130,7 @@ def test_a_link_in_place_of_a_token_file_is_refused(tmp_path: Path):
     """A link could point at a file somebody else wrote."""
     (tmp_path / "tokens").mkdir(mode=0o700)
     (tmp_path / "theirs").write_text("hw_theirs")
-    os.symlink(tmp_path / "theirs", tmp_path / "tokens" / "local")
+    (tmp_path / "tokens" / "local").symlink_to(tmp_path / "theirs")
 
     with pytest.raises(ServerError) as caught:
         local_tokens(tmp_path)

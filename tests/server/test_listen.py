@@ -21,7 +21,9 @@ def test_an_address_is_a_host_and_a_port(text: str, host: str, port: int):
     assert Address(host, port) == address_of(text)
 
 
-@pytest.mark.parametrize("text", ["", "7700", ":7700", "127.0.0.1", "127.0.0.1:", "a:b", "a:65536", "a:-1", "a:1e3", "::1:7700", "a:٣"])
+@pytest.mark.parametrize(
+    "text", ["", "7700", ":7700", "127.0.0.1", "127.0.0.1:", "a:b", "a:65536", "a:-1", "a:1e3", "::1:7700", "a:٣"]
+)
 def test_what_is_not_host_and_port_is_refused(text: str):
     """A missing part must not silently mean every address there is."""
     with pytest.raises(ServerError) as caught:
@@ -36,13 +38,17 @@ def test_loopback_asks_for_nothing(host: str):
     vet_address(Address(host, 7700), tokens=0, tls=False, insecure_no_tls=False)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "headway.example", "localhost.example", "127.0.0.1.example"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "10.0.0.7", "headway.example", "localhost.example", "127.0.0.1.example"]
+)
 @pytest.mark.parametrize(
     ("tokens", "tls", "insecure", "code"),
     [(0, False, False, "HW440"), (0, True, False, "HW440"), (0, False, True, "HW440"), (1, False, False, "HW441")],
 )
-def test_any_other_address_is_refused_without_tokens_or_tls(host: str, tokens: int, tls: bool, insecure: bool, code: str):
-    """Telling it to go without TLS does not tell it to go without tokens. A name that only looks like loopback is not."""
+def test_any_other_address_is_refused_without_tokens_or_tls(
+    host: str, tokens: int, tls: bool, insecure: bool, code: str
+):
+    """Going without TLS is not going without tokens; a name that only looks like loopback is not."""
     with pytest.raises(ServerError) as caught:
         vet_address(Address(host, 7700), tokens=tokens, tls=tls, insecure_no_tls=insecure)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_one_contracts_haste_does_not_hold_back_another():
 
 
 def test_a_client_resumes_before_what_still_waits():
-    """Change 3 of `db` is sent while 2 of `api` waits: a client that is cut off now must get 2 again, so its id is 1."""
+    """Change 3 of `db` is sent while 2 of `api` waits: who is cut off now must get 2 again, so its id is 1."""
     pacer = Pacer()
     pacer.hear(Heard(1))
     pacer.due(0)
@@ -62,7 +63,9 @@ def test_a_client_resumes_before_what_still_waits():
 
 
 @given(st.lists(st.tuples(st.integers(0, 120), st.sampled_from("abc")), max_size=200))
-def test_no_contract_is_heard_of_more_than_four_times_a_second_and_the_newest_always_arrives(steps: list[tuple[int, str]]):
+def test_no_contract_is_heard_of_more_than_four_times_a_second_and_the_newest_always_arrives(
+    steps: list[tuple[int, str]],
+):
     """For any rhythm: two changes of one contract are 250 ms apart, ids only grow, and the last one of each is sent."""
     pacer, now, sent, last = Pacer(), 0, [], {}
     for number, (pause, name) in enumerate(steps, 1):
@@ -76,7 +79,7 @@ def test_no_contract_is_heard_of_more_than_four_times_a_second_and_the_newest_al
 
     for name in "abc":
         times = [at for at, due in sent if due.change.contract == name]
-        assert all(later - earlier >= SPACING_MS for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later - earlier >= SPACING_MS for earlier, later in pairwise(times))
         assert last.get(name) == max((due.change.id for _, due in sent if due.change.contract == name), default=None)
     assert len(steps) == sum(1 + due.folded for _, due in sent)
     assert all(due.resume_id <= len(steps) for _, due in sent)
@@ -110,5 +113,5 @@ def test_a_change_is_one_event_whatever_its_text_says():
     ],
 )
 def test_only_an_id_of_this_run_is_a_place_to_resume(told: str | None, resume: Resume):
-    """Ids start anew with the process: after a restart, 7 is another change, and the client is told that it lost its place."""
+    """Ids start anew with the process: after a restart 7 is another change, and the client lost its place."""
     assert resume == resume_of(told, "a1")

@@ -17,7 +17,7 @@ import typer
 from headway.cli import options
 from headway.cli.exits import Exit, complain, exit_of, told
 from headway.cli.remote import Remote, connect, in_path, token_in
-from headway.cli.show import number, say, say_json
+from headway.cli.show import say, say_json
 from headway.errors import HeadwayError
 from headway.server.problems import ServerError
 
@@ -131,12 +131,12 @@ def chosen(remote: Remote, *, labels: Sequence[str], spending: str | None) -> li
 
 
 def carry_out(remote: Remote, wishes: Sequence[Wish], *, yes: bool, reason: str | None, json: bool) -> None:
-    """Previews every wish, asks once, does them one by one. One that fails does not keep the others from being tried."""
+    """Previews every wish, asks once, does them one by one. One that fails does not keep the others from a try."""
     shown = json and yes
     for wish in wishes:
         preview = _post(remote, wish, reason or PREVIEW_REASON, dry_run=True)
         if not shown:
-            for line in preview_lines(wish, preview):
+            for line in preview_lines(preview):
                 say(line) if not json else print(line, file=sys.stderr)
     told_reason = reason if yes else ask(len(wishes), reason)
     outcomes: list[Any] = []
@@ -177,23 +177,13 @@ def ask(wishes: int, reason: str | None) -> str:
     return given
 
 
-def preview_lines(wish: Wish, preview: Mapping[str, Any]) -> list[str]:
+def preview_lines(preview: Mapping[str, Any]) -> list[str]:
     """What a verb would do, in words."""
-    lines = [f"{wish.verb} {wish.contract}: {preview['said']}", f"  limit: {_movement(preview)}"]
+    lines = [f"will do: {preview['said']}"]
     lines += [f"  {entry['kind']}: {entry['reason']}" for entry in preview["entries"]]
     if preview["affected"]:
         lines.append(f"  affected: {', '.join(preview['affected'])}")
     return lines
-
-
-def _movement(preview: Mapping[str, Any]) -> str:
-    """The limit before and after, by dimension."""
-    parts = []
-    for dimension, before in preview["before_micro"].items():
-        after = preview["after_micro"].get(dimension, before)
-        words = f"{number(before / 1e6)} -> {number(after / 1e6)}" if after != before else f"stays {number(before / 1e6)}"
-        parts.append(f"{dimension} {words}" if dimension else words)
-    return ", ".join(parts)
 
 
 def _post(remote: Remote, wish: Wish, reason: str, *, dry_run: bool) -> Any:
@@ -224,7 +214,6 @@ def _value_of(words: Sequence[str]) -> str | dict[str, str]:
     if any(not equals or not name for name, equals, _ in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
         raise ServerError("HW433", "the value is neither one number nor DIMENSION=NUMBER for each dimension")
     return {name: value for name, _, value in pairs}
-
 
 
 def verb_command(verb: str) -> Callable[..., None]:

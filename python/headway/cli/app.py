@@ -5,6 +5,9 @@ Help is plain text on purpose: it reads the same in a pipe, and drawing it costs
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
 from headway.cli.acting import approve, override, verb_command
@@ -20,7 +23,7 @@ app = typer.Typer(
 )
 ledger = typer.Typer(help=LEDGER, no_args_is_help=True, rich_markup_mode=None)
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
     "schema": schema,
     "explain": explain,
@@ -37,7 +40,7 @@ COMMANDS = {
     "event": event,
     "version": version,
 }
-LEDGER_COMMANDS = {"verify": verify, "tail": tail, "replay": replay}
+LEDGER_COMMANDS: dict[str, Callable[..., Any]] = {"verify": verify, "tail": tail, "replay": replay}
 
 for _name, _command in COMMANDS.items():
     app.command(_name, help=HELPS[_name])(_command)

@@ -103,7 +103,7 @@ def _explain_running(name: str, server: str | None, token_file: Path | None, for
             say_json(story)
             return
         page = remote.get(f"/v1/contracts/{in_path(name)}")
-    _say(contract_lines(story, page, pictures=on_terminal() and form == "text"), form, markdown_of)
+    _say(contract_lines(story, page["ramp"], pictures=on_terminal() and form == "text"), form, markdown_of)
 
 
 def _explain_ref(ref: str, server: str | None, token_file: Path | None, form: str) -> None:

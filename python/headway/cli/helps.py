@@ -1,4 +1,4 @@
-"""What `--help` says: one text a command, with examples. `docs/commands.md` holds the same names; a test counts them."""
+"""What `--help` says: one text a command, with examples. `docs/commands.md` holds the same names, by test."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ HELPS: dict[str, str] = {
         "headway check contracts/ --strict --format github",
         "headway check contracts/ --format sarif > headway.sarif",
     ),
-    "schema": _help(
-        "Prints the JSON Schema of the documents, for editors.", "headway schema > headway.schema.json"
-    ),
+    "schema": _help("Prints the JSON Schema of the documents, for editors.", "headway schema > headway.schema.json"),
     "explain": _help(
         "Explains a file, a running contract, one refusal (hw:...), or an error code.",
         "headway explain contracts/orders-db.yaml",
@@ -64,7 +62,9 @@ HELPS: dict[str, str] = {
     ),
     "hold": _help("Stops a ramp where it is: no climb, no next stage, until resumed.", *_many("hold")),
     "resume": _help("Ends a hold; a climb that was stopped goes on.", *_many("resume")),
-    "advance": _help("Skips what is left of the next stage's soak, once; everything else must hold.", *_many("advance")),
+    "advance": _help(
+        "Skips what is left of the next stage's soak, once; everything else must hold.", *_many("advance")
+    ),
     "step-back": _help("Goes back to the stage before; in the first one, to the floor.", *_many("step-back")),
     "override": _help(
         "Sets another limit until an instant. Above the stage's limit it wants a second person.",
@@ -83,7 +83,9 @@ HELPS: dict[str, str] = {
         "headway ledger verify --data /var/lib/headway",
     ),
     "ledger tail": _help(
-        "Shows the latest entries: what changed, who, why.", "headway ledger tail", "headway ledger tail -n 50 --contract orders-db"
+        "Shows the latest entries: what changed, who, why.",
+        "headway ledger tail",
+        "headway ledger tail -n 50 --contract orders-db",
     ),
     "ledger replay": _help("Folds all entries and shows the states they lead to.", "headway ledger replay --json"),
     "version": _help("Prints the versions of Headway and its core.", "headway version --json"),

@@ -81,7 +81,13 @@ def replay(
         say_json(states)
         return
     rows = [
-        (name, f"version {state['version']}", f"stage {state['stage']}", state["status"], f"curve {state['curve_version']}")
+        (
+            name,
+            f"version {state['version']}",
+            f"stage {state['stage']}",
+            state["status"],
+            f"curve {state['curve_version']}",
+        )
         for name, state in sorted(states.items())
     ]
     for line in table(rows):

@@ -24,9 +24,7 @@ All = Annotated[bool, typer.Option("--all", help="Every contract that still runs
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Contracts with this label; may be repeated.", metavar="NAME=VALUE")
 ]
-Spending = Annotated[
-    str | None, typer.Option("--spending", help="Contracts that spend this upstream.", metavar="NAME")
-]
+Spending = Annotated[str | None, typer.Option("--spending", help="Contracts that spend this upstream.", metavar="NAME")]
 Folder = Annotated[
     Path | None, typer.Option("--data", help="The server's folder; else .headway here or above.", metavar="DIR")
 ]

@@ -44,7 +44,9 @@ class Remote:
         """What a path answers. HeadwayError with the server's own words, or HW430, HW434."""
         return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
 
-    def post(self, path: str, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None, **query: Any) -> Any:
+    def post(
+        self, path: str, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None, **query: Any
+    ) -> Any:
         """Posts JSON; otherwise as `get`."""
         return self._call("POST", path, params=query, json=dict(body), headers=dict(headers or {}))
 
@@ -143,7 +145,9 @@ def _answer_of(response: httpx.Response) -> Any:
     """The JSON of an answer, or the error it carries."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip()
     if kind not in ("application/json", "application/problem+json"):
-        raise ServerError("HW434", f"{response.url.copy_with(query=None)} answered {response.status_code} as {kind or 'nothing'}")
+        raise ServerError(
+            "HW434", f"{response.url.copy_with(query=None)} answered {response.status_code} as {kind or 'nothing'}"
+        )
     try:
         answer = response.json()
     except ValueError as error:

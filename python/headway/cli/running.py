@@ -17,15 +17,36 @@ DEFAULT_LISTEN = "127.0.0.1:7700"
 
 @told
 def serve(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders, applied when the ledger is empty.")] = None,
-    listen: Annotated[str | None, typer.Option("--listen", help=f"HOST:PORT; else the `server:` document's, else {DEFAULT_LISTEN}.", metavar="HOST:PORT")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="The folder of ledger and tokens; else .headway beside the first path.", metavar="DIR")] = None,
-    store: Annotated[str | None, typer.Option("--store", help="sqlite:///DIR/ledger.db; the same as --data DIR.", metavar="URL")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Apply new contracts as their files appear; for laptops.")] = False,
-    host: Annotated[list[str] | None, typer.Option("--allow-host", help="Answer to this host name too; may be repeated.", metavar="NAME")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders, applied when the ledger is empty.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen", help=f"HOST:PORT; else the `server:` document's, else {DEFAULT_LISTEN}.", metavar="HOST:PORT"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="The folder of ledger and tokens; else .headway beside the first path.", metavar="DIR"
+        ),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="sqlite:///DIR/ledger.db; the same as --data DIR.", metavar="URL")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Apply new contracts as their files appear; for laptops.")
+    ] = False,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="Answer to this host name too; may be repeated.", metavar="NAME"),
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="Certificate chain, PEM.", metavar="FILE")] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="Its key, PEM.", metavar="FILE")] = None,
-    insecure_no_tls: Annotated[bool, typer.Option("--insecure-no-tls", help="Listen beyond this machine without TLS.")] = False,
+    insecure_no_tls: Annotated[
+        bool, typer.Option("--insecure-no-tls", help="Listen beyond this machine without TLS.")
+    ] = False,
 ) -> None:
     from headway.contract.read import read_paths
     from headway.engine.engine import Engine

@@ -49,7 +49,7 @@ def bar(levels: Sequence[float], here: int) -> str:
 
 def number(value: float) -> str:
     """A number for people: thousands apart, no needless decimals."""
-    return f"{value:,.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+    return f"{value:,.6f}".rstrip("0").rstrip(".")
 
 
 def instant(ms: int | None) -> str:

@@ -6,7 +6,7 @@ Pure: the server's answers in, lines out. Every number stands with its unit and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +27,23 @@ class Line:
         return self.head
 
 
-def contract_lines(story: Mapping[str, Any], page: Mapping[str, Any], *, pictures: bool) -> list[Line]:
+def contract_lines(story: Mapping[str, Any], ramp: Sequence[Mapping[str, Any]], *, pictures: bool) -> list[Line]:
     """A running contract: the number, why, since when, by whom; what the next stage waits for; what was not counted.
 
     Args:
         story: What `/explain` answered.
-        page: What the contract's own page answered, for its row and the ladder of stages.
+        ramp: The ladder of stages, from the contract's own page.
         pictures: Draw the ramp; for terminals.
     """
     return [
-        *_now(story, page, pictures),
-        *_next(story.get("next")),
-        *_not_counted(story.get("not_counted") or ()),
-        *_beside(story),
+        *_now(story, ramp, pictures),
+        *_next(story["next"]),
+        *_later(story["later"]),
+        *_part("seen and not counted", (_not_counted(one) for one in story["not_counted"])),
+        *_part("spends", (_upstream(one) for one in story["upstream"])),
+        *_part("demands since the start", (_demands(*item) for item in story["refusals"].items())),
+        *_part("drift", (str(one["said"]) for one in story["drift"])),
+        *_clock(story["clock"]),
     ]
 
 
@@ -64,73 +68,96 @@ def markdown_of(lines: Iterable[Line]) -> str:
     return "\n".join(out).strip()
 
 
-def _now(story: Mapping[str, Any], page: Mapping[str, Any], pictures: bool) -> Iterator[Line]:
-    stage = page["stage"]
-    yield Line(f"{page['contract']}: {limit_words(page['limit'])}", head=True)
-    place = f"  stage {stage['name']}, {stage['index'] + 1} of {stage['of']}, {page['status']}"
-    levels = [float(sum(one["limit_micro"].values())) for one in page["ramp"]]
-    yield Line(f"{place}  {bar(levels, stage['index'])}".rstrip() if pictures else place)
-    if story.get("why"):
-        yield Line(f"  why: {story['why']}")
-    if story.get("since_ms") is not None:
-        yield Line(f"  since {instant(story['since_ms'])}, by {story.get('by') or 'headway'}")
-    if story.get("evidence"):
-        yield Line(f"  on: {_value('evidence', story['evidence'])}")
-    for dimension, one in (story.get("limit") or {}).items():
-        if one.get("use") is not None:
+def _now(story: Mapping[str, Any], ramp: Sequence[Mapping[str, Any]], pictures: bool) -> Iterator[Line]:
+    stage, held, overridden = story["stage"], story["held"], story["overridden"]
+    yield Line(f"{story['contract']}: {limit_words(story['limit'])}", head=True)
+    place = f"  stage {stage['name']}, {stage['index'] + 1} of {stage['of']}, {story['status']}"
+    picture = bar([float(sum(one["limit_micro"].values())) for one in ramp], stage["index"]) if pictures else ""
+    yield Line(f"{place}  {picture}".rstrip())
+    yield Line(f"  why: {story['why']}")
+    yield Line(
+        f"  since {instant(story['since_ms'])}, by {story['by']}, entry {story['evidence']['seq']} of the ledger"
+    )
+    evidence = {name: one for name, one in story["evidence"].items() if name not in ("seq", "kind", "reason")}
+    if evidence:
+        yield Line(f"  on: {_value('evidence', evidence)}")
+    for dimension, one in story["limit"].items():
+        if one["use"] is not None:
             use = f"{number(one['use'])} used, {number(one['headroom'])} free"
-            yield Line(f"  {dimension}: {use}" if dimension else f"  {use}")
-    for name in ("held", "overridden"):
-        if page.get(name):
-            yield Line(f"  {name}: {_value(name, page[name])}", colour="yellow")
+            keys = f", {one['keys']:,} keys live" if one["keys"] is not None else ""
+            yield Line(f"  {dimension}: {use}{keys}" if dimension else f"  {use}{keys}")
+    if held:
+        yield Line(f"  held since {instant(held['since_ms'])} by {held['by']}: {held['reason']}", colour="yellow")
+    if overridden:
+        until = f"until {instant(overridden['until_ms'])} by {overridden['by']}"
+        yield Line(f"  overridden {until}: {overridden['reason']}", colour="yellow")
 
 
 def _next(ahead: Mapping[str, Any] | None) -> Iterator[Line]:
-    if not ahead:
+    if ahead is None:
         yield Line("no stage is ahead", head=True)
         return
-    yield Line(f"next: {ahead['stage']}", head=True)
-    if ahead.get("in_words"):
-        yield Line(f"  waits for {ahead['in_words']}")
-    earliest, expected = ahead.get("earliest_ms"), ahead.get("expected_ms")
-    yield Line(f"  earliest {_when(earliest, 'unknown')}, expected {_when(expected, 'unknown')}")
-    for condition in ahead.get("conditions") or ():
+    yield Line(f"next: {ahead['stage']}, {_levels(ahead['limit'])}", head=True)
+    yield Line(f"  waits for {ahead['in_words']}")
+    earliest = "never, as this version runs" if ahead["earliest_ms"] is None else instant(ahead["earliest_ms"])
+    expected = "unknown" if ahead["expected_ms"] is None else instant(ahead["expected_ms"])
+    yield Line(f"  earliest {earliest}, expected {expected}")
+    for condition in ahead["conditions"]:
         yield from _condition(condition, 1)
 
 
 def _condition(condition: Mapping[str, Any], depth: int) -> Iterator[Line]:
     met = bool(condition["met"])
     text = f"{'  ' * depth}[{'x' if met else ' '}] {condition['what']}"
-    if met and condition.get("since_ms") is not None:
+    if met and condition["since_ms"] is not None:
         text += f", since {instant(condition['since_ms'])}"
-    if not met and condition.get("waits_for") and condition["waits_for"] != condition["what"]:
+    if not met and condition["waits_for"] and condition["waits_for"] != condition["what"]:
         text += f": waits for {condition['waits_for']}"
-    if condition.get("evidence"):
-        text += f" ({_value('evidence', condition['evidence'])})"
-    yield Line(text, colour="green" if met else None)
-    for part in condition.get("parts") or ():
+    evidence = _value("evidence", condition["evidence"])
+    yield Line(f"{text} ({evidence})" if evidence else text, colour="green" if met else None)
+    for part in condition["any_of"]:
         for one in part:
             yield from _condition(one, depth + 1)
 
 
-def _not_counted(seen: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
-    lines = [Line(f"  {instant(one.get('at_ms'))}  {one.get('what')}: {one.get('why')}") for one in seen]
+def _later(stages: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    if stages:
+        yield Line("later", head=True)
+    for one in stages:
+        earliest = "" if one["earliest_ms"] is None else f", earliest {instant(one['earliest_ms'])}"
+        yield Line(f"  {one['stage']}, {_levels(one['limit'])}{earliest}: {one['in_words']}")
+
+
+def _part(head: str, texts: Iterable[str]) -> Iterator[Line]:
+    """A part with a head, where there is anything in it."""
+    lines = [Line(f"  {text}") for text in texts]
     if lines:
-        yield Line("seen and not counted", head=True)
+        yield Line(head, head=True)
         yield from lines
 
 
-def _beside(story: Mapping[str, Any]) -> Iterator[Line]:
-    for name in ("upstream", "refusals", "drift"):
-        held = story.get(name)
-        if held:
-            yield Line(name, head=True)
-            for one in held.items() if isinstance(held, Mapping) else held:
-                text = f"{one[0]}: {_value(name, one[1])}" if isinstance(one, tuple) else _value(name, one)
-                yield Line(f"  {text}")
-    clock = story.get("clock") or {}
-    if clock.get("suspect"):
-        yield Line(f"the clock is suspected: {clock.get('reason')}; raises wait", head=True, colour="yellow")
+def _not_counted(seen: Mapping[str, Any]) -> str:
+    return f"{instant(seen['at_ms'])}  {seen['what']}: {seen['why']}"
+
+
+def _upstream(one: Mapping[str, Any]) -> str:
+    spends = _levels(one["spends"])
+    retries = f" and {one['retries']} retries" if one["retries"] else ""
+    return f"{one['contract']}: {spends} a unit{retries}; it is in {one['stage']} at {_levels(one['limit'])}"
+
+
+def _demands(workload: str, counts: Mapping[str, Any]) -> str:
+    by = ", ".join(f"{reason} {count:,}" for reason, count in counts["by"].items())
+    return f"{workload}: {counts['admitted']:,} admitted, {counts['refused']:,} refused" + (f" ({by})" if by else "")
+
+
+def _clock(clock: Mapping[str, Any]) -> Iterator[Line]:
+    if clock["suspect"]:
+        yield Line(f"the clock is suspected: {clock['reason']}; raises wait", head=True, colour="yellow")
+
+
+def _levels(levels: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {number(level)}" if name else number(level) for name, level in levels.items())
 
 
 def _value(name: str, value: Any) -> str:
@@ -147,10 +174,6 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     return number(value) if isinstance(value, int | float) else str(value)
-
-
-def _when(ms: int | None, otherwise: str) -> str:
-    return otherwise if ms is None else instant(ms)
 
 
 def _escaped(text: str) -> str:

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from headway.server.problems import ServerError
     from headway.server.run import Serving, Tls, serve, serve_in_thread
 
-__all__ = ["Access", "ServerError", "Serving", "Tls", "access_of", "create_app", "local_tokens", "serve", "serve_in_thread"]
+__all__ = [
+    "Access",
+    "ServerError",
+    "Serving",
+    "Tls",
+    "access_of",
+    "create_app",
+    "local_tokens",
+    "serve",
+    "serve_in_thread",
+]
 
 _HOME = {
     "Access": "access",

@@ -57,7 +57,7 @@ def entry_of(record: Record) -> dict[str, Any]:
 
 
 def limits_of(running: Running, now_ms: int) -> dict[str, Any]:
-    """The limit at `now_ms` by dimension, under the empty name where there is one. `per`: milliseconds, or a calendar window."""
+    """The limit at `now_ms` by dimension; under the empty name where there is one. `per`: ms, or a calendar window."""
     out: dict[str, Any] = {}
     for dimension, constraint in running.contract.constraint.items():
         micro = floor(running.curve.level_micro(dimension, now_ms))

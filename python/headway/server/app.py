@@ -89,7 +89,8 @@ def _add_index(app: FastAPI, engine: Engine) -> None:
             names = "".join(f"<li>{escape(name)}</li>" for name in engine.names()[:1000])
             return HTMLResponse(
                 "<!doctype html><html lang=en><meta charset=utf-8><title>Headway</title><h1>Headway</h1>"
-                f"<p>Contracts:</p><ul>{names}</ul><p>Ask <code>headway explain NAME</code>, or the API:</p><ul>{rows}</ul>"
+                f"<p>Contracts:</p><ul>{names}</ul><p>Ask <code>headway explain NAME</code>, or the API:</p>"
+                f"<ul>{rows}</ul>"
             )
         return JSONResponse({"name": "Headway", "version": app.version, "paths": paths, "openapi": "/openapi.json"})
 
@@ -120,12 +121,14 @@ def _add_problems(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            return _answer(ServerError("HW411", f"{request.method} is not for this path", headers=dict(error.headers or {})))
+            return _answer(
+                ServerError("HW411", f"{request.method} is not for this path", headers=dict(error.headers or {}))
+            )
         if error.status_code == 404:
             return _answer(_no_such_path(request.url.path, app))
         return _answer(ServerError("HW400", "the request cannot be taken apart", because=str(error.detail)))
 
-    async def ours(_: Request, error: Exception) -> Response:
+    async def ours(_: Request, _error: Exception) -> Response:
         # The text of an unforeseen error may hold anything; it goes to the log alone.
         return _answer(HeadwayError("something went wrong inside Headway", mend="Look into the server's log."))
 

@@ -12,7 +12,11 @@ REASON_MOST = 500
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=REASON_MOST)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Number = Annotated[str, StringConstraints(max_length=40)] | Annotated[int, Field(ge=0, le=2**53)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = (
+    Annotated[str, StringConstraints(max_length=40)]
+    | Annotated[int, Field(ge=0, le=2**53)]
+    | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+)
 
 Verb = Literal["hold", "resume", "advance", "step-back", "abort", "retire"]
 """The verbs that ask for a reason alone, spelled as their command is."""

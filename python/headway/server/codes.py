@@ -184,7 +184,7 @@ CODES: dict[str, Code] = {
         0,
         "a token's hash is not a SHA-256",
         "Tokens are kept as 64 hexadecimal digits, with or without `sha256:` before them.",
-        "Take the output of `printf %s \"$TOKEN\" | sha256sum`.",
+        'Take the output of `printf %s "$TOKEN" | sha256sum`.',
     ),
     "HW500": Code(
         500,
@@ -231,7 +231,7 @@ CODES: dict[str, Code] = {
     "HW507": Code(
         409,
         "the verb, approval or event cannot be taken now",
-        "The contract's state does not allow it: it has ended, other terms were approved, or a second person is missing.",
+        "The contract's state does not allow it: it has ended, or it is not the one that was expected.",
         "`headway explain NAME` says where it stands and what it waits for.",
     ),
     "HW508": Code(
@@ -261,7 +261,7 @@ CODES: dict[str, Code] = {
     "HW512": Code(
         409,
         "the approval is for other terms",
-        "An approval counts for exactly the terms its giver read: constraint, workloads, ramp and what belongs to them.",
+        "An approval counts for exactly the terms its giver read: constraint, workloads, ramp and what goes with them.",
         "Read `headway explain NAME` and approve what is in force.",
     ),
     "HW513": Code(
@@ -327,7 +327,7 @@ CODES: dict[str, Code] = {
     "HW530": Code(
         0,
         "a limit in one line that cannot be read",
-        "`headway.limit` takes a number and what it counts: a rate, a quota of a calendar window, or what is held at once.",
+        "`headway.limit` takes a number and what it counts: a rate, a quota of a window, or what is held at once.",
         "Write it like 100/minute, 5/s, 1000/day or 10 concurrent.",
     ),
 }

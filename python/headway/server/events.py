@@ -2,7 +2,7 @@
 
 The SDK takes the message apart; what it lets pass and we do not is refused here: a missing `id` (the SDK would invent
 one, and a repeated event would then count twice), a batch, invalid UTF-8 in a header, `ce-datacontenttype`, and
-lengths without end. What comes out is an `EventSeen`, and the payload is left behind: triggers match on attributes only.
+lengths without end. What comes out is an `EventSeen`; the payload is left behind, triggers match on attributes only.
 
 Source: CloudEvents 1.0.2, HTTP protocol binding.
 """

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 METRICS: Final[dict[str, str]] = {
     "headway_limit": "The limit in force, in units (a rate's: per its `per`); of a keyed meter, of one key.",
-    "headway_use": "Units in use: in flight, used in the window, or spent of the burst; of a keyed meter, the largest key's.",
+    "headway_use": "Units in use: in flight, used in the window, or spent of the burst; of a keyed meter, by one key.",
     "headway_headroom": "Limit less use, in units. Below zero it is a debt, and drains.",
     "headway_keys_live": "Keys a meter holds.",
     "headway_admitted_total": "Demands admitted since the process started.",
-    "headway_refused_total": "Demands refused since the process started, by reason; in `observe`, that would have been.",
+    "headway_refused_total": "Demands refused since the process started; in `observe`, those that would have been.",
     "headway_waiting": "Demands that wait their turn.",
     "headway_stage_index": "Index of the present stage; the first is 0.",
     "headway_clock_suspect": "1 while the clock is suspected, and raises wait.",
@@ -54,8 +54,7 @@ class EngineCollector(Collector):
         suspect.add_metric([], float(self._engine.clock_status().suspect))
         yield suspect
         entries = _gauge("headway_ledger_entries")
-        last = self._engine.ledger().tail(1)
-        entries.add_metric([], last[0].seq if last else 0)
+        entries.add_metric([], self._engine.ledger().count())
         yield entries
 
     def _meters(self) -> Iterator[Metric]:

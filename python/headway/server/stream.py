@@ -50,7 +50,7 @@ class Due:
 
 
 class Pacer:
-    """Holds back what comes too fast, one waiting change a contract. Time is the caller's: any clock that never goes back.
+    """Holds back what comes too fast, one waiting change a contract. The caller's clock is any that never goes back.
 
     Memory is bounded by the number of contracts: a later change takes the waiting one's place.
     """

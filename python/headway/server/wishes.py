@@ -1,4 +1,4 @@
-"""From what a caller asked for to what the ramp is told: a body becomes an observation, or an HW422 that names the field.
+"""From what a caller asked for to what the ramp is told: a body becomes an observation, or an HW422 with its field.
 
 Pure: the engine's instant, the contract and the caller are arguments.
 """
@@ -104,7 +104,9 @@ def _value_of(running: Running, body: Override) -> dict[str, int]:
     if unknown:
         near = get_close_matches(unknown[0], dimensions, n=1) or dimensions
         mend = "Give one number." if dimensions == [""] else f"Give a number for a dimension: {', '.join(near)}."
-        raise _field("value", f"the contract bounds no `{unknown[0]}`" if unknown[0] else "which dimension is meant", mend)
+        raise _field(
+            "value", f"the contract bounds no `{unknown[0]}`" if unknown[0] else "which dimension is meant", mend
+        )
     micro: dict[str, int] = {}
     for dimension, number in told.items():
         try:
@@ -123,7 +125,10 @@ def _until_of(running: Running, text: str, now_ms: int) -> int:
         try:
             until_ms = instant_of(text, running.contract.zone).utc_ms
         except Mistake as mistake:
-            mend = mistake.mend or "Give a duration like 2h, or an instant with its zone like 2026-12-01T09:00 Europe/Paris."
+            mend = (
+                mistake.mend
+                or "Give a duration like 2h, or an instant with its zone like 2026-12-01T09:00 Europe/Paris."
+            )
             raise _field("until", mistake.problem, mend) from mistake
     if not now_ms < until_ms <= now_ms + UNTIL_MOST_MS:
         raise _field("until", "the end is past, or more than a year away", "An override ends within 366 days from now.")
@@ -131,4 +136,6 @@ def _until_of(running: Running, text: str, now_ms: int) -> int:
 
 
 def _field(name: str, problem: str, mend: str) -> ServerError:
-    return ServerError("HW422", f"`{name}`: {problem}", mend=mend, extra={"fields": [{"field": name, "problem": problem}]})
+    return ServerError(
+        "HW422", f"`{name}`: {problem}", mend=mend, extra={"fields": [{"field": name, "problem": problem}]}
+    )

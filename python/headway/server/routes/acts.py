@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from headway.contract.faults import Unreadable
 from headway.contract.read import read_text
-from headway.ramp.observations import Observation
+from headway.ramp.observations import Approval, VerbCall
 from headway.server.access import Access, Caller
 from headway.server.asks import REASON_MOST, Approve, Ask, ClockYes, Override, Plain, Verb
 from headway.server.plain import plain
@@ -28,7 +28,9 @@ Name = Annotated[str, Path(min_length=1, max_length=200, description="A contract
 DryRun = Annotated[bool, Query(description="Only say what it would do: a preview, nothing changes.")]
 Second = Annotated[
     str | None,
-    Header(alias="Headway-Second", max_length=512, description="The token of a second person, where a raise wants one."),
+    Header(
+        alias="Headway-Second", max_length=512, description="The token of a second person, where a raise wants one."
+    ),
 ]
 
 YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json"})
@@ -38,7 +40,7 @@ def acts(engine: Engine, access: Access) -> APIRouter:
     """The changing routes over one engine."""
     router = APIRouter(tags=["act"])
 
-    def told(name: str, observation: Observation, dry_run: bool) -> Any:
+    def told(name: str, observation: Approval | VerbCall, dry_run: bool) -> Any:
         return plain(engine.preview(name, observation) if dry_run else engine.submit(name, observation))
 
     def second_of(caller: Caller, token: str | None) -> Caller | None:

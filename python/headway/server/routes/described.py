@@ -30,8 +30,16 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "problem": {"type": "string"},
         "because": {"type": "string"},
         "mend": {"type": "string"},
-        "fields": {"type": "array", "items": {"type": "object"}, "description": "HW422: what is wrong, field by field."},
-        "findings": {"type": "array", "items": {"type": "object"}, "description": "Faults of documents that were sent."},
+        "fields": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "HW422: what is wrong, field by field.",
+        },
+        "findings": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Faults of documents that were sent.",
+        },
     },
 }
 
@@ -53,7 +61,9 @@ READ_ERRORS = (401, 403, 404, 421, 422)
 WRITE_ERRORS = (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 503)
 
 
-def answers(example: Any, *errors: int, status: int = 200, media_type: str = "application/json") -> dict[int | str, Any]:
+def answers(
+    example: Any, *errors: int, status: int = 200, media_type: str = "application/json"
+) -> dict[int | str, Any]:
     """The `responses` of a route: its answer with an example, and the errors it may have."""
     out: dict[int | str, Any] = {
         status: {"description": "As the example shows.", "content": {media_type: {"example": example}}}

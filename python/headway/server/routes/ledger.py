@@ -41,12 +41,17 @@ def ledger_routes(engine: Engine) -> APIRouter:
         """The latest entries, oldest first."""
         return {"entries": [entry_of(record) for record in engine.ledger().tail(most, contract)]}
 
-    @router.get("/v1/ledger/verify", responses=answers({"ok": True, "records": 42, "bad_seq": None, "problem": ""}, *READ_ERRORS, 503))
+    @router.get(
+        "/v1/ledger/verify",
+        responses=answers({"ok": True, "records": 42, "bad_seq": None, "problem": ""}, *READ_ERRORS, 503),
+    )
     def verify(_: Viewer) -> Any:
         """Checks the chain, its order, and that every state equals its replay."""
         return plain(engine.ledger().verify())
 
-    @router.get("/v1/ledger/replay", responses=answers({"orders-db": {"stage": 0, "status": "running"}}, *READ_ERRORS, 503))
+    @router.get(
+        "/v1/ledger/replay", responses=answers({"orders-db": {"stage": 0, "status": "running"}}, *READ_ERRORS, 503)
+    )
     def replay(_: Viewer) -> Any:
         """Folds all entries: the states they lead to, by contract."""
         return {name: json.loads(state.as_json()) for name, state in engine.ledger().replay().items()}

@@ -171,9 +171,7 @@ async def _frames(
         streams.remove(subscription)
 
 
-def _listen(
-    subscription: Subscription, loop: asyncio.AbstractEventLoop, heard: asyncio.Queue[Change | None]
-) -> None:
+def _listen(subscription: Subscription, loop: asyncio.AbstractEventLoop, heard: asyncio.Queue[Change | None]) -> None:
     """Carries changes from the engine's queue to the client's loop, until either ends."""
 
     def hand_over(change: Change | None) -> None:

@@ -51,13 +51,16 @@ def reads(engine: Engine) -> APIRouter:
         }
 
     @router.get(
-        "/v1/contracts/{name}", responses=answers({**ROW, "document": {"contract": "orders-db"}, "conditions": []}, *READ_ERRORS)
+        "/v1/contracts/{name}",
+        responses=answers({**ROW, "document": {"contract": "orders-db"}, "conditions": []}, *READ_ERRORS),
     )
     def contract(name: Name, _: Viewer) -> dict[str, Any]:
         """One contract: its row, its document in canonical form, the conditions of its next stage."""
         return page_of(engine.contract(name), engine.now_ms())
 
-    @router.get("/v1/contracts/{name}/timeline", responses=answers({"past": [], "ahead": [], "marks": []}, *READ_ERRORS))
+    @router.get(
+        "/v1/contracts/{name}/timeline", responses=answers({"past": [], "ahead": [], "marks": []}, *READ_ERRORS)
+    )
     def timeline(
         name: Name,
         _: Viewer,
