@@ -22,7 +22,8 @@ def random_history(dice: Random) -> list[InForce]:
     earliest_ns = 0
     for _ in range(dice.randrange(1, 5)):
         latest_ns = earliest_ns + dice.choice((0, 0, dice.randrange(0, 300, 2)))
-        start_ns, segments = earliest_ns - dice.randrange(0, 200, 2), []
+        start_ns = earliest_ns - dice.randrange(0, 200, 2)
+        segments: list[tuple[int, int | None, int, int]] = []
         for _ in range(dice.randrange(3)):
             end_ns = start_ns + dice.randrange(2, 900, 2)
             level, to = dice.randrange(20) * MICRO, dice.randrange(20) * MICRO
@@ -130,7 +131,7 @@ def test_with_exact_stamps_certain_is_what_the_exact_checker_says(measure: str) 
     """Stamps without width leave no choice: what is found is a violation, and one of more than a nanosecond's worth is
     found (at a change of burst the checker allows the nanosecond to either side).
     """
-    a_nanosecond = {"rate": Fraction(20, PER), "concurrency": 0, "quota": 0}[measure]
+    a_nanosecond = Fraction(20, PER) if measure == "rate" else Fraction(0)
     verdicts = set()
     for seed in range(400):
         dice = Random(seed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from tests.model.curves import MICRO, Piece, Plan, joined, piece_at
 from tests.model.meters import FAR_NS, When, first
@@ -57,7 +58,7 @@ class Levels:
             if needed_micro <= self.level_micro(piece, start_ns):
                 return start_ns
             if needed_micro <= self.level_micro(piece, last_ns):
-                return first(start_ns, last_ns, lambda at_ns, p=piece: needed_micro <= self.level_micro(p, at_ns))
+                return first(start_ns, last_ns, needed_micro, partial(self.level_micro, piece))
         return None
 
 

@@ -12,10 +12,9 @@ from random import Random
 from typing import Final
 
 from headway import _core
+from tests.model.counts import Quota
 from tests.model.curves import MICRO, Plan, Seg
-from tests.model.lean import LeanRate
-from tests.model.meters import When
-from tests.model.world import Held, Refusal, Spec, Way, World
+from tests.model.world import Held, Measure, Refusal, Spec, Way, World
 
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
@@ -77,7 +76,7 @@ class History:
 
     def _spec(self, index: int) -> Spec:
         dice = self.dice
-        measure = dice.choice(("rate", "rate", "rate", "concurrency", "quota"))
+        measure: Measure = dice.choice(("rate", "rate", "rate", "concurrency", "quota"))
         per_ns = dice.choice((SECOND, SECOND, MINUTE, SECOND // 10)) if measure == "rate" else 0
         scales = dict(dice.choice(((), (("di", 4 * MICRO),), (("di", 2 * MICRO), ("cy", MICRO // 2)))))
         is_keyed = dice.random() < 0.5
@@ -149,7 +148,7 @@ class History:
             at_ns = end_ns
         if not segs or dice.random() < 0.8:
             segs.append(Seg(at_ns, None, level, level))
-        burst_ns, window = 0, ()
+        burst_ns, window = 0, tuple[int, ...]()
         if spec.measure == "rate":
             burst_ns = dice.choice((0, spec.per_ns // 7, spec.per_ns, spec.per_ns, 2 * spec.per_ns))
         if spec.measure == "quota":
@@ -266,7 +265,7 @@ class History:
             (name, key or "", used.window_ns, used.micro)
             for name, meter in self.world.meters.items()
             for twin in meter.twins.values()
-            if meter.spec.measure == "quota" and not isinstance(twin, LeanRate)
+            if isinstance(twin, Quota)
             for key, used in twin.by_key.items()
         ]
         self.core.restore_drawn(drawn)
@@ -274,8 +273,9 @@ class History:
         self.world = World(self.specs)
         for name, meter in self.world.meters.items():
             for key, twin in meter.twins.items():
-                if meter.spec.measure == "quota":
-                    twin.by_key = old.meters[name].twins[key].by_key
+                before = old.meters[name].twins[key]
+                if isinstance(twin, Quota) and isinstance(before, Quota):
+                    twin.by_key = before.by_key
         self.published_ns = self._publish(everything=True, born="empty")
         self.tally.crashes += 1
 
@@ -317,7 +317,9 @@ class History:
 
     def _heard(self, refusal: _core.Refusal) -> str:
         at_ns = refusal.retry_at_ns
-        when: When = "never" if at_ns is _core.NEVER else "unknown" if at_ns is _core.UNKNOWN else at_ns + self.shift_ns
+        if isinstance(at_ns, int):
+            return f"{refusal.why} at {refusal.meter}, earliest {at_ns + self.shift_ns}"
+        when = "never" if at_ns is _core.NEVER else "unknown"
         return f"{refusal.why} at {refusal.meter}, earliest {when}"
 
 

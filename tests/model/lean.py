@@ -152,12 +152,13 @@ class LeanRate:
             spent = max(spent, stretch.spent_floor(start_ns))
             holds_last = charge <= stretch.burst(last_ns)
             under_a_burst |= holds_last or charge <= stretch.burst(start_ns)
-            needed = spent + charge
-            came_ns = first(start_ns, last_ns, lambda at_ns, s=stretch, n=needed: n <= s.entitlement(at_ns))
+            came_ns = first(start_ns, last_ns, spent + charge, stretch.entitlement)
             if came_ns is None:
                 continue
             if charge <= stretch.burst(came_ns):
                 return came_ns
             if holds_last:
-                return first(came_ns, last_ns, lambda at_ns, s=stretch: charge <= s.burst(at_ns)) or came_ns
+                fits_ns = first(came_ns, last_ns, charge, stretch.burst)
+                assert fits_ns is not None
+                return fits_ns
         return "unknown" if under_a_burst else "never"

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from math import ceil, floor
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from tests.model.curves import MICRO, Piece, Plan, joined, piece_at
+
+N = TypeVar("N", int, Fraction)
 
 When = int | Literal["never", "unknown"]
 """An instant on the meters' clock, or why there is none."""
@@ -133,25 +136,25 @@ class Rate:
             under_a_burst |= holds_first or holds_last
             # Two things must hold: enough has come in, which stays so, and the burst holds it, which for a rising
             # limit comes to be so and for a falling one ceases.
-            came_ns = first(start_ns, last_ns, lambda at_ns, s=spent: s + charge <= self.entitlement(at_ns))
+            came_ns = first(start_ns, last_ns, spent + charge, self.entitlement)
             if came_ns is None:
                 continue
             if charge <= self.burst(piece, came_ns):
                 return came_ns
             if holds_last:
-                fits_ns = first(came_ns, last_ns, lambda at_ns, p=piece: charge <= self.burst(p, at_ns))
+                fits_ns = first(came_ns, last_ns, charge, partial(self.burst, piece))
                 assert fits_ns is not None
                 return fits_ns
         return "unknown" if under_a_burst else "never"
 
 
-def first(low_ns: int, high_ns: int, holds: Callable[[int], bool]) -> int | None:
-    """The first instant in [low, high] from which on `holds` is true, by halving; None if it is not at `high`."""
-    if not holds(high_ns):
+def first(low_ns: int, high_ns: int, needed: N, value: Callable[[int], N]) -> int | None:
+    """The first instant in [low, high] at which a value that only rises reaches `needed`, by halving; else None."""
+    if value(high_ns) < needed:
         return None
     while low_ns < high_ns:
         middle_ns = (low_ns + high_ns) // 2
-        if holds(middle_ns):
+        if needed <= value(middle_ns):
             high_ns = middle_ns
         else:
             low_ns = middle_ns + 1

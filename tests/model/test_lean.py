@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from random import Random
+from typing import Literal
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_the_quick_twin_equals_the_exact_twin_in_grains(seed: int) -> None:
     exact, quick = Rate(SECOND, grains_log2, scale_ppm), LeanRate(SECOND, grains_log2, scale_ppm)
     now_ns, offset_ns = 50 * SECOND, dice.randrange(1 << 40)
     held: list[tuple[int, int, int, str]] = []
-    born = dice.choice(("full", "empty"))
+    born: Literal["full", "empty"] = dice.choice(("full", "empty"))
     for step in range(30):
         if step == 0 or dice.random() < 0.1:
             now_ns += 1
@@ -69,6 +70,23 @@ def test_the_quick_twin_equals_the_exact_twin_in_grains(seed: int) -> None:
             quick.owe(now_ns, charge, key)
         assert exact.mark(now_ns, key) == quick.mark(now_ns, key)
         now_ns += dice.choice((0, 1, dice.randrange(SECOND), dice.randrange(5 * SECOND)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_grains_only_ever_take(seed: int) -> None:
+    """The grained entitlement is at most the exact one, and short of it by less than a grain a piece."""
+    dice = Random(seed)
+    exact, grained = Rate(SECOND), Rate(SECOND, 6)
+    now_ns, offset_ns = 50 * SECOND, 1 << 40
+    for version in range(6):
+        now_ns += 1
+        plan = random_plan(dice, version, now_ns + offset_ns)
+        exact.publish(plan, offset_ns, now_ns)
+        grained.publish(plan, offset_ns, now_ns)
+        now_ns += dice.randrange(10 * SECOND)
+
+        short = exact.entitlement(now_ns) - grained.entitlement(now_ns) / 64
+        assert 0 <= short < Fraction(len(exact.course), 64)
 
 
 @pytest.mark.parametrize("seed", range(60))

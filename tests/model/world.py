@@ -74,7 +74,8 @@ class Meter:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        scales = {None: MICRO, **spec.scales}
+        scales: dict[str | None, int] = {None: MICRO}
+        scales.update(spec.scales)
         self.twins: dict[str | None, LeanRate | Concurrency | Quota]
         if spec.measure == "rate":
             self.twins = {key: LeanRate(spec.per_ns, spec.grains_log2, scale) for key, scale in scales.items()}

@@ -1,0 +1,1 @@
+"""The long run of the meters against their twins."""
