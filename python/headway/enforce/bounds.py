@@ -10,11 +10,13 @@ Source: design, section 1, promise 1; in `(s, t]` a rate admits at most `B(s) + 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
+
+from headway.enforce.allowance import Allowance, InForce
 
 __all__ = [
     "InForce",
@@ -28,9 +30,6 @@ __all__ = [
     "possible_rate_violations",
 ]
 
-_FINE = 1_000_000
-"""Levels are read in millionths of a micro-unit, rounded to the side that accuses less (certain) or more (possible)."""
-
 _FOREVER = 1 << 100
 
 
@@ -38,8 +37,8 @@ _FOREVER = 1 << 100
 class Stamped:
     """One admitted demand: the decision fell in `[before_ns, after_ns]`, the release in its own two stamps.
 
-    `units_micro` is what it weighs on the meter looked at, cost and factor included. Releases matter to concurrency only;
-    None: still held. What was settled counts as settled, what is not yet settled as reserved.
+    `units_micro` is what it weighs on the meter looked at, cost and factor included. Releases matter to concurrency
+    only; None: still held. What was settled counts as settled, what is not yet settled as reserved.
     """
 
     before_ns: int
@@ -50,22 +49,8 @@ class Stamped:
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """A curve that came into force at some instant in `[earliest_ns, latest_ns]`, until the next one did.
-
-    segments: (start_ns, end_ns or None, from_micro, to_micro), touching, in order, on the stamps' clock. Before the first
-    and past the last the level stays.
-    """
-
-    earliest_ns: int
-    latest_ns: int
-    segments: tuple[tuple[int, int | None, int, int], ...]
-    burst_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Violation:
-    """In `[from_ns, to_ns]` `admitted_micro` were let in (concurrency: in flight together) where `allowed_micro` were allowed."""
+    """`admitted_micro` were let in (concurrency: in flight together) from `from_ns` to `to_ns`; `allowed_micro` may be."""
 
     from_ns: int
     to_ns: int
@@ -81,22 +66,22 @@ def certain_rate_violations(
     A window is accused of the events whose stamps lie wholly inside it, and allowed what the most generous choice of
     changes gives it. `grain_micro` (>= 0): a meter counts entitlement in grains; so much above is not a violation.
     """
-    return _rate(events, _Course(history, events, per_ns=per_ns, generous=True), grain_micro, certain=True)
+    return _rate(events, Allowance(history, _span(events), per_ns=per_ns, generous=True), grain_micro, certain=True)
 
 
 def possible_rate_violations(
     events: Sequence[Stamped], history: Sequence[InForce], *, per_ns: int, grain_micro: int = 1
 ) -> list[Violation]:
     """The same with the largest set of events that may lie in a window, and the least generous choice of changes."""
-    return _rate(events, _Course(history, events, per_ns=per_ns, generous=False), grain_micro, certain=False)
+    return _rate(events, Allowance(history, _span(events), per_ns=per_ns, generous=False), grain_micro, certain=False)
 
 
 def certain_concurrency_violations(events: Sequence[Stamped], history: Sequence[InForce]) -> list[Violation]:
-    """Sets of demands that were surely in flight together, over the limit at every instant the last of them can have come.
+    """Demands surely in flight together, over the limit at every instant at which the last of them can have come.
 
     A cut below what is in flight is no violation: only admissions are judged, because a cut drains.
     """
-    limit = _Course(history, events, generous=True)
+    limit = Allowance(history, _span(events), generous=True)
     held: list[tuple[int, int]] = []  # (surely held until, units), by end
     newest: list[tuple[int, int]] = []  # (-before, surely held until): the last that can have come is on top
     total, found = 0, []
@@ -121,7 +106,7 @@ def certain_concurrency_violations(events: Sequence[Stamped], history: Sequence[
 
 def possible_concurrency_violations(events: Sequence[Stamped], history: Sequence[InForce]) -> list[Violation]:
     """Instants at which a demand may have been admitted while all that may have been in flight was over the limit."""
-    limit = _Course(history, events, generous=False)
+    limit = Allowance(history, _span(events), generous=False)
     waiting = sorted(events, key=lambda event: event.before_ns)
     instants = sorted({at_ns for event in events for at_ns in (event.before_ns, event.after_ns)} | set(limit.cuts))
     held: list[tuple[int, int]] = []
@@ -152,17 +137,21 @@ def certain_quota_violations(
 
     windows: starts in ns, ascending, on the stamps' clock; each ends where the next begins, the last one never.
     """
-    return _quota(events, _Course(history, events, generous=True), windows, certain=True)
+    return _quota(events, Allowance(history, _span(events), generous=True), windows, certain=True)
 
 
 def possible_quota_violations(
     events: Sequence[Stamped], history: Sequence[InForce], windows: Sequence[int]
 ) -> list[Violation]:
     """Windows that may hold more than the largest limit that was surely in force in them."""
-    return _quota(events, _Course(history, events, generous=False), windows, certain=False)
+    return _quota(events, Allowance(history, _span(events), generous=False), windows, certain=False)
 
 
-def _quota(events: Iterable[Stamped], limit: _Course, windows: Sequence[int], *, certain: bool) -> list[Violation]:
+def _span(events: Sequence[Stamped]) -> tuple[int, int]:
+    return min((e.before_ns for e in events), default=0), max((e.after_ns for e in events), default=0)
+
+
+def _quota(events: Iterable[Stamped], limit: Allowance, windows: Sequence[int], *, certain: bool) -> list[Violation]:
     found = []
     for start_ns, end_ns in pairwise((*windows, _FOREVER)):
         if certain:
@@ -176,7 +165,7 @@ def _quota(events: Iterable[Stamped], limit: _Course, windows: Sequence[int], *,
     return found
 
 
-def _rate(events: Sequence[Stamped], course: _Course, grain_micro: int, *, certain: bool) -> list[Violation]:
+def _rate(events: Sequence[Stamped], course: Allowance, grain_micro: int, *, certain: bool) -> list[Violation]:
     """Sweeps the windows' ends upwards; a tree over their starts keeps what each start has let in since."""
     if certain:  # inside [s, t]: before >= s, after <= t
         spans = [(event.before_ns, event.after_ns, event.units_micro) for event in events]
@@ -242,99 +231,3 @@ class _SuffixMaxima:
             right = 2 * node + 1
             node = right if self._best[right] == self._best[node] else right - 1
         return node - self._leaves
-
-
-class _Course:
-    """The most (`generous`) or least that a history may have allowed.
-
-    Between two cuts the extreme of several straight lines is taken to be the line through the extremes at both ends:
-    never below the largest, never above the smallest. Amounts are in units of 1 / `weight` micro-units.
-    """
-
-    def __init__(
-        self, history: Sequence[InForce], events: Sequence[Stamped], *, generous: bool, per_ns: int = 1
-    ) -> None:
-        if not history:
-            raise ValueError("a history without a curve allows nothing and forbids nothing")
-        changes = [instant for curve in history for instant in (curve.earliest_ns, curve.latest_ns)]
-        if any(later < earlier for earlier, later in pairwise(changes)):
-            raise ValueError("the curves of a history come into force one after the other")
-        self._history, self._generous = history, generous
-        self.weight = 2 * _FINE * per_ns
-        edges = {edge for curve in history for segment in curve.segments for edge in segment[:2] if edge is not None}
-        # What the first curve says of the time before it was in force bounds nothing.
-        edges = {edge for edge in (*edges, *changes) if edge >= history[0].latest_ns}
-        edges |= {min((event.before_ns for event in events), default=0)}
-        edges |= {max((event.after_ns for event in events), default=0)}
-        # One to either side of an edge too: there only one of its two bursts counts.
-        self.cuts = sorted({edge + side for edge in edges for side in (-1, 0, 1)})
-        self._at = [self._possible(at_ns, at_ns) for at_ns in self.cuts]
-        self._after = [self._possible(start, end) for start, end in pairwise(self.cuts)]
-        self._lines: list[tuple[int, int]] = []
-        self._sums = [0]
-        for (start, end), possible in zip(pairwise(self.cuts), self._after, strict=True):
-            first = self._extreme(_level(curve, start, False, generous) for curve in possible)
-            last = self._extreme(_level(curve, end, True, generous) for curve in possible)
-            self._lines.append((first, last))
-            self._sums.append(self._sums[-1] + (first + last) * (end - start))
-
-    def _extreme(self, values: Iterable[int]) -> int:
-        return max(values) if self._generous else min(values)
-
-    def _possible(self, start_ns: int, end_ns: int) -> list[InForce]:
-        """The curves that may be in force somewhere between two neighbouring cuts, or at one where both are the same."""
-        following = [*self._history[1:], None]
-        return [
-            curve
-            for index, (curve, after) in enumerate(zip(self._history, following, strict=True))
-            if (index == 0 or curve.earliest_ns <= start_ns) and (after is None or after.latest_ns >= end_ns)
-        ]
-
-    def _holding(self, at_ns: int) -> list[InForce]:
-        index = bisect_right(self.cuts, at_ns) - 1
-        return self._at[index] if self.cuts[index] == at_ns else self._after[index]
-
-    def entitled(self, at_ns: int, *, up: bool) -> int:
-        """`E` from the first cut, which lies at or before `at_ns`, rounded."""
-        index = bisect_right(self.cuts, at_ns) - 1
-        if index == len(self._lines):
-            return self._sums[-1]
-        start, end = self.cuts[index], self.cuts[index + 1]
-        first, last = self._lines[index]
-        passed, span = at_ns - start, end - start
-        area = 2 * first * passed * span + (last - first) * passed * passed
-        return self._sums[index] + (-(-area // span) if up else area // span)
-
-    def burst(self, at_ns: int) -> int:
-        """`B`, of both sides of a change the one that accuses less (generous) or more; at least one unit."""
-        sides = (
-            max(2 * _level(curve, at_ns, left, self._generous) * curve.burst_ns, 1_000_000 * self.weight)
-            for curve in self._holding(at_ns)
-            for left in (True, False)
-        )
-        return self._extreme(sides)
-
-    def largest_micro(self, from_ns: int, to_ns: int) -> int:
-        """The largest level in `[from_ns, to_ns]`, whole micro-units: a demand of so much fits, one more does not."""
-        inside = self.cuts[bisect_left(self.cuts, from_ns) : bisect_right(self.cuts, to_ns)]
-        # From the left of the first instant nothing is allowed any more, but the least may have been.
-        levels = (
-            self._level_at(at_ns, left=at_ns > from_ns or not self._generous) for at_ns in {from_ns, to_ns, *inside}
-        )
-        return max(levels) // _FINE
-
-    def _level_at(self, at_ns: int, *, left: bool) -> int:
-        holding = self._holding(min(max(at_ns, self.cuts[0]), self.cuts[-1]))
-        sides = (True, False) if left else (False,)
-        return self._extreme(_level(curve, at_ns, side, self._generous) for curve in holding for side in sides)
-
-
-def _level(curve: InForce, at_ns: int, from_left: bool, up: bool) -> int:
-    """The level in millionths of a micro-unit; at a change, from the left or as it is."""
-    for start, end, first, last in curve.segments:
-        if end is None or at_ns < end or (from_left and at_ns == end):
-            if end is None or at_ns <= start:
-                return first * _FINE
-            rise = (last - first) * (at_ns - start) * _FINE
-            return first * _FINE + (-(-rise // (end - start)) if up else rise // (end - start))
-    return curve.segments[-1][3] * _FINE
