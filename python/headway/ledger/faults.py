@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from headway.errors import LedgerBroken, LedgerFailing, LedgerFull, LedgerReadOnly, LedgerStopped
 
-_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+# Our statements are right: one that SQLite cannot make sense of stands on a damaged schema.
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
 
 

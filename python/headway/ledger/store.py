@@ -133,19 +133,23 @@ class Store:
                 return
             if present is not None and present > HEAD:
                 raise broken(self.where, f"its schema {present} is newer than this Headway knows ({HEAD})")
-            _upgrade(connection)
+            _upgrade(connection, self.where)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, where: str) -> None:
     # Only a new or older ledger pays for loading Alembic.
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", "headway.ledger:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise broken(where, f"its schema is none that this Headway knows: {error}") from error
 
 
 def _cannot_open(where: str) -> sqlite3.Error:
