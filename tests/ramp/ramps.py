@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from headway.contract.model import Calendar, Contract
+from headway.ramp.curve import curve_of
 from headway.ramp.decisions import Decisions
 from headway.ramp.entries import Entry
-from headway.ramp.facts import Given
 from headway.ramp.machine import apply_first, step
 from headway.ramp.observations import (
     Approval,
@@ -35,10 +36,9 @@ TERMS = "terms-digest-of-version-1"
 
 def instant(after_ms: int) -> str:
     """An instant after T0, as a document spells it."""
-    from datetime import UTC, datetime
-
     at_ms = T0 + after_ms
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+    seconds = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{seconds}.{at_ms % 1000:03d}Z" if at_ms % 1000 else f"{seconds}Z"
 
 
 def contract(*stages: Mapping[str, Any], name: str = "api", **fields: Any) -> Contract:
@@ -93,8 +93,6 @@ class Ramp:
 
     def level(self, at_ms: int | None = None, dimension: str = "") -> float:
         """The limit in units, by the latest curve."""
-        from headway.ramp.curve import curve_of
-
         curve = curve_of(self.contract, self.state, self.now_ms)
         return float(curve.level_micro(dimension, self.now_ms if at_ms is None else T0 + at_ms) / UNIT)
 
@@ -171,7 +169,3 @@ def upstream(
     """Where `cluster`, of stages small, big and huge, stands."""
     names = ("small", "big", "huge")
     return Standing("cluster", stage, names.index(stage), names, arrived, pressed, {"": level * UNIT}, over)
-
-
-def given(state: RampState) -> list[Given]:
-    return list(state.approvals)

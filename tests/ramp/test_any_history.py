@@ -30,7 +30,7 @@ from headway.ramp.soak import grain_ms
 from headway.ramp.standing import pressed_by
 from headway.ramp.state import RampState, fold
 from tests.model.ramp_twin import RampTwin
-from tests.ramp.ramps import HOUR, MINUTE, T0, TERMS, UNIT, contract, instant, upstream
+from tests.ramp.ramps import HOUR, T0, TERMS, UNIT, contract, instant, upstream
 
 RAISES = {"entered", "resumed", "overridden", "override_ended", "exception_ended", "exception_began"}
 """The only entries with which a limit may rise."""
@@ -39,10 +39,17 @@ spans = st.integers(min_value=1, max_value=3 * HOUR)
 soaks = st.fixed_dictionaries({"for": st.sampled_from(["1m", "20m", "2h"]), "above": st.sampled_from(["0%", "50%"])})
 events = st.fixed_dictionaries(
     {"type": st.sampled_from(["ready", "go"])},
-    optional={"source": st.just("ci"), "again": st.just("true"), "not_after": st.integers(1, 9).map(lambda n: instant(n * HOUR))},
+    optional={
+        "source": st.just("ci"),
+        "again": st.just("true"),
+        "not_after": st.integers(1, 9).map(lambda n: instant(n * HOUR)),
+    },
 )
 dates = st.integers(min_value=0, max_value=10 * HOUR).map(instant)
 alternatives = st.fixed_dictionaries({}, optional={"not_before": dates, "soak": soaks, "event": events}).filter(bool)
+approvals = st.fixed_dictionaries(
+    {"by": st.just("dba"), "need": st.sampled_from(["1", "2"]), "expires": st.sampled_from(["3h", "7d"])}
+)
 triggers = st.fixed_dictionaries(
     {},
     optional={
@@ -50,7 +57,7 @@ triggers = st.fixed_dictionaries(
         "soak": soaks,
         "event": events,
         "requires": st.sampled_from([{"cluster": "big"}, {"cluster": "80"}]),
-        "approval": st.fixed_dictionaries({"by": st.just("dba"), "need": st.sampled_from(["1", "2"]), "expires": st.sampled_from(["3h", "7d"])}),
+        "approval": approvals,
         "any": st.lists(alternatives, min_size=1, max_size=2),
     },
 ).filter(bool)
@@ -69,7 +76,8 @@ def contracts(draw: st.DrawFn) -> Contract:
         fields["enforce"] = {"floor": "10"}
     if draw(st.booleans()):
         start = draw(st.integers(1, 30)) * HOUR
-        fields["exceptions"] = [{"during": f"{instant(start)}/{instant(start + 2 * HOUR)}", "limit": str(draw(st.integers(5, 300))), "reason": "move"}]
+        during, limit = f"{instant(start)}/{instant(start + 2 * HOUR)}", str(draw(st.integers(5, 300)))
+        fields["exceptions"] = [{"during": during, "limit": limit, "reason": "move"}]
     return contract(*stages, **fields)
 
 
@@ -145,14 +153,21 @@ class AnyHistory(RuleBasedStateMachine):
             self.twin.events.append(event)
         self.evaluate(event)
 
-    @rule(actor=st.sampled_from(["user:ada", "user:bob", "user:eve"]), stage=st.integers(1, 4), terms=st.sampled_from([TERMS, "other"]))
+    @rule(
+        actor=st.sampled_from(["user:ada", "user:bob", "user:eve"]),
+        stage=st.integers(1, 4),
+        terms=st.sampled_from([TERMS, "other"]),
+    )
     def somebody_approves(self, actor: str, stage: int, terms: str) -> None:
         approval = Approval(self.now_ms, f"s{stage}", "dba", actor, terms)
         if self.state.stage < stage and self.state.status == "running" and self.state.advanced_by != actor:
             self.twin.approvals.append((self.now_ms, approval))
         self.evaluate(approval)
 
-    @rule(verb=st.sampled_from(["hold", "resume", "advance", "step_back"]), actor=st.sampled_from(["user:ann", "user:bob"]))
+    @rule(
+        verb=st.sampled_from(["hold", "resume", "advance", "step_back"]),
+        actor=st.sampled_from(["user:ann", "user:bob"]),
+    )
     def somebody_acts(self, verb: Any, actor: str) -> None:
         self.evaluate(VerbCall(self.now_ms, verb, actor, "because"))
 
@@ -166,7 +181,12 @@ class AnyHistory(RuleBasedStateMachine):
         if sure == 0:
             self.evaluate(VerbCall(self.now_ms, "abort", "user:ann", "because"))
 
-    @rule(stage=st.sampled_from(["small", "big", "huge"]), level=st.integers(60, 100), arrived=st.booleans(), pressed=st.booleans())
+    @rule(
+        stage=st.sampled_from(["small", "big", "huge"]),
+        level=st.integers(60, 100),
+        arrived=st.booleans(),
+        pressed=st.booleans(),
+    )
     def the_upstream_moves(self, stage: str, level: int, arrived: bool, pressed: bool) -> None:
         self.standing = upstream(stage, level=level, arrived=arrived, pressed=pressed)
         self.evaluate()

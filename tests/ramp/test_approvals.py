@@ -1,8 +1,11 @@
 """Approvals: who counts, for what, how long, and when people are asked."""
 
+from dataclasses import replace
+
 import pytest
 
 from headway.ramp.decisions import Rejected
+from headway.ramp.facts import Given
 from headway.ramp.observations import Approval
 from headway.ramp.vet import vet
 from tests.ramp.ramps import DAY, FIRST, HOUR, MINUTE, T0, TERMS, Ramp, contract, instant, second
@@ -127,3 +130,13 @@ def test_no_approval_is_forgotten_by_a_restart() -> None:
     ramp = Ramp(contract(FIRST, second(not_before=instant(DAY), approval="dba")))
 
     assert "two" == ramp.approve(HOUR).restart().at(DAY).stage
+
+
+def test_approvals_of_earlier_terms_never_count_however_they_came_into_the_state() -> None:
+    """Vetting keeps them out; the condition itself does not rely on it."""
+    ramp = waiting()
+    ramp.last = replace(
+        ramp.last, state=replace(ramp.state, approvals=(Given("two", "dba", "user:bob", T0, "older", False),))
+    )
+
+    assert "one" == ramp.at(1).stage

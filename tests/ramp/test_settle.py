@@ -29,7 +29,7 @@ class Fleet:
     def at(
         self, after_ms: int, told: Mapping[str, Sequence[Observation]] | None = None, *, suspect: bool = False
     ) -> "Fleet":
-        observations = {name: () for name in self.contracts} if told is None else told
+        observations = dict.fromkeys(self.contracts, ()) if told is None else told
         clock = ClockSuspect(T0 + after_ms, True, "it jumped") if suspect else None
         self.last = settle(
             self.contracts, self.states, T0 + after_ms, observations, calendars={}, clock=clock, links=self.links

@@ -94,9 +94,9 @@ def conditions_of(
         return ()
     found: list[Condition] = []
     soak_at = iter(range(1 << 16))
-    found.extend(_of_alternative(contract, state, stage, when, now_ms, soak_at))
+    found.extend(_of_alternative(state, stage, when, now_ms, soak_at))
     if when.any:
-        parts = tuple(tuple(_of_alternative(contract, state, stage, one, now_ms, soak_at)) for one in when.any)
+        parts = tuple(tuple(_of_alternative(state, stage, one, now_ms, soak_at)) for one in when.any)
         found.append(_any(parts))
     for name, wanted in when.requires.items():
         found.append(_requires(name, wanted, standings.get(name)))
@@ -166,7 +166,7 @@ def satisfying(state: RampState, stage: int, match: EventMatch) -> Latched | Non
 
 
 def _of_alternative(
-    contract: Contract, state: RampState, stage: int, when: Alternative, now_ms: int, soak_at: Iterator[int]
+    state: RampState, stage: int, when: Alternative, now_ms: int, soak_at: Iterator[int]
 ) -> Iterator[Condition]:
     for instant in when.not_before:
         met = now_ms >= instant.utc_ms

@@ -82,13 +82,13 @@ class Curve:
         return ends
 
 
-def curve_of(contract: Contract, state: RampState, now_ms: int, raises_when: str = "") -> Curve:
+def curve_of(contract: Contract, state: RampState, now_ms: int, raises_when: str = "") -> Curve:  # noqa: ARG001
     """The curve that a state stands for.
 
     Args:
         contract: The version in force.
         state: Its state; the curve depends on nothing else.
-        now_ms: Kept in the signature of every decision; pieces before it are included from the entry of the present level.
+        now_ms: Every decision is made at an instant; this one does not depend on it, so a replay draws the same curve.
         raises_when: What would raise the limit, in words (`waits.raises_when`).
 
     Returns:

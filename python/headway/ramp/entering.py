@@ -90,12 +90,12 @@ def prospect(
         return None
     own = conditions_of(contract, state, stage, now_ms, surroundings.standings)
     common = list(_common(contract, state, now_ms, surroundings))
-    if contract.raise_in is not None and moves.raises_by_entering(contract, state, now_ms):
-        # Hours are dear to work out, and decide nothing while a condition is missing that only an observation can bring.
-        if thorough or all(condition.met or condition.kind == "approval" for condition in own):
-            shut = _shut(contract.raise_in, calendars, now_ms)
-            if shut is not None:
-                common.append(shut)
+    # Hours are dear to work out, and decide nothing while a condition is missing that only an observation can bring.
+    hours_matter = thorough or all(condition.met or condition.kind == "approval" for condition in own)
+    if contract.raise_in is not None and hours_matter and moves.raises_by_entering(contract, state, now_ms):
+        shut = _shut(contract.raise_in, calendars, now_ms)
+        if shut is not None:
+            common.append(shut)
     return Prospect(stage, own, tuple(common))
 
 

@@ -138,7 +138,7 @@ class _Evaluation:
         self.before, self.state = state, state
         self.entries = list(entries)
         self.stage_changed = False
-        """No stage is entered in an evaluation that left one, or came back from the floor."""
+        """No stage is entered in an evaluation that stepped back, or came back from the floor; after a fall none can be."""
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -284,7 +284,6 @@ class _Evaluation:
         for stage in range(1, self.state.stage + 1):
             lost = requirements_stand(self.contract, stage, self.surroundings.standings)
             if lost is not None:
-                self.stage_changed = True
                 self.add(moves.fall(self.contract, self.state, self.now_ms, stage - 1, lost))
                 return
 
@@ -399,7 +398,6 @@ class _Evaluation:
             every_ms = soak.read_every_ms(soaks)
             needs.append(Need("use", name, self.now_ms + every_ms, every_ms))
         if ahead.only_approvals_missing:
-            for condition in ahead.own:
-                if not condition.met:
-                    needs.append(Need("approval", name, self.now_ms, 0, condition.evidence["group"]))
+            asked = (condition.evidence["group"] for condition in ahead.own if not condition.met)
+            needs.extend(Need("approval", name, self.now_ms, 0, group) for group in asked)
         return tuple(needs)

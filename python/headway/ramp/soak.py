@@ -34,7 +34,7 @@ def with_use(contract: Contract, state: RampState, use: Use, now_ms: int) -> Ram
     soaks = soaks_of(contract, state.stage + 1)
     if not soaks or use.use_ppm is None or state.status != "running" or pressed_by(contract, state) is not None:
         return state
-    start_ms = max(use.from_ms, state.entered_at_ms, state.soaked_until_ms, state.pending_until_ms)
+    start_ms = max(use.from_ms, state.soaked_until_ms, state.pending_until_ms)
     span_ms = min(use.at_ms, now_ms) - start_ms
     if span_ms <= 0:
         return state

@@ -51,7 +51,7 @@ class RampState:
         floored: On the floor below the first stage, until a person resumes (or for good, aborted).
         exceptions: Planned or in force; those that ended are gone.
         soaked_ms: Soak earned toward the next stage, one for each soak of its trigger in order; empty: none yet.
-        soaked_until_ms: Use up to here is accounted for.
+        soaked_until_ms: Use up to here is accounted for; at first the instant at which the stage was entered.
         advanced_by: Who asked to skip the next stage's soak; None: nobody.
         curve_version: Grows with every change of the curve.
         pending_ms: Soak earned since the last `soaked` entry, not yet worth one. Not part of the state that is kept.
@@ -251,7 +251,7 @@ def _overridden(state: RampState, entry: Entry) -> RampState:
     )
 
 
-def _override_ended(state: RampState, entry: Entry) -> RampState:
+def _override_ended(state: RampState, _entry: Entry) -> RampState:
     return replace(state, overridden=None)
 
 
@@ -274,11 +274,11 @@ def _aborted(state: RampState, entry: Entry) -> RampState:
     return replace(after, status="aborted", held=None, overridden=None, approvals=())
 
 
-def _completed(state: RampState, entry: Entry) -> RampState:
+def _completed(state: RampState, _entry: Entry) -> RampState:
     return replace(state, status="completed")
 
 
-def _retired(state: RampState, entry: Entry) -> RampState:
+def _retired(state: RampState, _entry: Entry) -> RampState:
     return replace(state, status="retired")
 
 
