@@ -92,10 +92,10 @@ class History:
 
     def _way(self) -> Way:
         chosen = [spec for spec in self.specs if self.dice.random() < 0.8] or self.specs[:1]
-        factors = (MICRO, MICRO, 2 * MICRO, 250_000, 333_333)
+        factors = (MICRO, MICRO, MICRO, 2 * MICRO, 250_000, 333_333)
         return Way(
             steps=tuple((spec.name, self.dice.choice(factors)) for spec in chosen),
-            cost_ppm=self.dice.choice((MICRO, MICRO, 3 * MICRO)),
+            cost_ppm=self.dice.choice((MICRO, MICRO, MICRO, MICRO, 3 * MICRO, 700_001)),
             settle_max=0,
         )
 
@@ -137,7 +137,9 @@ class History:
 
     def _plan(self, spec: Spec, back_ns: int) -> Plan:
         dice = self.dice
-        levels = {"rate": (0, 1, 3, 10, 100), "concurrency": (0, 1, 3, 8, 20), "quota": (0, 5, 20, 100)}[spec.measure]
+        levels = {"rate": (0, 1, 5, 20, 100, 300), "concurrency": (0, 2, 8, 30, 90), "quota": (0, 9, 50, 200, 400)}[
+            spec.measure
+        ]
         start_ns = self.utc_ns - back_ns - dice.choice((0, 1, 3 * SECOND))
         level, at_ns, segs = dice.choice(levels) * MICRO + dice.randrange(3), start_ns, []
         for _ in range(dice.randrange(4)):
@@ -150,7 +152,7 @@ class History:
             segs.append(Seg(at_ns, None, level, level))
         burst_ns, window = 0, tuple[int, ...]()
         if spec.measure == "rate":
-            burst_ns = dice.choice((0, spec.per_ns // 7, spec.per_ns, spec.per_ns, 2 * spec.per_ns))
+            burst_ns = dice.choice((0, spec.per_ns // 7, spec.per_ns, spec.per_ns, spec.per_ns, 2 * spec.per_ns))
         if spec.measure == "quota":
             first_ns = self.utc_ns // MINUTE * MINUTE
             window = tuple(first_ns + step * MINUTE for step in range(dice.choice((4, 4, 30))))
@@ -287,7 +289,7 @@ class History:
         dice = self.dice
         index = dice.randrange(len(self.ways))
         way, limiter = self.ways[index], self.limiters[index]
-        units = dice.choice((1, 1, 1, 2, 3, 7, 20, 60))
+        units = dice.choice((1, 1, 1, 1, 1, 2, 2, 3, 3, 7, 20, 60))
         key = dice.choice(KEYS)
         holds_slots = any(self.world.meters[name].spec.measure == "concurrency" for name, _ in way.steps)
         reserves = not holds_slots and dice.random() < 0.3

@@ -50,7 +50,7 @@ class Stamped:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """`admitted_micro` were let in (concurrency: in flight together) from `from_ns` to `to_ns`; `allowed_micro` may be."""
+    """`admitted_micro` came in (concurrency: were in flight) from `from_ns` to `to_ns`, where `allowed_micro` may."""
 
     from_ns: int
     to_ns: int
