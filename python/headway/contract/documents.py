@@ -35,10 +35,10 @@ class Authored:
     kind: str
     name: str
     source: Source
-    tree: Map
+    tree: Map = field(repr=False)
     model: Document | None = None
     inherited: dict[str, Source] = field(default_factory=dict)
-    written: Map | None = None
+    written: Map | None = field(default=None, repr=False)
     """The tree as authored, before `like` and `grow`, where those changed it."""
     lacking: bool = False
     """Fields that should have come from elsewhere did not: what is absent is no fault of its own."""
@@ -83,9 +83,8 @@ class Authored:
         """What stands at `loc` as authored, None where nothing does; parts that shorthands add are passed over."""
         node: Any = self.tree
         for part in (*self.under, *loc):
-            if isinstance(node, Map) and isinstance(part, str) and part in node:
-                node = node[part]
-            elif isinstance(node, Seq) and isinstance(part, int):
+            written = part in node if isinstance(node, Map) else isinstance(node, Seq) and isinstance(part, int)
+            if written:
                 node = node[part]
             elif part not in ("", 0):
                 return None

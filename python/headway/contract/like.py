@@ -32,7 +32,7 @@ def resolve(document: Authored, contracts: Mapping[str, Authored]) -> list[Findi
         return []
     name = tree["like"]
     if not isinstance(name, str) or name not in contracts:
-        near = nearest(str(name), list(contracts))
+        near = nearest(str(name), list(contracts), alike=0.8)
         mend = f"write `{near}`" if near else None
         return [
             _dropped(document, document.finding("HW230", f"there is no contract {shown(name)}", ("like",), mend=mend))

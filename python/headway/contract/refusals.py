@@ -33,9 +33,9 @@ _LISTS = {"tuple_type", "list_type"}
 _AFTER_COMMA = re.compile(r"[0-9]{3}[A-Za-z]*")
 
 
-def nearest(word: str, known: list[str]) -> str | None:
-    """The known word that was probably meant."""
-    close = difflib.get_close_matches(word[:64].lower(), known, n=1, cutoff=0.6)
+def nearest(word: str, known: list[str], *, alike: float = 0.6) -> str | None:
+    """The known word that was probably meant; names, which share prefixes, want to be more `alike` than fields."""
+    close = difflib.get_close_matches(word[:64].lower(), known, n=1, cutoff=alike)
     return close[0] if close else None
 
 

@@ -82,8 +82,14 @@ def _escaped(text: str) -> str:
     return text
 
 
+def _number(micro: int) -> str:
+    """A number as people read it: 1,200."""
+    whole, dot, rest = render_decimal(micro).partition(".")
+    return f"{int(whole):,}{dot}{rest}"
+
+
 def _plural(micro: int, unit: str) -> str:
-    number = render_decimal(micro)
+    number = _number(micro)
     return f"{number} {unit}" if number == "1" else f"{number} {_many(unit)}"
 
 
@@ -123,7 +129,7 @@ def _constraint(contract: Contract) -> Iterator[str]:
     who = f"for each {contract.each.key}" if contract.each else "shared by all"
     yield f"The initial limit is {_limits(contract, now.limit_micro)}, {who}."
     if contract.each is not None:
-        yield f"At most {contract.each.count} different {_many(contract.each.key)} are counted at a time."
+        yield f"At most {contract.each.count:,} different {_many(contract.each.key)} are counted at a time."
         for key, factor in contract.each.scale_ppm.items():
             yield f"For {key} the limit is {render_decimal(factor)} times as high."
         if contract.each.total_micro is not None:
@@ -215,7 +221,7 @@ def _when(when: When | None) -> str:
         if isinstance(wanted, str):
             parts.append(f"{name} has arrived at its stage {wanted}")
         else:
-            levels = [render_decimal(level) + (f" ({dim})" if dim else "") for dim, level in wanted.items()]
+            levels = [_number(level) + (f" ({dim})" if dim else "") for dim, level in wanted.items()]
             parts.append(f"{name} has arrived at {_and(levels)} or more")
     if when.approval:
         parts.append(_approvals(when.approval))

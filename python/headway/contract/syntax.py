@@ -56,7 +56,7 @@ def explained(
     if "cannot start any token" in why and rest[:1] in {"@", "`", "%"}:
         mark = "a backtick" if rest[0] == "`" else f"`{rest[0]}`"
         return "HW110", f"a value cannot begin with {mark}", at, None
-    return _other(why, at, began)
+    return _other(why, at if line.strip() else began, began)
 
 
 def _other(why: str, at: Position, began: Position) -> tuple[str, str, Position, str | None]:

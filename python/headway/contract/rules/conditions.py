@@ -46,7 +46,8 @@ def metrics_state_health(document: Authored, contract: Contract) -> Iterator[Fin
         if low is None and high is None:
             yield document.finding("HW236", "this measurement has neither `below` nor `above`", loc)
         elif low is not None and high is not None:
-            if low.kind != high.kind:
+            # Zero is zero of any kind.
+            if low.kind != high.kind and low.micro != 0 and high.micro != 0:
                 problem = f"`above: {low}` and `below: {high}` are of different kinds"
                 yield document.finding("HW236", problem, (*loc, "above"))
             elif low.micro >= high.micro:

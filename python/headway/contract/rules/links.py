@@ -67,7 +67,7 @@ class World:
 
     def missing(self, document: Authored, code: str, kind: str, name: str, loc: Loc, *, key: bool = False) -> Finding:
         """The finding of a name that no document of a kind has."""
-        near = nearest(name, sorted(self.known(kind)))
+        near = nearest(name, sorted(self.known(kind)), alike=0.8)
         mend = f"write `{near}`" if near else None
         return document.finding(code, f"there is no {kind} {shown(name)}", loc, key=key, mend=mend)
 

@@ -1,0 +1,257 @@
+"""Reading as a whole: every fault of every file in one run, bounds, places, `like`, foreign fields, no exceptions."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headway.contract.faults import Finding, Unreadable, excerpt_of
+from headway.contract.read import Reading, read_paths, read_text
+from headway.contract.text import Map, Source, documents_of
+
+GOOD = Path(__file__).parents[1] / "contracts" / "good"
+BAD = Path(__file__).parents[1] / "contracts" / "bad"
+API = (GOOD / "smallest.yaml").read_text(encoding="utf-8")
+
+
+def codes(reading: Reading) -> list[str]:
+    return [found.code for found in reading.findings]
+
+
+@pytest.mark.parametrize("path", sorted(GOOD.iterdir()), ids=lambda path: path.name)
+def test_a_good_file_has_no_findings(path: Path) -> None:
+    reading = read_paths([path])
+
+    assert () == reading.findings
+    assert reading.ok
+    assert all(document.model is not None for document in reading.documents if document.kind != "contract")
+
+
+def test_the_smallest_legal_contract_is_what_it_says() -> None:
+    contract = read_text(API).require().contracts["api"]
+
+    assert ("api", "team-web", "UTC") == (contract.name, contract.owner, contract.zone)
+    assert ("rate", "request", 1_000) == (
+        contract.constraint[""].measure,
+        contract.constraint[""].unit,
+        contract.constraint[""].per,
+    )
+    assert [("now", {"": 100_000_000})] == [(stage.name, stage.limit_micro) for stage in contract.ramp]
+    assert ["other"] == list(contract.workloads)
+
+
+def test_a_syntax_error_in_one_document_hides_nothing_in_the_others() -> None:
+    """The second of three is broken; the first and the third still say their own."""
+    text = "contract: a\nownr: x\n---\ncontract: [broken\n---\ncontract: c\nramp: now\n"
+
+    found = {(one.code, one.where.line if one.where else 0) for one in read_text(text).findings}
+
+    assert {("HW123", 2), ("HW106", 4), ("HW127", 7)} <= found
+
+
+def test_faults_of_several_files_are_told_in_one_run_in_the_order_of_their_places(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "b.yaml").write_text(API.replace("100", "0"))
+    (tmp_path / "deep" / "a.yml").write_text("contract: A\n")
+    (tmp_path / "note.txt").write_text("not read")
+
+    reading = read_paths([tmp_path])
+
+    assert ["b.yaml", "a.yml", "a.yml", "a.yml", "a.yml"] == [
+        Path(found.where.file).name for found in reading.findings if found.where
+    ]
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "api.yaml"
+    path.write_text(API)
+
+    assert () == read_paths([path, tmp_path, str(path)]).findings
+
+
+def test_a_file_of_100_mib_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    with path.open("wb") as file:
+        file.truncate(100 * 1024 * 1024)
+
+    assert ["HW103"] == codes(read_paths([path]))
+    assert ["HW103"] == codes(read_text(b"#" * (16 * 1024 * 1024 + 1)))
+
+
+def test_a_document_over_1_mib_is_refused_and_the_others_are_read() -> None:
+    reading = read_text(API + "---\nx-note: '" + "y" * (1024 * 1024) + "'\n---\n" + API.replace("api", "web"))
+
+    assert ["HW104"] == codes(reading)
+    assert ["api", "web"] == list(reading.contracts)
+
+
+@pytest.mark.parametrize("name", ["no-such-file.yaml", "folder", "pipe"])
+def test_a_path_that_cannot_be_read_is_a_finding(tmp_path: Path, name: str) -> None:
+    import os
+
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+
+    reading = read_paths([tmp_path / name])
+
+    assert ["HW102" if name == "folder" else "HW105"] == codes(reading)
+    assert not reading.ok
+
+
+def test_too_many_documents_in_one_file_are_refused_unread() -> None:
+    assert ["HW112"] == codes(read_text("---\n" * 20_001))
+
+
+def test_byte_order_marks_and_windows_line_ends_are_read() -> None:
+    reading = read_text(b"\xef\xbb\xbf" + API.replace("\n", "\r\n").encode() + b"---\r\nowner: x\r\n")
+
+    assert ["HW121"] == codes(reading)
+    assert 7 == (reading.findings[0].where.line if reading.findings[0].where else 0)
+    assert ["api"] == list(reading.contracts)
+
+
+def test_every_key_and_value_knows_its_place() -> None:
+    text = "a: 1\n'b' :\n  - x\n  - {c: d}\n"
+    tree = next(iter(documents_of(Source("x", text.encode()), [])))
+
+    assert {"a": (1, 1), "b": (2, 1)} == tree.keys_at
+    assert {"a": (1, 4), "b": (3, 3)} == tree.values_at
+    assert [(3, 5), (4, 5)] == tree["b"].items_at
+    inner = tree["b"][1]
+    assert isinstance(inner, Map) and {"c": (4, 9)} == inner.values_at
+
+
+def test_like_takes_whole_absent_fields_and_errors_keep_their_place_in_the_other_file(tmp_path: Path) -> None:
+    """The mistake stands in the abstract contract; it is told once, there, though two contracts take it."""
+    base = "contract: base\nabstract: true\nowner: team-web\nworkloads: {other: {cost: -1}}\n"
+    (tmp_path / "base.yaml").write_text(base)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"contract: {name}\nlike: base\nconstraint: {{measure: concurrency}}\nramp: [{{stage: now, limit: 1}}]\n"
+        )
+
+    (found,) = read_paths([tmp_path]).findings
+
+    assert ("HW134", 4) == (found.code, found.where.line if found.where else 0)
+    assert found.where is not None and found.where.file.endswith("base.yaml")
+
+
+def test_like_never_merges_inside_a_field_and_a_ramp_replaces_a_law() -> None:
+    reading = read_paths([GOOD / "like.yaml"])
+
+    assert ["partner-a", "partner-b"] == list(reading.contracts)
+    assert {"tier": 1, "contract": "premium"} == reading.contracts["partner-b"].labels
+    assert ["500"] == [str(stage.limit_micro[""] // 1_000_000) for stage in reading.contracts["partner-b"].ramp]
+    assert ["10", "20", "40", "80"] == [stage.name for stage in reading.contracts["partner-a"].ramp]
+
+
+def test_foreign_fields_are_dropped_and_names_that_look_like_them_stay() -> None:
+    contract = read_paths([GOOD / "kinds.yaml"]).contracts["orders-db"]
+
+    assert ["x-ray", "other"] == list(contract.workloads)
+    assert "launch" == contract.ramp[0].name
+
+
+def test_dates_without_a_zone_are_in_the_contracts() -> None:
+    text = API.replace("now, limit: 100", "now, limit: 100, promised: 2027-03-01") + "zone: America/New_York\n"
+
+    promised = read_text(text).require().contracts["api"].ramp[0].promised
+
+    assert promised is not None and 1_803_963_600_000 == promised.utc_ms
+
+
+def test_an_alias_stands_for_what_it_names() -> None:
+    text = API.replace("{other: {}}", "{one: &w {cost: 2}, two: *w}")
+
+    workloads = read_text(text).require().contracts["api"].workloads
+
+    assert workloads["one"] == workloads["two"]
+
+
+def test_a_secret_is_in_no_message_and_no_repr() -> None:
+    text = "source: prom\nprometheus: {url: 'https://p.example', token: hunter2-and-more}\n"
+    reading = read_text(text)
+
+    assert "hunter2" not in "".join(found.as_text() for found in reading.findings)
+    assert "hunter2" not in repr(reading)
+    assert "hunter2" not in excerpt_of("url: https://ana:hunter2@x", 1)[0]
+
+
+def test_a_reading_with_errors_raises_them_all_and_the_exception_can_be_pickled() -> None:
+    reading = read_text("contract: Api\nownr: x\n")
+
+    with pytest.raises(Unreadable) as caught:
+        reading.require()
+    copy = pickle.loads(pickle.dumps(caught.value))
+
+    assert copy.findings == caught.value.findings
+    assert str(copy) == str(caught.value)
+    first = copy.findings[0]
+    assert (first.code, first.where, first.problem, first.because, first.mend) == (
+        copy.code,
+        copy.where,
+        copy.problem,
+        copy.because,
+        copy.mend,
+    )
+
+
+def test_a_finding_is_json_in_the_shape_of_the_design() -> None:
+    (found,) = read_text(API.replace("100", "0"), "api.yaml").findings
+
+    assert {
+        "code": "HW135",
+        "severity": "error",
+        "contract": "api",
+        "where": {"file": "api.yaml", "line": 5, "column": 28},
+        "problem": "`limit`: `0` is zero",
+        "because": "zero is not a limit but a ban, and hides that nothing can ever pass",
+        "mend": "write a number above zero",
+        "witness": None,
+    } == found.as_json()
+
+
+def test_a_finding_without_a_place_is_told_all_the_same() -> None:
+    text = Finding("HW102", "error", None, None, "nothing", "because", "mend it").as_text()
+
+    assert "error[HW102]: nothing\n   | because\n   = mend: mend it\n   = more: headway explain HW102" == text
+
+
+@given(st.binary(max_size=400))
+def test_the_reader_survives_any_bytes(data: bytes) -> None:
+    """A reading, never an exception; and no document is silently ignored."""
+    reading = read_text(data)
+
+    assert reading.findings or reading.documents or all(key.startswith("x-") for key in _keys(data))
+
+
+FRAGMENTS = st.sampled_from(
+    ("contract: a\n", "---\n", "...\n", "{", "}", "[", "]", "*a", "&a ", "!!int ", "<<: ", "- ", "? ", ": ", "#", "\t", "\n ",
+     "ramp: ", "limit: ", "when: ", "like: a\n", "grow: ", "10,000", "'", '"', "|\n ", ">-\n ", "%YAML 1.1\n", "x-a: 1\n",
+     "abstract: true\n", "\u2028", "\x85", "\ufeff", "\r", "any: ", "constraint: ", "{measure: rate}", "each: ", "upstream: ")
+)  # fmt: skip
+
+
+@given(st.lists(FRAGMENTS, max_size=40).map("".join))
+def test_the_reader_survives_anything_made_of_its_own_words(text: str) -> None:
+    for found in read_text(text).findings:
+        assert found.as_text() and found.as_json()
+
+
+@given(st.sampled_from(sorted(GOOD.iterdir())), st.data())
+def test_the_reader_survives_a_good_document_with_one_part_replaced(path: Path, data: st.DataObject) -> None:
+    text = path.read_text(encoding="utf-8")
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 30)))
+    part = data.draw(st.one_of(FRAGMENTS, st.text(max_size=10)))
+
+    for found in read_text(text[:start] + part + text[end:]).findings:
+        assert found.as_text()
+
+
+def _keys(data: bytes) -> list[str]:
+    return [key for tree in documents_of(Source("x", data), []) for key in tree]
