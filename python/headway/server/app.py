@@ -13,7 +13,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from headway.contract.faults import Unreadable
@@ -83,7 +82,7 @@ def _add_index(app: FastAPI, engine: Engine) -> None:
     @app.get("/", tags=["read"], responses=answers({"name": "Headway", "paths": ["/v1/contracts"]}, 401, 403))
     def index(request: Request, _: Viewer) -> Response:
         """Names the paths there are: as a page for a browser, as JSON for everything else."""
-        paths = sorted({route.path for route in app.routes if isinstance(route, APIRoute)})
+        paths = sorted(openapi_of(app)["paths"])
         if "text/html" in request.headers.get("accept", ""):
             rows = "".join(f"<li><code>{escape(path)}</code></li>" for path in paths)
             names = "".join(f"<li>{escape(name)}</li>" for name in engine.names()[:1000])
@@ -108,11 +107,12 @@ def _add_problems(app: FastAPI) -> None:
 
     async def unreadable(_: Request, error: Exception) -> Response:
         assert isinstance(error, Unreadable)
-        first = error.findings[0]
+        first, count = error.findings[0], len(error.findings)
+        problem = first.problem if count == 1 else f"{first.problem} (and {count - 1} more)"
+        told = HeadwayError(problem, because=first.because, mend=first.mend, where=str(first.where or ""), code=first.code)
         findings = [found.as_json() for found in error.findings]
-        problem = first.problem if len(findings) == 1 else f"{first.problem} (and {len(findings) - 1} more)"
-        document = problem_document(ServerError("HW422", problem, because=first.because, mend=first.mend))
-        return JSONResponse({**document, "code": first.code, "findings": findings}, 422, media_type=MEDIA_TYPE)
+        document = {**problem_document(told), "status": 422, "findings": findings}
+        return JSONResponse(document, 422, media_type=MEDIA_TYPE)
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -160,8 +160,7 @@ def _invalid(errors: Sequence[Any]) -> ServerError:
 
 
 def _no_such_path(path: str, app: FastAPI) -> ServerError:
-    known = [route.path for route in app.routes if isinstance(route, APIRoute)]
-    near = get_close_matches(path[:200], known, n=3)
+    near = get_close_matches(path[:200], openapi_of(app)["paths"], n=3)
     return ServerError("HW410", f"there is no path `{path[:80]}`", extra={"nearest": near})
 
 

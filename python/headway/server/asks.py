@@ -14,9 +14,11 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Number = (
     Annotated[str, StringConstraints(max_length=40)]
-    | Annotated[int, Field(ge=0, le=2**53)]
-    | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    | Annotated[int, Field(strict=True, ge=0, le=2**53)]
+    | Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 )
+Dimension = Annotated[str, StringConstraints(max_length=100)]
+"""Empty for a contract of one dimension."""
 
 Verb = Literal["hold", "resume", "advance", "step-back", "abort", "retire"]
 """The verbs that ask for a reason alone, spelled as their command is."""
@@ -58,7 +60,7 @@ class Override(Ask):
         json_schema_extra={"examples": [{"reason": "partner maintenance", "value": 40, "until": "2h"}]}
     )
 
-    value: Number | Annotated[dict[Word, Number], Field(min_length=1, max_length=64)]
+    value: Number | Annotated[dict[Dimension, Number], Field(min_length=1, max_length=64)]
     until: Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 

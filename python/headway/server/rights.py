@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from headway.server.access import Caller, Role
 from headway.server.doorway import CALLER
@@ -16,8 +16,11 @@ from headway.server.problems import ServerError
 _described = HTTPBearer(auto_error=False, description="A token; on loopback `tokens/local` or `tokens/approver`.")
 
 
-def _wanting(*roles: Role) -> Callable[[Request], Caller]:
-    def caller_with_role(request: Request) -> Caller:
+_Described = Annotated[HTTPAuthorizationCredentials | None, Security(_described)]
+
+
+def _wanting(*roles: Role) -> Callable[..., Caller]:
+    def caller_with_role(request: Request, _: _Described) -> Caller:
         caller: Caller = request.scope[CALLER]
         if caller.roles.isdisjoint(roles):
             wanted = " or ".join(roles)
@@ -32,9 +35,9 @@ def _wanting(*roles: Role) -> Callable[[Request], Caller]:
     return caller_with_role
 
 
-Viewer = Annotated[Caller, Depends(_wanting("viewer")), Security(_described)]
-Operator = Annotated[Caller, Depends(_wanting("operator")), Security(_described)]
-Approver = Annotated[Caller, Depends(_wanting("approver")), Security(_described)]
+Viewer = Annotated[Caller, Depends(_wanting("viewer"))]
+Operator = Annotated[Caller, Depends(_wanting("operator"))]
+Approver = Annotated[Caller, Depends(_wanting("approver"))]
 
 
 def require_group(caller: Caller, group: str) -> None:
