@@ -3,7 +3,7 @@
 from fractions import Fraction
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headway.contract.model import Contract
@@ -54,6 +54,8 @@ def agreed(exceptions: list[tuple[int, int, int]]) -> Contract:
     st.none() | st.tuples(levels, moments, moments),
     st.none() | st.tuples(levels, moments, moments),
 )
+@example(8, 2, 0, 2, None, (4, 0, 0))  # a falling climb that meets its cap inside the piece of one millisecond
+@example(91, 0, 0, 77, (9, 0, 90), (0, 91, 0))  # the same millisecond under an override that lies above the climb
 def test_a_curve_is_whole_touches_and_never_lies_above_what_bounds_it(
     first: int,
     last: int,

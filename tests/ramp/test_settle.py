@@ -260,6 +260,22 @@ def test_a_quota_of_other_windows_counts_once_more() -> None:
         assert fits == (room(whole, web))
 
 
+def test_a_ramp_that_is_over_spends_what_its_last_curve_admits() -> None:
+    """Api is aborted at 50, then retired: its limit stays, so web's raise to 100 still has no room until it is gone."""
+    fleet = Fleet(cluster(), spender("web", "50", "100", event="go"), spender("api", "50", "60", event="never"))
+    fleet.at(1, {"api": (verb_call(1, "abort"), verb_call(1, "retire"))}).event(2, "web", type="go")
+    assert ("one", "retired") == (fleet.stages()["web"], fleet.states["api"].status)
+
+    del fleet.states["api"]
+    assert "two" == fleet.at(3, {"web": ()}).stages()["web"]
+
+
+def test_nothing_rises_on_an_upstream_that_is_retired() -> None:
+    fleet = Fleet(cluster(), spender("web", "50", "60", event="go")).at(1, {"cluster": (verb_call(1, "retire"),)})
+
+    assert "one" == fleet.event(2, "web", type="go").stages()["web"]
+
+
 def test_a_first_version_is_checked_like_any_move() -> None:
     """Before a contract runs its weight is nothing; the room it asks for is its first stage's."""
     fleet = Fleet(cluster(), spender("web", "50", "60", event="go"))

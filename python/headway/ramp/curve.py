@@ -174,11 +174,8 @@ def _last_of_piece(
     course = state.course
     first = level_micro(contract, state, dimension, start_ms)
     if end_ms - start_ms < 2:
-        return (
-            min(first, course.level_micro(dimension, end_ms))
-            if first == course.level_micro(dimension, start_ms)
-            else first
-        )
+        bounded = first <= course.level_micro(dimension, start_ms)
+        return min(first, course.level_micro(dimension, end_ms)) if bounded else first
     near_end = level_micro(contract, state, dimension, end_ms - 1)
     if near_end != course.level_micro(dimension, end_ms - 1):
         return min(first, near_end)

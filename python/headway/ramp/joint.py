@@ -15,7 +15,6 @@ from fractions import Fraction
 from headway.contract.model import Contract, Each, Spend
 from headway.ramp.conditions import spell_micro
 from headway.ramp.curve import Curve, curve_of
-from headway.ramp.facts import OVER
 from headway.ramp.links import Links
 from headway.ramp.state import RampState
 
@@ -34,7 +33,8 @@ def no_room(
 
     Args:
         contracts: All contracts by name.
-        states: All present states; one without is not running and spends nothing.
+        states: All present states; one without is not running and spends nothing. One whose ramp is over spends what its
+            last curve admits, until its state is taken out.
         links: Of these contracts.
         name: Who moves.
         after: Its state after the move.
@@ -109,8 +109,6 @@ def _weight(
     spender: Contract, state: RampState, spends: list[Spend], upstream: Contract, dimension: str, now_ms: int
 ) -> Fraction | None:
     """What one spender may ask of one dimension of an upstream, in its micro-units; None: measures that do not meet."""
-    if state.status in ("retired", "superseded"):
-        return Fraction(0)
     curve = curve_of(spender, state, now_ms)
     total = Fraction(0)
     for spend in spends:
@@ -175,7 +173,7 @@ def exposure_micro(
     for dimension in protected.constraint:
         total = Fraction(0)
         for spender in dict.fromkeys(spender for spender, _ in links.spenders[upstream]):
-            if spender in states and states[spender].status not in OVER:
+            if spender in states:
                 spends = [spend for name, spend in links.spenders[upstream] if name == spender]
                 total += _weight(contracts[spender], states[spender], spends, protected, dimension, now_ms) or 0
         exposure[dimension] = max(0, -int(-(total - _supply(protected, state, dimension, now_ms)) // 1))
