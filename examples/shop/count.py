@@ -72,7 +72,9 @@ class Held:
 
 
 class Count:
-    """Appends to `path` and keeps tallies of this life. Used from one thread.
+    """Appends to `path` and keeps tallies of this life.
+
+    Decisions are counted from one thread; `write` and what only writes may be called from any.
 
     Args:
         path: The file; made 0600 if absent, appended to if present. OSError if it cannot be written.
@@ -135,9 +137,17 @@ class Count:
         tally.why[why] += 1
         self.said.append(Said(after, contract, workload, sentence))
 
-    def limit(self, boot_ns: int, utc_ns: int, meter: str, version: int, limit_micro: int) -> None:
-        """Records what a meter said its limit is, with one instant on both clocks."""
-        self.write("limit", boot_ns, utc_ns, meter, version, limit_micro)
+    def clocks(self, utc_ns: int) -> None:
+        """Records one instant on both clocks: what the timeline says in UTC is laid beside stamps by it."""
+        self.write("clocks", self.now_ns(), utc_ns)
+
+    def limit(self, boot_ns: int, meter: str, limit_micro: int) -> None:
+        """Records what a meter said its limit is."""
+        self.write("limit", boot_ns, meter, limit_micro)
+
+    def published(self, contract: str, version: int) -> None:
+        """Records that by now a version of a contract's curve is in force."""
+        self.write("published", contract, version, self.now_ns())
 
     def acted(self, act: str, contract: str, stage: str) -> None:
         """Records that Headway acknowledged what a person did; after this it must never be forgotten."""
@@ -188,9 +198,7 @@ class Reading:
 
     life: int
     boot_ns: int
-    utc_ns: int
     meter: str
-    version: int
     limit_micro: int
 
 
@@ -212,7 +220,11 @@ class Record:
     lives: tuple[Life, ...]
     admissions: tuple[Admission, ...]
     refusals: dict[tuple[str, str], int]
+    clocks: tuple[tuple[int, int], ...]
+    """(boot, UTC) in nanoseconds, the same instant on both clocks."""
     readings: tuple[Reading, ...]
+    published: dict[str, list[tuple[int, int]]]
+    """Contract -> (version, boot_ns): by then that version was in force."""
     acts: tuple[Act, ...]
 
 
@@ -225,7 +237,9 @@ def read_record(path: Path) -> Record:
     lives: list[Life] = []
     admissions: list[Admission] = []
     refusals: Counter[tuple[str, str]] = Counter()
+    clocks: list[tuple[int, int]] = []
     readings: list[Reading] = []
+    published: dict[str, list[tuple[int, int]]] = {}
     acts: list[Act] = []
     for number, lines in enumerate(_lives(path.read_bytes()), start=1):
         head = lines[0]
@@ -243,9 +257,13 @@ def read_record(path: Path) -> Record:
                 case ["refused", contract, workload, _, _, _, after, _]:
                     refusals[contract, workload] += 1
                     last_ns = max(last_ns, after)
-                case ["limit", boot_ns, utc_ns, meter, version, limit_micro]:
-                    readings.append(Reading(number, boot_ns, utc_ns, meter, version, limit_micro))
+                case ["limit", boot_ns, meter, limit_micro]:
+                    readings.append(Reading(number, boot_ns, meter, limit_micro))
+                case ["clocks", boot_ns, utc_ns]:
+                    clocks.append((boot_ns, utc_ns))
                     last_ns = max(last_ns, boot_ns)
+                case ["published", contract, version, boot_ns]:
+                    published.setdefault(contract, []).append((version, boot_ns))
                 case ["acted", act, contract, stage, boot_ns]:
                     acts.append(Act(number, act, contract, stage, boot_ns))
                     last_ns = max(last_ns, boot_ns)
@@ -255,7 +273,10 @@ def read_record(path: Path) -> Record:
                     raise Torn(f"{path}: life {number} holds a record of no known kind: {line!r}")
         clean = lines[-1][0] == "end"
         lives.append(Life(head[1], head[2], head[3], head[4], head[5], last_ns, clean))
-    return Record(tuple(lives), tuple(admissions), dict(refusals), tuple(readings), tuple(acts))
+        clocks.append((head[4], head[5]))
+    return Record(
+        tuple(lives), tuple(admissions), dict(refusals), tuple(clocks), tuple(readings), published, tuple(acts)
+    )
 
 
 def lives_so_far(path: Path) -> list[tuple[int, int]]:

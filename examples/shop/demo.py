@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from examples.shop.count import Count, lives_so_far
 from examples.shop.glance import Glance, Glancer
 from examples.shop.moments import moments
 from examples.shop.person import DATA_USUAL, Person, commands, wanted
+from examples.shop.published import Publications
 from examples.shop.screen import screen
 from examples.shop.traffic import Traffic, arrivals
 from headway.asgi import App
@@ -43,6 +44,9 @@ GROWS_S = 90.0
 """How long the traffic grows, and an unattended run lasts, where the command line does not say."""
 
 LOOKS_PER_S = 4
+
+WIDTH = 120
+"""Columns of the summary where there is no terminal to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the demo; returns its exit code: 0 as promised, 1 not, 2 it could not start."""
     options = options_of(arguments)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
     with ExitStack() as stack:
         data = options.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headway-demo-")))
         try:
@@ -103,7 +109,8 @@ def main(arguments: Sequence[str]) -> int:
             print(error, file=sys.stderr)
             return 2
         count = _counting(data / "shop", options.seed)
-        asyncio.run(_live(hw, count, data, options, console))
+        with closing(Publications(hw, count)):
+            asyncio.run(_live(hw, count, data, options, console))
         count.close()
         found = outcome.of(hw, count.path, options.seed, judge_ramp=options.auto)
         console.print(outcome.table(found))
@@ -238,7 +245,7 @@ def _serving(shop: App) -> tuple[_Server, socket.socket, str]:
     """The shop over HTTP on a free port of the loopback, to be served; and its address."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    config = uvicorn.Config(shop, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(shop, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
     return _Server(config), listening, f"http://127.0.0.1:{port}"
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from headway.engine.timeline import Piece
-
+from examples.shop import clock
 from examples.shop.count import Count
 from headway import Headway
 from headway._core import MeterReading
+from headway.engine.timeline import Piece
+from headway.engine.values import Running
 
 MICRO = 1_000_000
 
@@ -67,42 +67,51 @@ class Glancer:
         self._hw = hw
         self._count = count
         self._paces: dict[str, Pace] = {}
+        self._courses: dict[str, tuple[int, tuple[Piece, ...]]] = {}
 
     def take(self) -> list[Glance]:
-        """All contracts by name, as they stand now; the limits the meters report go into the count on the way."""
-        readings = {reading.meter: reading for reading in self._hw.engine.meters.snapshot()}
-        for reading in readings.values():
-            self._count.limit(reading.boot_ns, reading.utc_ns, reading.meter, reading.version, reading.limit_micro)
-        return [self._glance(name, readings[name]) for name in self._hw.engine.names()]
+        """All contracts by name, as they stand now; the limits that meters report go into the count."""
+        self._count.clocks(clock.utc_ns())
+        glances = [self._glance(running) for running in self._hw.engine.all()]
+        for reading in self._readings().values():
+            self._count.limit(reading.boot_ns, reading.meter, reading.limit_micro)
+        return glances
 
-    def _glance(self, name: str, reading: MeterReading) -> Glance:
-        running = self._hw.engine.contract(name)
+    def _readings(self) -> dict[str, MeterReading]:
+        return {reading.meter: reading for reading in self._hw.engine.meters.snapshot()}
+
+    def _glance(self, running: Running) -> Glance:
         contract, state = running.contract, running.state
-        constraint = contract.constraint[""]
-        upcoming: dict[str, Any] | None = self._hw.engine.explain(name)["next"]
+        name, constraint = contract.name, contract.constraint[""]
+        reading = self._readings()[name]
         admitted, refused = answers(self._count, name)
         use = reading.use_micro / MICRO
         if constraint.measure == "rate":
             use = self._paces.setdefault(name, Pace()).of(admitted, reading.boot_ns)
-        past = self._hw.engine.timeline(name).past
         return Glance(
             name=name,
             unit=in_words(constraint.measure, constraint.unit, constraint.per),
             limit=reading.limit_micro / MICRO,
             use=use,
-            course=course(past, reading.utc_ns // MICRO),
+            course=course(self._pieces(running), reading.utc_ns // MICRO),
             stage=contract.ramp[state.stage].name,
             stages=tuple((stage.name, stage.limit_micro[""] / MICRO) for stage in contract.ramp),
             climbing=state.arrived_at_ms is None,
             completed=state.status == "completed",
-            upcoming=upcoming["stage"] if upcoming else "",
-            waiting=tuple(
-                Waiting(one["kind"], one["what"], one["met"], one["waits_for"])
-                for one in (upcoming["conditions"] if upcoming else ())
-            ),
+            upcoming=running.waits[0].stage if running.waits else "",
+            waiting=tuple(Waiting(one.kind, one.what, one.met, one.waits_for) for one in running.conditions),
             admitted=admitted,
             refused=refused,
         )
+
+    def _pieces(self, running: Running) -> tuple[Piece, ...]:
+        """The limit from the first stage on; asked for again only when there is another version of it."""
+        name, version = running.contract.name, running.curve.version
+        known = self._courses.get(name)
+        if known is None or known[0] != version:
+            timeline = self._hw.engine.timeline(name)
+            known = self._courses[name] = (version, (*timeline.past, *timeline.ahead))
+        return known[1]
 
 
 class Pace:
@@ -138,16 +147,16 @@ def in_words(measure: str, unit: str, per: int | str | None) -> str:
     return f"{unit}s a {PERIODS.get(per, f'{per} ms') if isinstance(per, int) else per}"
 
 
-def course(past: Sequence[Piece], now_ms: int) -> tuple[float, ...]:
+def course(pieces: Sequence[Piece], now_ms: int) -> tuple[float, ...]:
     """The limit at `COLUMNS` instants from the first piece's start to now, in units."""
-    began_ms = past[0].start_ms
+    began_ms = pieces[0].start_ms
     instants = (began_ms + (now_ms - began_ms) * column // (COLUMNS - 1) for column in range(COLUMNS))
-    return tuple(_level(past, at_ms) / MICRO for at_ms in instants)
+    return tuple(_level(pieces, at_ms) / MICRO for at_ms in instants)
 
 
-def _level(past: Sequence[Piece], at_ms: int) -> float:
-    piece = next((one for one in reversed(past) if one.start_ms <= at_ms), past[0])
-    from_micro, to_micro = piece.from_micro[""], piece.to_micro[""]
+def _level(pieces: Sequence[Piece], at_ms: int) -> float:
+    piece = next((one for one in reversed(pieces) if one.start_ms <= at_ms), pieces[0])
+    from_micro, to_micro = piece.from_micro, piece.to_micro
     if piece.end_ms is None or from_micro == to_micro or piece.end_ms <= piece.start_ms:
         return float(to_micro)
     share = min(1.0, max(0.0, (at_ms - piece.start_ms) / (piece.end_ms - piece.start_ms)))

@@ -20,18 +20,19 @@ def _of(before: Glance, now: Glance) -> list[str]:
         f"{now.name}: the first refusal of {workload}, at {now.limit:.4g} {now.unit}"
         for workload in sorted(now.refused.keys() - before.refused.keys())
     ]
-    if now.stage != before.stage:
-        to = dict(now.stages)[now.stage]
-        how = f"climbing from {before.limit:g} to {to:g}" if now.climbing else f"a step from {before.limit:g} to {to:g}"
-        said.append(f"{now.name}: stage {now.stage} entered, {how} {now.unit}")
+    entered = now.stage != before.stage
+    if entered:
+        course = f"from {before.limit:.4g} to {dict(now.stages)[now.stage]:g} {now.unit}"
+        said.append(f"{now.name}: stage {now.stage} entered, {'climbing' if now.climbing else 'a step'} {course}")
     elif before.climbing and not now.climbing:
-        said.append(f"{now.name}: stage {now.stage} arrived at {now.limit:g} {now.unit}")
-    met = {one.what for one in now.waiting if one.met} - {one.what for one in before.waiting if one.met}
-    if now.upcoming == before.upcoming:
+        said.append(f"{now.name}: stage {now.stage} arrived at {now.limit:.4g} {now.unit}")
+    if not entered and now.upcoming:
+        met = {one.what for one in now.waiting if one.met} - {one.what for one in before.waiting if one.met}
         said.extend(f"{now.name}: for stage {now.upcoming}, now holds: {what}" for what in sorted(met))
-    left = [one for one in now.waiting if not one.met]
-    if now.upcoming and len(left) == 1 and left != [one for one in before.waiting if not one.met]:
-        said.append(f"{now.name}: stage {now.upcoming} waits only for: {left[0].waits_for}")
+        # How long a soak still takes changes all the time; what kind of thing is missing does not.
+        left = [one for one in now.waiting if not one.met]
+        if len(left) == 1 and [left[0].kind] != [one.kind for one in before.waiting if not one.met]:
+            said.append(f"{now.name}: stage {now.upcoming} waits only for: {left[0].waits_for}")
     if now.completed and not before.completed:
-        said.append(f"{now.name}: the ramp is complete at {now.limit:g} {now.unit}")
+        said.append(f"{now.name}: the ramp is complete at {now.limit:.4g} {now.unit}")
     return said

@@ -66,7 +66,7 @@ def of(hw: Headway, count: Path, seed: int, *, judge_ramp: bool) -> Outcome:
         for name, (entered, known) in stages.items():
             missing += [f"{name} never entered stage {stage}" for stage in known[len(entered) :]]
         missing += [f"{name} refused nobody" for name, one in judged.items() if one.refused == 0]
-    limits = {name: past[-1].to_micro[""] / MICRO for name, past in pasts.items()}
+    limits = {name: past[-1].to_micro / MICRO for name, past in pasts.items()}
     return Outcome(seed, len(record.lives), judged, limits, stages, tuple(missing))
 
 

@@ -41,7 +41,7 @@ class Stream:
 STREAMS = (
     Stream("products", 22, 120, takes_ms=80),
     Stream("checkout", 12, 45, takes_ms=450, over_http=True),
-    Stream("reports", 5, 18, takes_ms=1200),
+    Stream("reports", 7, 26, takes_ms=1200),
     Stream("exports", 5, 9, takes_ms=500),
 )
 
@@ -83,6 +83,7 @@ def _stream(stream: Stream, chance: random.Random, grows_s: float, until_s: floa
 
 def _arrival(stream: Stream, chance: random.Random, at_s: float) -> Arrival:
     takes_ms = min(4_000, max(5, round(chance.expovariate(1.0 / stream.takes_ms))))
+    asks: dict[str, str | int]
     match stream.name:
         case "products":
             method, asks = "GET", {"page": chance.randrange(20)}

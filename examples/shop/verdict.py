@@ -8,13 +8,11 @@ every choice of instants inside the stamps, and of the instants at which changes
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headway.engine.timeline import Piece
-
-from examples.shop.count import Admission, Reading, Record
+from examples.shop.count import Admission, Record
 from headway.contract.model import Contract
 from headway.enforce.bounds import (
     InForce,
@@ -27,6 +25,7 @@ from headway.enforce.bounds import (
     possible_quota_violations,
     possible_rate_violations,
 )
+from headway.engine.timeline import Piece
 
 MICRO = 1_000_000
 MS = 1_000_000
@@ -43,21 +42,25 @@ KEPT = 5
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """How UTC of the engine lies on the clock of the stamps: `boot = utc - apart`, `apart` known to `unsure_ns`."""
+    """How UTC lies on the clock of the stamps: `boot = utc - apart`, `apart` known to `unsure_ns`."""
 
     apart_ns: int
     unsure_ns: int
 
     @classmethod
-    def of(cls, readings: Iterable[Reading]) -> Clocks:
-        """From instants that meters gave on both clocks. ValueError without any: then nothing can be judged."""
-        apart = [reading.utc_ns - reading.boot_ns for reading in readings]
+    def of(cls, instants: Sequence[tuple[int, int]]) -> Clocks:
+        """From instants (boot, UTC) on both clocks. ValueError without any: then nothing can be judged."""
+        apart = [utc_ns - boot_ns for boot_ns, utc_ns in instants]
         if not apart:
-            raise ValueError("no meter reported its limit: the timeline cannot be laid beside the stamps")
+            raise ValueError("no instant is known on both clocks: the timeline cannot be laid beside the stamps")
         return cls(apart_ns=(min(apart) + max(apart)) // 2, unsure_ns=(max(apart) - min(apart) + 1) // 2 + ROUNDED_NS)
 
     def boot_ns(self, utc_ms: int) -> int:
         return utc_ms * MS - self.apart_ns
+
+    def utc_ms(self, boot_ns: int) -> int:
+        """Rounded down."""
+        return (boot_ns + self.apart_ns) // MS
 
 
 @dataclass(slots=True)
@@ -86,7 +89,7 @@ def judge(record: Record, contracts: Mapping[str, Contract], pasts: Mapping[str,
         contracts: By name, as they were in force.
         pasts: Each contract's past from the timeline, oldest first, from its first stage on.
     """
-    clocks = Clocks.of(record.readings)
+    clocks = Clocks.of(record.clocks)
     weighed = _weighed(record, contracts)
     judged: dict[str, Judged] = {}
     for name, contract in contracts.items():
@@ -94,17 +97,21 @@ def judge(record: Record, contracts: Mapping[str, Contract], pasts: Mapping[str,
         found.admitted = sum(admission.contract == name for admission in record.admissions)
         found.refused = sum(many for (contract_name, _), many in record.refusals.items() if contract_name == name)
         for key, events in weighed[name].items():
-            history = in_force(pasts[name], contract, clocks, _scale_ppm(contract, key))
+            history = in_force(pasts[name], contract, record, clocks, _scale_ppm(contract, key))
             meter = name if key is None else f"{name} [{key}]"
             found.add(meter, *_violations(contract, events, history, clocks))
     return judged
 
 
-def in_force(past: Sequence[Piece], contract: Contract, clocks: Clocks, scale_ppm: int = PPM) -> list[InForce]:
+def in_force(
+    past: Sequence[Piece], contract: Contract, record: Record, clocks: Clocks, scale_ppm: int = PPM
+) -> list[InForce]:
     """The curves of one meter on the stamps' clock, each with the two instants between which it came into force.
 
-    A change cannot act before it was decided, and does by when it was published.
+    A change cannot act before it was decided, and it does act by when the shop saw it, or a later one, published.
     """
+    end_ns = max((life.last_ns for life in record.lives), default=0)
+    seen = record.published.get(contract.name, [])
     constraint = contract.constraint[""]
     burst_ms = constraint.burst_ms
     if burst_ms is None and constraint.measure == "rate" and isinstance(constraint.per, int):
@@ -115,13 +122,14 @@ def in_force(past: Sequence[Piece], contract: Contract, clocks: Clocks, scale_pp
             (
                 clocks.boot_ns(piece.start_ms),
                 None if piece.end_ms is None else clocks.boot_ns(piece.end_ms),
-                piece.from_micro[""] * scale_ppm // PPM,
-                piece.to_micro[""] * scale_ppm // PPM,
+                piece.from_micro * scale_ppm // PPM,
+                piece.to_micro * scale_ppm // PPM,
             )
             for piece in pieces
         )
         earliest_ns = segments[0][0] - clocks.unsure_ns
-        latest_ns = max(earliest_ns, clocks.boot_ns(pieces[0].published_ms) + clocks.unsure_ns)
+        latest_ns = min((at_ns for version, at_ns in seen if version >= pieces[0].version), default=end_ns)
+        latest_ns = max(earliest_ns, latest_ns)
         history.append(InForce(earliest_ns, latest_ns, segments, burst_ns=(burst_ms or 0) * MS))
     return _one_after_the_other(history)
 

@@ -27,6 +27,7 @@ import headway.embedded
 import headway.server  # noqa: F401  (loaded once here, so that no life has to)
 from examples.shop import clock, demo
 from examples.shop.count import read_record
+from examples.shop.verdict import Clocks
 from headway.errors import HeadwayError
 from headway.ledger import Record
 from tests.demo import facts
@@ -162,7 +163,7 @@ def _judge(data: Path, result: dict[str, Any], found: Found) -> None:
     records, contracts = facts.chain_of(data)
     record = read_record(_count(data))
     said = facts.wrong_ramps(records, contracts) + facts.forgotten(record.acts, records)
-    said += facts.limits_above(record.readings, records, contracts)
+    said += facts.limits_above(record.readings, Clocks.of(record.clocks), records, contracts)
     for name, one in result["contracts"].items():
         found.admitted += one["admitted"]
         found.refused += one["refused"]

@@ -11,15 +11,15 @@ from math import floor
 from pathlib import Path
 
 from examples.shop.count import Act, Reading
+from examples.shop.verdict import Clocks
 from headway.contract.model import Contract, Stage
 from headway.ledger import Ledger, Record
+from headway.ledger.reading import NOTES
 from headway.ramp.curve import Curve, curve_of
 from headway.ramp.state import RampState, fold
 
 MOST = 10_000
 """Records read; a history under test has hundreds."""
-
-MS = 1_000_000
 
 
 def chain_of(data: Path) -> tuple[list[Record], dict[str, Contract]]:
@@ -102,36 +102,32 @@ def rewritten(before: Sequence[Record], now: Sequence[Record]) -> list[str]:
 
 
 def limits_above(
-    readings: Sequence[Reading], records: Sequence[Record], contracts: Mapping[str, Contract]
+    readings: Sequence[Reading], clocks: Clocks, records: Sequence[Record], contracts: Mapping[str, Contract]
 ) -> list[str]:
-    """Limits that a running meter reported above what the ledger's version of it says at that instant."""
+    """Limits that a running meter reported above what the ledger had decided by that instant."""
     curves = curves_of(records, contracts)
     found: list[str] = []
     for reading in readings:
-        curve = curves.get((reading.meter, reading.version))
-        if curve is None:
-            found.append(f"{reading.meter} was at version {reading.version}, which the ledger does not know")
-            continue
-        # A reading's instant is in nanoseconds, a curve's in milliseconds: of both neighbours the one that allows more.
-        instants = (reading.utc_ns // MS, reading.utc_ns // MS + 1)
-        allowed = max(floor(curve.level_micro("", at_ms)) for at_ms in instants)
+        at_ms = clocks.utc_ms(reading.boot_ns + clocks.unsure_ns) + 1
+        decided = [curve for decided_ms, curve in curves[reading.meter] if decided_ms <= at_ms]
+        # While a limit climbs, the later of two instants allows more; the one just before a cut may still be in force.
+        allowed = max((floor(curve.level_micro("", at_ms)) for curve in decided[-2:]), default=0)
         if reading.limit_micro > allowed:
-            found.append(
-                f"{reading.meter} was at {reading.limit_micro} in version {reading.version}, the ledger says {allowed}"
-            )
+            found.append(f"{reading.meter} was at {reading.limit_micro}, the ledger says {allowed}")
     return found
 
 
-def curves_of(records: Sequence[Record], contracts: Mapping[str, Contract]) -> dict[tuple[str, int], Curve]:
-    """Every version of every contract's curve that the entries lead to."""
+def curves_of(records: Sequence[Record], contracts: Mapping[str, Contract]) -> dict[str, list[tuple[int, Curve]]]:
+    """Every curve of every contract that the entries lead to, with the instant it was decided at."""
     states: dict[str, RampState] = {}
-    curves: dict[tuple[str, int], Curve] = {}
+    curves: dict[str, list[tuple[int, Curve]]] = {name: [] for name in contracts}
     for record in records:
-        name = record.entry.contract
-        if name not in contracts or record.entry.kind in ("unguaranteed", "clock_suspected", "clock_trusted"):
+        name, before = record.entry.contract, states.get(record.entry.contract)
+        if name not in contracts or record.entry.kind in NOTES:
             continue
-        state = states[name] = fold(contracts[name], states.get(name), record.entry)
-        curves.setdefault((name, state.curve_version), curve_of(contracts[name], state, record.entry.at_ms))
+        state = states[name] = fold(contracts[name], before, record.entry)
+        if before is None or state.curve_version != before.curve_version:
+            curves[name].append((record.entry.at_ms, curve_of(contracts[name], state, record.entry.at_ms)))
     return curves
 
 

@@ -34,7 +34,9 @@ def test_what_was_counted_is_read_back(tmp_path: Path):
     count.write("freed", first, 60, 70)
     count.refused("orders-db", "browsing", None, 1, 80, 90, "full", "orders-db is full")
     count.acted("approval", "orders-db", "replica")
-    count.limit(100, 1_100, "orders-db", 3, 6_000_000)
+    count.limit(100, "orders-db", 6_000_000)
+    count.clocks(1_100)
+    count.published("orders-db", 3)
     count.close()
 
     record = read_record(tmp_path / "count")
@@ -44,7 +46,9 @@ def test_what_was_counted_is_read_back(tmp_path: Path):
     ]
     assert {("orders-db", "browsing"): 1} == record.refusals
     assert [("approval", "orders-db", "replica")] == [(one.act, one.contract, one.stage) for one in record.acts]
-    assert [("orders-db", 3, 6_000_000)] == [(one.meter, one.version, one.limit_micro) for one in record.readings]
+    assert [("orders-db", 6_000_000)] == [(one.meter, one.limit_micro) for one in record.readings]
+    assert ((30, 1_100), (10, 1_000)) == record.clocks
+    assert {"orders-db": [(3, 40)]} == record.published
     assert [(1, 7, True)] == [(life.number, life.seed, life.clean) for life in record.lives]
 
 
