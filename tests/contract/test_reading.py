@@ -106,6 +106,41 @@ def test_too_many_documents_in_one_file_are_refused_unread() -> None:
     assert ["HW112"] == codes(read_text("---\n" * 20_001))
 
 
+def test_what_multiplies_is_bounded() -> None:
+    """A law times its trigger, an abstract contract times those that are like it: refused before they are multiplied."""
+    many = ", ".join(f"e{i}" for i in range(10_000))
+    law = API.replace(
+        "ramp: [{stage: now, limit: 100}]",
+        f"grow: {{start: 1, step: 1, every: 1s, until: 400, when: {{event: [{many}]}}}}",
+    )
+    lender = API + "x-list: [" + "y," * 20_000 + "]\n"
+    alike = "---\n".join([lender, *(f"contract: a{i}\nlike: api\n" for i in range(100))])
+
+    assert ["HW112"] == codes(read_text(law))
+    assert ["HW112"] == codes(read_text(alike))
+
+
+def test_a_document_with_very_many_faults_shows_the_first_hundred_of_a_step() -> None:
+    stages = "".join(f"  - {{stage: s{i}, limit: 1}}\n" for i in range(1_000))
+
+    assert 101 == len(read_text(API + "owner: x\n" * 1_000).findings)
+    assert 101 == len(read_text(API + "".join(f"f{i}: 1\n" for i in range(1_000))).findings)
+    assert 101 == len(read_text(API.replace("ramp: [{stage: now, limit: 100}]\n", "ramp:\n" + stages)).findings)
+
+
+def test_reading_leaves_the_collector_as_it_was() -> None:
+    import gc
+
+    read_text(API)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        read_text(API)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
 def test_byte_order_marks_and_windows_line_ends_are_read() -> None:
     reading = read_text(b"\xef\xbb\xbf" + API.replace("\n", "\r\n").encode() + b"---\r\nowner: x\r\n")
 

@@ -6,7 +6,7 @@ a label may be called `x-ray`; only documents that have such fields are validate
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from headway.contract.faults import Finding
 from headway.contract.instants import zone_of
 from headway.contract.mistake import Mistake
 from headway.contract.refusals import findings_of, is_foreign
-from headway.contract.text import Map
+from headway.contract.text import Map, Seq
 
 __all__ = ["built"]
 
@@ -53,31 +53,27 @@ def _model(kind: type[Any], tree: Map, context: dict[str, str]) -> Any:
         if not foreign:
             raise
     # Only a document that has `x-` fields is validated twice, so that the others pay nothing for them.
-    return kind.model_validate(_without(tree, set(foreign), ()), context=context, by_alias=True, by_name=False)
+    return kind.model_validate(_without(tree, _by_parent(tree, foreign)), context=context, by_alias=True, by_name=False)
 
 
-def _without(node: Any, gone: set[tuple[int | str, ...]], loc: tuple[int | str, ...]) -> Any:
-    """A tree's copy without foreign fields. Which fields are foreign was told by the model, so names stay."""
-    if isinstance(node, dict):
-        parents = {place[:-1] for place in gone}
-        here = [place for place in parents if _same(place, loc)]
-        names = {place[-1] for place in gone if place[:-1] in here}
-        return {key: _without(value, gone, (*loc, key)) for key, value in node.items() if key not in names}
-    if isinstance(node, list):
-        return [_without(item, gone, (*loc, index)) for index, item in enumerate(node)]
-    return node
+def _by_parent(tree: Map, places: Iterable[tuple[int | str, ...]]) -> dict[int, set[str]]:
+    """The fields to leave out, by the identity of the mapping they stand in; parts that shorthands add are passed over."""
+    gone: dict[int, set[str]] = {}
+    for *parents, name in places:
+        node: Any = tree
+        for part in parents:
+            written = part in node if isinstance(node, Map) else isinstance(node, Seq) and isinstance(part, int)
+            node = node[part] if written else node
+        gone.setdefault(id(node), set()).add(str(name))
+    return gone
 
 
-def _same(place: tuple[int | str, ...], loc: tuple[int | str, ...]) -> bool:
-    """Whether a place in the model is a place in the tree, parts that shorthands add (`""`, a 0) passed over."""
-    rest: Iterator[int | str] = iter(loc)
-    part = next(rest, None)
-    for step in place:
-        if step == part:
-            part = next(rest, None)
-        elif step not in ("", 0):
-            return False
-    return part is None
+def _without(node: Any, gone: Mapping[int, set[str]]) -> Any:
+    """A copy of a tree without some fields. Which ones are foreign was told by the model, so names stay."""
+    if isinstance(node, Map):
+        names = gone.get(id(node), set())
+        return {key: _without(value, gone) for key, value in node.items() if key not in names}
+    return [_without(item, gone) for item in node] if isinstance(node, Seq) else node
 
 
 def _zone(tree: Map) -> str:

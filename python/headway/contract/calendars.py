@@ -53,7 +53,7 @@ def next_open(calendar: Calendar, utc_ms: int) -> int | None:
     return utc_ms if is_open(calendar, utc_ms) else next_change(calendar, utc_ms)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _entries(texts: tuple[str, ...]) -> tuple[Weekly | Dates, ...]:
     return tuple(hours_of(text) for text in texts)
 

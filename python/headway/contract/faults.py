@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from headway.contract.codes import CODES
 
-__all__ = ["Finding", "Severity", "Unreadable", "Where", "excerpt_of", "finding"]
+__all__ = ["FAULTS", "Finding", "Severity", "Unreadable", "Where", "excerpt_of", "finding"]
 
 Severity = Literal["error", "warning"]
 
+FAULTS = 100
+"""Findings shown for one document, at each step of reading it."""
 EXCERPT_WIDTH = 120
 """Characters of a source line that are shown around the caret."""
 

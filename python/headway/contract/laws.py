@@ -22,7 +22,7 @@ from headway.contract.parsed import authored, refused
 from headway.contract.quantities import Portion, amount_of, factor_of, render_decimal, render_duration
 from headway.contract.refusals import findings_of, is_foreign
 from headway.contract.scalars import Amount, Span
-from headway.contract.text import Map, Quoted, Seq
+from headway.contract.text import NODES, Map, Quoted, Seq
 
 __all__ = ["STAGES", "Endless", "Grow", "expand", "ladder"]
 
@@ -98,6 +98,10 @@ def expand(document: Authored) -> list[Finding]:
         levels = ladder(grow.start, grow.step, grow.until)
     except Endless as endless:
         return [document.finding("HW233", f"`grow`: {endless}", ("grow",), key=True)]
+    trigger = law.get("when")
+    if isinstance(trigger, Map) and trigger.size * len(levels) > NODES:
+        problem = f"`when` in {len(levels)} stages makes more than {NODES} nodes"
+        return [document.finding("HW112", problem, ("grow", "when"), key=True)]
     document.tree = _with_ramp(document, law, grow, levels)
     return []
 

@@ -6,64 +6,84 @@ is never taken: the name, `like` itself, and `abstract`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from headway.contract.documents import Authored
 from headway.contract.faults import Finding
 from headway.contract.mistake import shown
-from headway.contract.refusals import nearest
+from headway.contract.refusals import nearest_name
 from headway.contract.text import Map
 
-__all__ = ["resolve"]
+__all__ = ["TAKEN", "resolve"]
+
+TAKEN = 1_000_000
+"""Nodes that `like` may take in one run: what it multiplies is bounded, as what aliases multiply is."""
 
 _OWN = frozenset({"contract", "like", "abstract"})
 _RAMPS = frozenset({"ramp", "grow"})
 
 
-def resolve(document: Authored, contracts: Mapping[str, Authored]) -> list[Finding]:
-    """Replaces a contract's tree by one with the fields it takes; the findings if it cannot (`lacking` is then set).
+def resolve(documents: Sequence[Authored]) -> list[Finding]:
+    """Replaces the trees of all contracts that are like another by ones with the fields they take.
 
-    Args:
-        document: A contract's document, maybe without `like`.
-        contracts: All contracts' documents by name, their trees as authored (`written` where that was changed).
+    Where that cannot be, the field is taken out, the finding says why, and `lacking` is set: what is then absent is no
+    fault of its own.
     """
-    tree = document.tree
-    if "like" not in tree:
-        return []
-    name = tree["like"]
+    contracts = {document.name: document for document in documents if document.kind == "contract" and document.name}
+    names = sorted(contracts)
+    findings: list[Finding] = []
+    taken = 0
+    for document in documents:
+        if document.kind != "contract" or "like" not in document.tree:
+            continue
+        found = _fault(document, contracts, names)
+        if found is None:
+            lender = contracts[str(document.tree["like"])]
+            lent = lender.written or lender.tree
+            if taken <= TAKEN < taken + lent.size:
+                found = document.finding("HW112", f"`like` takes more than {TAKEN} nodes in all", ("like",))
+                findings.append(found)
+            taken += lent.size
+            if taken <= TAKEN:
+                _take(document, lent, lender)
+                continue
+        else:
+            findings.append(found)
+        document.written, document.tree = document.tree, _own(document.tree)
+        document.lacking = True
+    return findings
+
+
+def _fault(document: Authored, contracts: Mapping[str, Authored], names: Sequence[str]) -> Finding | None:
+    """Why a contract cannot take its fields from the one it names, None where it can."""
+    name = document.tree["like"]
     if not isinstance(name, str) or name not in contracts:
-        near = nearest(str(name), list(contracts), alike=0.8)
+        near = nearest_name(str(name), names)
         mend = f"write `{near}`" if near else None
-        return [
-            _dropped(document, document.finding("HW230", f"there is no contract {shown(name)}", ("like",), mend=mend))
-        ]
+        return document.finding("HW230", f"there is no contract {shown(name)}", ("like",), mend=mend)
     other = contracts[name]
-    lent = other.written or other.tree
-    if other is document or "like" in lent:
-        problem = f"`{name}` takes its fields from another one itself" if other is not document else "it is like itself"
-        return [_dropped(document, document.finding("HW231", problem, ("like",)))]
-    merged = Map(tree.at)
+    if other is document:
+        return document.finding("HW231", "it is like itself", ("like",))
+    if "like" in (other.written or other.tree):
+        return document.finding("HW231", f"`{name}` takes its fields from another one itself", ("like",))
+    return None
+
+
+def _own(tree: Map) -> Map:
+    """A tree without its `like`."""
+    own = Map(tree.at)
     for key, value in tree.items():
         if key != "like":
-            merged.put(key, value, tree.keys_at[key], tree.values_at[key])
+            own.put(key, value, tree.keys_at[key], tree.values_at[key])
+    return own
+
+
+def _take(document: Authored, lent: Map, lender: Authored) -> None:
+    merged = _own(document.tree)
     # `ramp` and `grow` are two spellings of one field.
-    own = _OWN | _RAMPS if not _RAMPS.isdisjoint(tree) else _OWN
+    kept = _OWN | _RAMPS if not _RAMPS.isdisjoint(merged) else _OWN
     for key, value in lent.items():
-        if key not in merged and key not in own:
+        if key not in merged and key not in kept:
             merged.put(key, value, lent.keys_at[key], lent.values_at[key])
-            document.inherited[key] = other.source
-    document.written = tree
-    document.tree = merged
-    return []
-
-
-def _dropped(document: Authored, found: Finding) -> Finding:
-    """The finding, once the field that cannot be used is out of the way of the others."""
-    tree = Map(document.tree.at)
-    for key, value in document.tree.items():
-        if key != "like":
-            tree.put(key, value, document.tree.keys_at[key], document.tree.values_at[key])
-    document.written = document.tree
-    document.tree = tree
-    document.lacking = True
-    return found
+            document.inherited[key] = lender.source
+    document.written, document.tree = document.tree, merged

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headway.contract.documents import Authored
-from headway.contract.faults import Finding
+from headway.contract.faults import FAULTS, Finding
 from headway.contract.model import Contract
 from headway.contract.rules import conditions, links, numbers, questions
 
@@ -27,11 +27,13 @@ def findings_of(documents: Sequence[Authored]) -> list[Finding]:
         if isinstance(model, Contract):
             if model.abstract:
                 continue
-            for alone in _ALONE:
-                findings += alone(document, model)
-            for together in links.CONTRACT_RULES:
-                findings += together(world, document, model)
+            found = [one for alone in _ALONE for one in alone(document, model)]
+            found += [one for together in links.CONTRACT_RULES for one in together(world, document, model)]
         elif model is not None:
-            for other in links.DOCUMENT_RULES:
-                findings += other(world, document, model)
+            found = [one for other in links.DOCUMENT_RULES for one in other(world, document, model)]
+        else:
+            continue
+        findings += found[:FAULTS]
+        if len(found) > FAULTS:
+            findings.append(document.finding("HW129", f"and {len(found) - FAULTS} more faults", ()))
     return findings

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Mistake", "shown"]
+__all__ = ["TEXT_MAX", "Mistake", "shown"]
+
+TEXT_MAX = 4096
+"""Characters of any single value."""
 
 
 class Mistake(Exception):

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from headway.contract.mistake import Mistake
+from headway.contract.mistake import TEXT_MAX, Mistake
 
 __all__ = ["authored", "parsed_schema", "refused", "zone_in"]
 
@@ -29,6 +29,8 @@ def authored(value: object) -> str:
     if isinstance(value, str):
         if not value or value.isspace():
             raise Mistake("HW128", "nothing stands here")
+        if len(value) > TEXT_MAX:
+            raise Mistake("HW162", f"this value has {len(value)} characters")
         return value
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return str(value)

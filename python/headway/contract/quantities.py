@@ -36,7 +36,7 @@ AMOUNT_MAX = 2**53
 FACTOR_MAX = 10**12
 """Parts per million: a factor of a million."""
 DURATION_MAX_MS = 3_660 * 86_400_000
-SPELLINGS = 4096
+SPELLINGS = 1024
 """Parsed spellings that are remembered: the same few come again in every contract."""
 LENGTH_MAX = 64
 """Characters of a number; longer ones are refused unread."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterator
+from bisect import bisect
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -18,15 +19,14 @@ from pydantic_core import ErrorDetails
 
 from headway.contract.codes import CODES
 from headway.contract.documents import Authored
-from headway.contract.faults import Finding
+from headway.contract.faults import FAULTS, Finding
 from headway.contract.mistake import shown
 from headway.contract.syntax import looks_like_promql
 from headway.contract.text import Map, Quoted
 
-__all__ = ["FAULTS", "findings_of", "is_foreign", "nearest"]
+__all__ = ["findings_of", "is_foreign", "nearest", "nearest_name"]
 
-FAULTS = 100
-"""Findings shown for one document."""
+NEIGHBOURS = 100
 
 _SHAPES = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 _LISTS = {"tuple_type", "list_type"}
@@ -37,6 +37,12 @@ def nearest(word: str, known: list[str], *, alike: float = 0.6) -> str | None:
     """The known word that was probably meant; names, which share prefixes, want to be more `alike` than fields."""
     close = difflib.get_close_matches(word[:64].lower(), known, n=1, cutoff=alike)
     return close[0] if close else None
+
+
+def nearest_name(name: str, ordered: Sequence[str]) -> str | None:
+    """The name that was probably meant, of names in their order: among few of all, among many of the neighbours."""
+    middle = bisect(ordered, name)
+    return nearest(name, list(ordered[max(0, middle - NEIGHBOURS) : middle + NEIGHBOURS]), alike=0.8)
 
 
 def is_foreign(key: object) -> bool:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainVali
 from headway.contract import shorthand
 from headway.contract.hours import hours_of
 from headway.contract.instants import Day, Instant, Interval, instant_of, zone_of
-from headway.contract.mistake import Mistake, shown
+from headway.contract.mistake import TEXT_MAX, Mistake, shown
 from headway.contract.parsed import authored, refused, zone_in
 from headway.contract.quantities import (
     Portion,
@@ -36,7 +36,6 @@ __all__ = [
     "ShareOrAmount", "Span", "StageName", "Text", "Threshold", "Url", "Words", "Zone", "count", "narrowed",
 ]  # fmt: skip
 
-TEXT_MAX = 4096
 HOURS_MAX = 200
 """Entries of a calendar's `open` or `closed`."""
 WINDOWS = ("hour", "day", "week", "month")
@@ -91,8 +90,6 @@ def _stage_name(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    if len(text) > TEXT_MAX:
-        raise Mistake("HW162", f"this text has {len(text)} characters")
     if (unseen := _UNSEEN.search(text)) is not None:
         raise Mistake("HW162", f"this text holds the character U+{ord(unseen.group()):04X}")
     return str(text)
@@ -120,7 +117,7 @@ def _address(text: str) -> str:
 def _url(text: str) -> str:
     if text.count("/") >= 2 and "@" in text.split("/", 3)[2]:
         raise Mistake("HW166", "this url holds a user or a password", "move them to `token: env:NAME`")
-    if len(text) <= TEXT_MAX and _URL.fullmatch(text):
+    if _URL.fullmatch(text):
         return str(text)
     raise Mistake("HW166", f"{shown(text)} is not a url", "write something like https://prometheus.example:9090")
 

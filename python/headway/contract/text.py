@@ -27,7 +27,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from headway.contract.faults import Finding, Where, excerpt_of, finding
+from headway.contract.faults import FAULTS, Finding, Where, excerpt_of, finding
 from headway.contract.mistake import shown
 from headway.contract.syntax import explained
 
@@ -190,6 +190,7 @@ class _Composer:
         self.anchors: dict[str, Any] = {}
         self.aliases = 0
         self.nodes = 0
+        self.faults = 0
         self.next: Callable[[], Any]
 
     def documents(self) -> Iterator[Map]:
@@ -223,6 +224,13 @@ class _Composer:
             code, problem, place, mend = explained(why, at, began, lines, self.line)
             self.findings.append(self.source.finding(code, problem, place, mend=mend))
 
+    def fault(self, code: str, problem: str, at: Position) -> None:
+        """A fault that composing can go on after, as long as there are not too many."""
+        self.findings.append(self.source.finding(code, problem, at))
+        self.faults += 1
+        if self.faults >= FAULTS:
+            raise self.stop("HW129", "and perhaps more faults from here on", at)
+
     def at(self, event: Any) -> Position:
         mark = event.start_mark
         return (mark.line + self.line, mark.column + 1)
@@ -240,7 +248,7 @@ class _Composer:
             return self.alias(event)
         if event.tag is not None:
             problem = f"the tag {shown(event.tag)} is not allowed"
-            self.findings.append(self.source.finding("HW114", problem, self.at(event)))
+            self.fault("HW114", problem, self.at(event))
         if kind is ScalarEvent:
             value: Any = event.value if event.style is None or event.style == "" else Quoted(event.value)
             if event.anchor is not None:
@@ -274,12 +282,12 @@ class _Composer:
                 continue
             key = str(key)
             if key == "<<":
-                self.findings.append(self.source.finding("HW115", "merge keys (`<<`) are not allowed", key_at))
+                self.fault("HW115", "merge keys (`<<`) are not allowed", key_at)
                 continue
             if key in tree:
                 first = keys_at[key][0]
                 problem = f"{shown(key)} stands twice in one mapping; the first is on line {first}"
-                self.findings.append(self.source.finding("HW111", problem, key_at))
+                self.fault("HW111", problem, key_at)
                 continue
             tree[key] = value
             keys_at[key] = key_at
@@ -298,7 +306,7 @@ class _Composer:
         value = self.node(event, depth + 1)
         if isinstance(value, str):
             return value
-        self.findings.append(self.source.finding("HW116", f"a key is a word, not {shown(value)}", at))
+        self.fault("HW116", f"a key is a word, not {shown(value)}", at)
         return None
 
     def alias(self, event: Any) -> Any:

@@ -11,7 +11,7 @@ from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
 from headway.contract.mistake import shown
 from headway.contract.model import Contract, Rollout, Server
-from headway.contract.refusals import nearest
+from headway.contract.refusals import nearest, nearest_name
 from headway.contract.rules.conditions import measured, triggers
 
 __all__ = ["CONTRACT_RULES", "DOCUMENT_RULES", "World"]
@@ -62,12 +62,17 @@ class World:
         }
         return _circles(spends)
 
+    @cached_property
+    def ordered(self) -> Mapping[str, Sequence[str]]:
+        """Names by kind, sorted."""
+        return {kind: sorted(names) for kind, names in self.names.items()}
+
     def known(self, kind: str) -> frozenset[str]:
         return self.names.get(kind, frozenset())
 
     def missing(self, document: Authored, code: str, kind: str, name: str, loc: Loc, *, key: bool = False) -> Finding:
         """The finding of a name that no document of a kind has."""
-        near = nearest(name, sorted(self.known(kind)), alike=0.8)
+        near = nearest_name(name, self.ordered.get(kind, ()))
         mend = f"write `{near}`" if near else None
         return document.finding(code, f"there is no {kind} {shown(name)}", loc, key=key, mend=mend)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
 from headway.contract.mistake import shown
-from headway.contract.model import Contract
+from headway.contract.model import Contract, Exception_, Stage
 from headway.contract.quantities import render_decimal, render_duration
 
 __all__ = ["RULES"]
@@ -19,12 +19,16 @@ CONCURRENCY_MAX = 2**48 - 1
 Rule = Callable[[Authored, Contract], Iterator[Finding]]
 
 
-def _levels(contract: Contract) -> Iterator[tuple[Loc, str, Mapping[str, int], Mapping[str, int] | None]]:
-    """Every declared limit: its place, what it is called, the levels, and the capacity declared beside it."""
+def _levels(contract: Contract) -> Iterator[tuple[Loc, Stage | Exception_]]:
+    """Everything that declares a limit, with its place."""
     for index, stage in enumerate(contract.ramp):
-        yield ("ramp", index), f"stage {shown(stage.name)}", stage.limit_micro, stage.capacity_micro
+        yield ("ramp", index), stage
     for index, exception in enumerate(contract.exceptions):
-        yield ("exceptions", index), "this exception", exception.limit_micro, exception.capacity_micro
+        yield ("exceptions", index), exception
+
+
+def _called(declared: Stage | Exception_) -> str:
+    return f"stage {shown(declared.name)}" if isinstance(declared, Stage) else "this exception"
 
 
 def _in(loc: Loc, dimension: str) -> Loc:
@@ -34,10 +38,10 @@ def _in(loc: Loc, dimension: str) -> Loc:
 def dimensions_agree(document: Authored, contract: Contract) -> Iterator[Finding]:
     names = set(contract.constraint)
     maps: list[tuple[Loc, Mapping[str, int]]] = []
-    for loc, _, levels, capacity in _levels(contract):
-        maps.append(((*loc, "limit"), levels))
-        if capacity is not None:
-            maps.append(((*loc, "capacity"), capacity))
+    for loc, declared in _levels(contract):
+        maps.append(((*loc, "limit"), declared.limit_micro))
+        if declared.capacity_micro is not None:
+            maps.append(((*loc, "capacity"), declared.capacity_micro))
     maps += [(("upstream", index, "spends"), spend.spends_ppm) for index, spend in enumerate(contract.upstream)]
     if contract.enforce.floor_micro is not None:
         maps.append((("enforce", "floor"), contract.enforce.floor_micro))
@@ -123,25 +127,27 @@ def bursts_let_one_through(document: Authored, contract: Contract) -> Iterator[F
 
 
 def limits_are_within_capacity(document: Authored, contract: Contract) -> Iterator[Finding]:
-    for loc, what, levels, own in _levels(contract):
-        for dimension, limit in levels.items():
+    for loc, declared in _levels(contract):
+        own = declared.capacity_micro
+        for dimension, limit in declared.limit_micro.items():
             constraint = contract.constraint.get(dimension)
             if constraint is None:
                 continue
             capacity = own.get(dimension) if own is not None else constraint.capacity_micro
             if capacity is not None and limit > capacity:
-                problem = (
-                    f"{what} has a limit of {render_decimal(limit)}, over the capacity of {render_decimal(capacity)}"
-                )
+                over = f"over the capacity of {render_decimal(capacity)}"
+                problem = f"{_called(declared)} has a limit of {render_decimal(limit)}, {over}"
                 yield document.finding("HW308", problem, _in((*loc, "limit"), dimension))
 
 
 def limits_fit_the_meter(document: Authored, contract: Contract) -> Iterator[Finding]:
-    for loc, what, levels, _ in _levels(contract):
-        for dimension, limit in levels.items():
+    for loc, declared in _levels(contract):
+        for dimension, limit in declared.limit_micro.items():
             constraint = contract.constraint.get(dimension)
             if constraint is not None and constraint.measure == "concurrency" and limit > CONCURRENCY_MAX:
-                problem = f"{what} has a limit of {render_decimal(limit)}, more than a concurrency's meter holds"
+                problem = (
+                    f"{_called(declared)} has a limit of {render_decimal(limit)}, more than a concurrency's meter holds"
+                )
                 yield document.finding("HW240", problem, _in((*loc, "limit"), dimension))
 
 
@@ -186,7 +192,8 @@ def ends_are_seen_where_slots_are_bound(document: Authored, contract: Contract) 
 
 
 def _lowest(contract: Contract, dimension: str) -> int | None:
-    return min((levels[dimension] for _, _, levels, _ in _levels(contract) if dimension in levels), default=None)
+    levels = (declared.limit_micro for _, declared in _levels(contract))
+    return min((level[dimension] for level in levels if dimension in level), default=None)
 
 
 RULES: tuple[Rule, ...] = (
