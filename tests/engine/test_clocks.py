@@ -1,0 +1,185 @@
+"""A clock that is not believed cuts and never raises; dates wait until it is trusted again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headway.engine.suspicion import PARTED_MS, STABLE_MS, Remembered, Suspicion
+from headway.errors import ClockSuspected
+from tests.engine.world import DAY, HOUR, MINUTE, SECOND, START_MS, World
+
+DATED = """
+contract: api
+owner: team-web
+constraint: {measure: rate, unit: request, per: 1s}
+workloads: {other: {}}
+ramp:
+  - {stage: now, limit: 100}
+  - {stage: later, limit: 200, when: {not_before: 2025-12-02T00:00Z}}
+exceptions:
+  - {during: 2025-12-01T12:00/13:00 UTC, limit: 40, reason: disks are moved}
+"""
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> World:
+    return World(tmp_path, DATED)
+
+
+def test_a_date_that_a_jump_brought_does_not_raise(api: World):
+    """The wall jumps two days ahead, past the date: nothing rises for five minutes; then the clock has proved itself."""
+    api.clock.jump(2 * DAY)
+    api.run(4 * MINUTE)
+    assert "now" == api.stage("api")
+    assert api.engine.clock_status().suspect
+    assert "jumped ahead by 172800.0 s" in api.engine.clock_status().reason
+
+    api.run(2 * MINUTE)
+    assert "later" == api.stage("api")
+    assert ["clock_suspected", "clock_trusted"] == api.kinds("")
+
+
+def test_a_jump_that_is_taken_back_never_raised(api: World):
+    """Two days ahead and back again within a minute: UTC stands still meanwhile, and the date comes when it really comes."""
+    api.clock.jump(12 * HOUR)
+    api.run(30 * SECOND)
+    api.clock.jump(-12 * HOUR)
+    api.run(3 * HOUR)
+
+    assert "now" == api.stage("api")
+    assert api.engine.clock_status().suspect, "the wall is still behind what the ledger has seen"
+
+    api.run(22 * HOUR)
+    assert "later" == api.stage("api")
+    assert not api.engine.clock_status().suspect
+
+
+def test_a_cut_proceeds_on_a_clock_that_is_not_believed(api: World):
+    """The jump leads into the exception's hour: its fall is made at once. Contraction needs only suspicion."""
+    api.clock.jump(12 * HOUR + MINUTE)
+    api.run(SECOND)
+
+    assert api.engine.clock_status().suspect
+    assert 40 == api.limit("api")
+
+
+def test_a_person_cuts_and_does_not_raise_under_suspicion(api: World):
+    """An override to 10 is made; one to 150 is refused with the clock as its reason."""
+    api.clock.jump(HOUR)
+    until_ms = api.clock.utc_ms() + 6 * HOUR
+    with pytest.raises(ClockSuspected):
+        api.engine.submit("api", api.override(150, until_ms, second="user:bo"))
+
+    api.engine.submit("api", api.override(10, until_ms))
+    assert 10 == api.limit("api")
+
+
+def test_a_person_may_confirm_the_clock(api: World):
+    """Somebody looked at it: what waited goes on at once, and the ledger says who."""
+    api.clock.jump(2 * DAY)
+    api.run(SECOND)
+    api.engine.confirm_clock("user:ana", "the time server was mended")
+    api.run(SECOND)
+
+    assert "later" == api.stage("api")
+    assert "user:ana" == api.engine.ledger().tail(1, "")[0].entry.actor
+    assert not api.engine.clock_status().suspect
+
+
+def test_confirming_a_clock_that_is_trusted_does_nothing(api: World):
+    """No entry, no error."""
+    api.engine.confirm_clock("user:ana", "to be sure")
+
+    assert [] == api.kinds("")
+
+
+def test_a_start_before_the_ledgers_last_instant_is_suspect(api: World):
+    """The machine comes up a day in the past: UTC does not run back, and nothing rises."""
+    api.run(2 * HOUR)
+    seen = api.engine.now_ms()
+    api.engine.submit("api", api.verb("hold"))
+    api.engine.submit("api", api.verb("resume"))
+    api.clock.jump(-DAY)
+    api.crash()
+
+    assert api.engine.clock_status().suspect
+    assert api.engine.now_ms() >= seen
+    assert "clock_suspected" in api.kinds("")
+
+
+def test_a_fresh_ledger_trusts_its_clock(tmp_path: Path):
+    """There is nothing to contradict it, synchronised or not."""
+    world = World(tmp_path, DATED)
+    assert not world.engine.clock_status().suspect
+
+
+# --- the judge itself --------------------------------------------------------------------------------------------
+
+
+def judge(**told: object) -> Suspicion:
+    fields: dict[str, object] = {"boot_id": "b", "synchronised": True}
+    return Suspicion(START_MS, 1_000, **{**fields, **told})  # type: ignore[arg-type]
+
+
+def test_small_steps_are_believed_until_they_sum_up():
+    """Nine tenths of a second pass; the same again is a part of 1.8 s in sum, and is not believed."""
+    one = judge()
+    assert not one.look(START_MS + 900 + 10, 1_010).suspect
+    assert one.look(START_MS + 1_800 + 20, 1_020).suspect
+
+
+def test_the_bound_is_exact():
+    """A second is believed, a millisecond more is not; ahead and back alike."""
+    for sign in (1, -1):
+        assert not judge().look(START_MS + sign * PARTED_MS, 1_000).suspect
+        assert judge().look(START_MS + sign * (PARTED_MS + 1), 1_000).suspect
+
+
+def test_a_second_jump_starts_the_five_minutes_anew():
+    """Trusted five minutes after the last jump, not after the first; `since` stays with the first."""
+    one = judge()
+    one.look(START_MS + 60_000, 1_000)
+    first = one.status.since_ms
+    later = 1_000 + STABLE_MS - 1
+    assert one.look(START_MS + 120_000 + STABLE_MS - 1, later).suspect
+    assert one.look(START_MS + 120_000 + STABLE_MS, later + 1).suspect
+    assert first == one.status.since_ms
+    end = later + STABLE_MS
+    assert not one.look(START_MS + 120_000 + end - 1_000, end).suspect
+
+
+def test_utc_never_runs_back():
+    """Back by an hour: it stands still until the wall has caught up."""
+    one = judge()
+    one.look(START_MS + 10_000, 11_000)
+    one.look(START_MS - 3_600_000, 12_000)
+    assert START_MS + 10_000 == one.utc_ms
+    one.look(START_MS + 20_000, 4_000_000)
+    assert START_MS + 20_000 == one.utc_ms
+
+
+def test_suspend_does_not_part_the_clocks():
+    """Both run through eight hours of sleep."""
+    assert not judge().look(START_MS + 8 * HOUR, 1_000 + 8 * HOUR).suspect
+
+
+@pytest.mark.parametrize(
+    ("told", "suspect"),
+    [
+        ({}, False),
+        ({"synchronised": False}, False),
+        ({"last_ms": START_MS + 900}, False),
+        ({"last_ms": START_MS + 1_001}, True),
+        ({"before": Remembered(START_MS - 500, 500, "b")}, False),
+        ({"before": Remembered(START_MS - 500, 500, "b"), "synchronised": False}, False),
+        ({"before": Remembered(START_MS - 60_000, 500, "b")}, True),
+        ({"before": Remembered(START_MS + 60_000, 500, "b")}, True),
+        ({"before": Remembered(START_MS - DAY, 9_999_999, "a")}, False),
+        ({"before": Remembered(START_MS - DAY, 9_999_999, "a"), "synchronised": False}, True),
+    ],
+)
+def test_what_a_start_believes(told: dict[str, object], suspect: bool):
+    """A fresh ledger; a ledger from the future; the same boot with clocks that agree or not; another boot, synchronised or not."""
+    assert suspect is judge(**told).status.suspect
