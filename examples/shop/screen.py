@@ -1,11 +1,13 @@
-"""The live screen: for each contract its limit, its use, its ramp, and what it waits for; and what to type next."""
+"""The live screen: for each contract its limit, its use, its ramp, and what it waits for; and what to type next.
+
+Everything fits into 24 lines, so that no terminal cuts off what the watcher is asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -14,41 +16,39 @@ from examples.shop.glance import Glance
 
 BAR = 30
 BLOCKS = "▁▂▃▄▅▆▇█"
-SENTENCES_SHOWN = 5
+SENTENCES = 3
 
 
 def screen(glances: Sequence[Glance], said: Sequence[Said], heading: str, asks: Sequence[str]) -> RenderableType:
     """Everything at one instant.
 
     Args:
-        glances: One panel each.
+        glances: The contracts, each on at most four lines.
         said: Refusals, oldest first; the last few are shown.
         heading: What is going on, one line.
-        asks: What a person could type now, each with its reason; shown as commands.
+        asks: Commands that a person could type now.
     """
-    panels: list[RenderableType] = [Text(heading, style="bold")]
-    panels += [_panel(glance) for glance in glances]
+    contracts = Table.grid(padding=(0, 2))
+    contracts.add_column(justify="right", style="dim", no_wrap=True)
+    contracts.add_column(no_wrap=True, overflow="ellipsis")
+    for glance in glances:
+        _add(contracts, glance)
+    lines: list[RenderableType] = [Text(heading, style="bold"), contracts]
     if asks:
-        lines = Text("\n".join(asks), style="bold yellow")
-        panels.append(Panel(lines, title="your turn, in a second terminal", border_style="yellow"))
-    lines = Text("\n".join(one.sentence for one in list(said)[-SENTENCES_SHOWN:]) or "none yet", style="red")
-    panels.append(Panel(lines, title="the last refusals, as the callers read them", border_style="red"))
-    return Group(*panels)
+        lines.append(Text("your turn, in a second terminal:", style="bold yellow"))
+        lines += [Text(f"  {command}", style="yellow", no_wrap=True) for command in asks]
+    lines.append(Text("the last refusals, as the callers read them:", style="bold red"))
+    sentences = [one.sentence for one in list(said)[-SENTENCES:]] or ["none yet"]
+    lines += [Text(f"  {sentence}", style="red", no_wrap=True, overflow="ellipsis") for sentence in sentences]
+    return Group(*lines)
 
 
-def _panel(glance: Glance) -> Panel:
-    body = Table.grid(padding=(0, 2))
-    body.add_column(justify="right", style="dim")
-    body.add_column()
-    body.add_row("in force", bar(glance))
-    body.add_row("ramp", Text(f"{picture(glance)}  ") + _stages(glance))
-    body.add_row("refused", Text(_refused(glance), style="red" if glance.refused else "dim"))
-    for waiting in glance.waiting:
-        sign = Text("✓ ", style="green") if waiting.met else Text("· ", style="yellow")
-        more = "" if waiting.met or not waiting.waits_for else f": {waiting.waits_for}"
-        body.add_row(f"{glance.upcoming} needs", sign + Text(waiting.what + more))
-    done = "  complete" if glance.completed else ""
-    return Panel(body, title=f"[bold]{glance.name}[/bold]{done}", title_align="left", border_style="cyan")
+def _add(contracts: Table, glance: Glance) -> None:
+    contracts.add_row(Text(glance.name, style="bold cyan"), bar(glance))
+    contracts.add_row("ramp", Text(f"{picture(glance)}  ") + _stages(glance))
+    contracts.add_row("refused", Text(_refused(glance), style="red" if glance.refused else "dim"))
+    if glance.upcoming:
+        contracts.add_row(f"{glance.upcoming} needs", _needs(glance))
 
 
 def bar(glance: Glance) -> Text:
@@ -56,9 +56,8 @@ def bar(glance: Glance) -> Text:
     share = min(1.0, glance.use / glance.limit) if glance.limit > 0 else 0.0
     full = round(share * BAR)
     colour = "red" if share > 0.95 else "yellow" if share > 0.7 else "green"
-    return Text.assemble(
-        ("█" * full, colour), ("·" * (BAR - full), "dim"), f"  {glance.use:.0f} of {glance.limit:.5g} {glance.unit}"
-    )
+    numbers = f"  {glance.use:.0f} of {glance.limit:.4g} {glance.unit}"
+    return Text.assemble(("█" * full, colour), ("·" * (BAR - full), "dim"), numbers)
 
 
 def picture(glance: Glance) -> str:
@@ -69,14 +68,26 @@ def picture(glance: Glance) -> str:
 
 def _stages(glance: Glance) -> Text:
     text = Text()
-    for name, limit in glance.stages:
+    for place, (name, limit) in enumerate(glance.stages):
         here = name == glance.stage
-        arrow = "climbing to " if here and glance.climbing else ""
-        text.append(f"{arrow}{name} {limit:g}", style="bold cyan" if here else "dim")
-        text.append("  ")
+        climbing = "climbing to " if here and glance.climbing else ""
+        text.append(f"{' → ' if place else ''}", style="dim")
+        text.append(f"{climbing}{name} {limit:g}", style="bold cyan" if here else "dim")
+    if glance.completed:
+        text.append("  complete", style="green")
     return text
 
 
 def _refused(glance: Glance) -> str:
     by_workload = ", ".join(f"{workload} {many}" for workload, many in sorted(glance.refused.items()))
     return f"{by_workload or 'nobody'} ({glance.admitted} admitted)"
+
+
+def _needs(glance: Glance) -> Text:
+    text = Text()
+    for waiting in glance.waiting:
+        if waiting.met:
+            text.append(f"✓ {waiting.what}  ", style="green")
+        else:
+            text.append(f"· {waiting.waits_for or waiting.what}  ", style="yellow")
+    return text

@@ -26,7 +26,7 @@ from typing import Any
 import headway.embedded
 import headway.server  # noqa: F401  (loaded once here, so that no life has to)
 from examples.shop import clock, demo
-from examples.shop.count import read_record
+from examples.shop.count import lives_so_far, read_record
 from examples.shop.verdict import Clocks
 from headway.errors import HeadwayError
 from headway.ledger import Record
@@ -84,12 +84,15 @@ def crash(kills: int, seed: int, folder: Path) -> Found:
 def _history(data: Path, contracts: Path, kills: int, chance: random.Random, found: Found) -> None:
     seed = chance.randrange(1_000_000)
     before: Sequence[Record] = ()
+    lives = 0
     for _ in range(kills):
         life = _born(data, contracts, seed)
         time.sleep(chance.uniform(*LIFE_S))
         found.wrong += _killed(life, data)
         found.kills += 1
         before = _after_kill(data, before, found)
+        found.killed_in_start += len(lives_so_far(_count(data))) == lives
+        lives = len(lives_so_far(_count(data)))
     result = data.with_suffix(".json")
     life = _born(data, contracts, seed, seconds=LAST_S, result=result)
     _, status = os.waitpid(life, 0)
@@ -141,7 +144,6 @@ def _killed(life: int, data: Path) -> list[str]:
 def _after_kill(data: Path, before: Sequence[Record], found: Found) -> Sequence[Record]:
     """Reads the ledger that a kill left: whole, equal to its replay, nothing lost, no stage or approval wrong."""
     if not (data / "ledger.db").exists():
-        found.killed_in_start += 1
         return before
     try:
         records, contracts = facts.chain_of(data)
@@ -152,8 +154,6 @@ def _after_kill(data: Path, before: Sequence[Record], found: Found) -> Sequence[
     count = _count(data)
     if count.exists():
         said += facts.forgotten(read_record(count).acts, records)
-    else:
-        found.killed_in_start += 1
     found.wrong += [f"{data.name} after kill {found.kills}: {one}" for one in said]
     return records
 

@@ -111,9 +111,10 @@ def test_the_screen_shows_limit_conditions_commands_and_sentences():
     console = Console(width=120, record=True, file=None, quiet=False)
     with console.capture() as shown:
         console.print(
-            screen([POOL], [Said(1, "orders-db", "checkout", "orders-db is full [hw:1]")], "12 s", ["approve it"])
+            screen([POOL] * 4, [Said(1, "orders-db", "checkout", "orders-db is full [hw:1]")], "12 s", ["approve it"])
         )
 
+    assert len(shown.get().splitlines()) <= 24
     for words in (
         "orders-db",
         "3 of 6 connections at once",
