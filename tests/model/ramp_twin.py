@@ -18,7 +18,7 @@ class RampTwin:
 
     Attributes:
         entered: (instant, stage) of every change of stage, in order.
-        loads: Spans of use that count, with what a crash may take back: (from, to, use, soak index -> lost).
+        loads: Spans of use that count since the stage was entered: (from, to, use).
         lost: Soak lost by crashes since the stage was entered, by index.
     """
 
@@ -57,7 +57,7 @@ class RampTwin:
 
     def earned_ms(self, above_ppm: int, for_ms: int, index: int) -> int:
         total = sum(to_ms - from_ms for from_ms, to_ms, use in self.loads if use > above_ppm)
-        return min(total, for_ms) - self.lost.get(index, 0)
+        return min(total - self.lost.get(index, 0), for_ms)
 
     def trigger_holds(self, now_ms: int, standings: dict[str, Standing]) -> bool:
         """Whether all that the next stage waits for holds."""

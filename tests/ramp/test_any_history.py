@@ -30,7 +30,7 @@ from headway.ramp.soak import grain_ms
 from headway.ramp.standing import pressed_by
 from headway.ramp.state import RampState, fold
 from tests.model.ramp_twin import RampTwin
-from tests.ramp.ramps import HOUR, T0, TERMS, UNIT, contract, instant, upstream
+from tests.ramp.ramps import HOUR, T0, TERMS, UNIT, contract, instant, through_a_ledger, upstream
 
 RAISES = {"entered", "resumed", "overridden", "override_ended", "exception_ended", "exception_began"}
 """The only entries with which a limit may rise."""
@@ -268,7 +268,7 @@ class AnyHistory(RuleBasedStateMachine):
     def the_ledger_replays_to_the_state(self) -> None:
         state: RampState | None = None
         for entry in getattr(self, "entries", []):
-            state = fold(self.contract, state, entry)
+            state = fold(self.contract, state, through_a_ledger(entry))
         if state is not None:
             assert state.as_json() == self.state.as_json()
             assert RampState.from_json(state.as_json()) == state
