@@ -42,7 +42,7 @@ GROWS_S = 45
 LIFE_S = (0.02, 3.0)
 """The shortest and the longest life. The first ones end in the middle of the start."""
 
-LAST_S = 4
+LAST_S = 2
 """The life at the end, which stops cleanly."""
 
 EXTRA_S = 60

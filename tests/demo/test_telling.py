@@ -73,6 +73,17 @@ def test_a_condition_that_comes_to_hold_is_told_with_what_is_left():
     ] == moments([POOL], [seen])
 
 
+def test_a_soak_that_goes_on_is_told_once():
+    """6 s more, 5 s more, 4 s more: that is for the screen."""
+    six, five = (
+        replace(POOL, waiting=(Waiting("soak", "6s with use above 40%", False, f"{left} more"),))
+        for left in ("6s", "5s")
+    )
+
+    assert ["orders-db: stage replica waits only for: 6s more"] == moments([POOL], [six])
+    assert [] == moments([six], [five])
+
+
 def test_the_approval_is_asked_for_only_when_all_else_holds():
     """As Headway itself asks: before, a yes would be given on what is not there yet."""
     assert Wanted("replica", event=True, approval=False) == wanted("replica", [("event", False), ("approval", False)])
