@@ -7,9 +7,10 @@ has no room for, and nobody stands on a requirement that fell.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from headway.contract.model import Calendar, Contract
 from headway.ramp.decisions import Decisions
@@ -73,7 +74,9 @@ class _Settling:
         clock: ClockSuspect | None,
         links: Links,
     ) -> None:
-        self.contracts, self.states, self.now_ms = contracts, dict(states), now_ms
+        self.contracts, self.now_ms = contracts, now_ms
+        # An overlay, not a copy: one reading of use must not cost a walk over ten thousand states.
+        self.states: ChainMap[str, RampState] = ChainMap({}, cast(MutableMapping[str, RampState], states))
         self.calendars, self.clock, self.links = calendars, clock, links
         self.decided: dict[str, Decisions] = {}
         self.asked: list[tuple[int, str]] = []
