@@ -4,7 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
+
+from headway.server import create_app
+from tests.server.conftest import World, world
+
+__all__ = ["World", "golden", "headway", "served", "world"]
 
 HERE = Path(__file__).parent
 
@@ -37,3 +43,19 @@ def headway(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         return CliRunner().invoke(app, list(args), input=said, prog_name="headway")
 
     return run
+
+
+@pytest.fixture
+def served(headway: Callable[..., Result], world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The same runner, with a server behind every address: an engine in memory, called without a socket.
+
+    The token is in HEADWAY_TOKEN: `olaf` operates; a test that wants another one sets it.
+    """
+    app = create_app(world.engine, world.access)
+
+    def client_of(_url: str, token: str) -> TestClient:
+        return TestClient(app, base_url="http://127.0.0.1:7700", headers={"authorization": f"Bearer {token}"})
+
+    monkeypatch.setattr("headway.cli.remote.client_of", client_of)
+    monkeypatch.setenv("HEADWAY_TOKEN", "olaf")
+    return headway

@@ -172,7 +172,9 @@ def test_an_approval_names_the_terms_that_were_read(callers: Callers, world: Wor
     """The page gives both digests, whole or their first eight digits; with them the yes counts."""
     page = callers["vera"].get(ORDERS).json()
 
-    response = callers["dora"].post(f"{ORDERS}/approve", json=YES | {"terms": page["terms_digest"][:8], "expect": page["digest"]})
+    response = callers["dora"].post(
+        f"{ORDERS}/approve", json=YES | {"terms": page["terms_digest"][:8], "expect": page["digest"]}
+    )
 
     assert 200 == response.status_code
     [given] = world.engine.contract("orders-db").state.approvals
@@ -257,7 +259,9 @@ RAISE = {"reason": "launch day", "value": 60, "until": "1h"}
     ("second", "status"),
     [(None, 409), ("olaf", 403), ("vera", 403), ("gate", 403), ("stranger", 403), ("olga", 200), ("dora", 200)],
 )
-def test_a_raise_wants_a_second_person_by_their_own_token(callers: Callers, world: World, second: str | None, status: int):
+def test_a_raise_wants_a_second_person_by_their_own_token(
+    callers: Callers, world: World, second: str | None, status: int
+):
     """Nobody, oneself, somebody without a right, an unknown token: no. Another operator or an approver: yes, by name."""
     headers = {} if second is None else {"headway-second": second}
 
@@ -353,7 +357,10 @@ def test_apply_puts_a_first_version_in_force(callers: Callers, world: World):
     response = callers["olaf"].post("/v1/apply", params={"reason": "first"}, content=NEW, headers=YAML)
 
     assert 200 == response.status_code
-    assert ("mail", "token:olaf") == (world.engine.contract("mail").contract.name, response.json()["entries"][0]["actor"])
+    assert ("mail", "token:olaf") == (
+        world.engine.contract("mail").contract.name,
+        response.json()["entries"][0]["actor"],
+    )
     assert [] == callers["olaf"].post("/v1/apply", content=NEW, headers=YAML).json()["seqs"]
 
 
@@ -369,7 +376,14 @@ def test_apply_of_other_terms_is_refused_until_amendments_come(callers: Callers,
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff", b"contract: x", b"ramp: [" * 100, NEW.replace("60", "10,000").encode(), NEW.encode() + b"\n---\ncontract: y\n"],
+    [
+        b"",
+        b"\xff",
+        b"contract: x",
+        b"ramp: [" * 100,
+        NEW.replace("60", "10,000").encode(),
+        NEW.encode() + b"\n---\ncontract: y\n",
+    ],
 )
 def test_apply_of_faulty_documents_lists_the_faults_and_applies_none(callers: Callers, unchanged: Any, content: bytes):
     """Also where one of two is sound: all of them or none."""

@@ -52,7 +52,10 @@ def test_the_list_comes_in_pages(callers: Callers):
     first = callers["vera"].get("/v1/contracts", params={"most": 2}).json()
     second = callers["vera"].get("/v1/contracts", params={"most": 2, "after": first["next"]}).json()
 
-    assert (["cluster-cpu", "orders-db"], "orders-db") == ([row["contract"] for row in first["contracts"]], first["next"])
+    assert (["cluster-cpu", "orders-db"], "orders-db") == (
+        [row["contract"] for row in first["contracts"]],
+        first["next"],
+    )
     assert (["search"], None) == ([row["contract"] for row in second["contracts"]], second["next"])
 
 
@@ -142,7 +145,9 @@ def test_an_unknown_path_is_404_with_the_nearest(callers: Callers):
     assert "/v1/contracts" in response.json()["nearest"]
 
 
-@pytest.mark.parametrize(("method", "path"), [("DELETE", "/v1/contracts/orders-db"), ("POST", "/metrics"), ("PUT", "/v1/ledger")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("DELETE", "/v1/contracts/orders-db"), ("POST", "/metrics"), ("PUT", "/v1/ledger")]
+)
 def test_another_method_is_405_and_says_which_is_allowed(callers: Callers, method: str, path: str):
     response = callers["olaf"].request(method, path)
 

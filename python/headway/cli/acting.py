@@ -71,7 +71,7 @@ def override(
     ],
     second: Annotated[
         Path | None,
-        typer.Option("--second-token-file", help="The token of the second person that a raise wants."),
+        typer.Option("--second", help="A file with the token of the second person that a raise wants.", metavar="FILE"),
     ] = None,
     server: options.Server = None,
     token_file: options.TokenFile = None,
@@ -163,8 +163,13 @@ def vet_consent(yes: bool, reason: str | None) -> None:
     """HW432 unless somebody can be asked or has said yes with a reason."""
     if yes and not (reason or "").strip():
         raise ServerError("HW432", "--yes wants --reason", because="Every change is recorded with who and why.")
-    if not yes and not sys.stdin.isatty():
+    if not yes and not can_ask():
         raise ServerError("HW432", "nobody can be asked, and --yes was not given")
+
+
+def can_ask() -> bool:
+    """Whether a person sits at the other end of stdin."""
+    return sys.stdin.isatty()
 
 
 def ask(wishes: int, reason: str | None) -> str:
@@ -180,7 +185,9 @@ def ask(wishes: int, reason: str | None) -> str:
 def preview_lines(preview: Mapping[str, Any]) -> list[str]:
     """What a verb would do, in words."""
     lines = [f"will do: {preview['said']}"]
-    lines += [f"  {entry['kind']}: {entry['reason']}" for entry in preview["entries"]]
+    for entry in preview["entries"]:
+        own = entry["reason"] == PREVIEW_REASON
+        lines.append(f"  {entry['kind']}" if own else f"  {entry['kind']}: {entry['reason']}")
     if preview["affected"]:
         lines.append(f"  affected: {', '.join(preview['affected'])}")
     return lines

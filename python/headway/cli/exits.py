@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
+from headway.cli.show import printable
 from headway.contract.faults import Unreadable, as_text
 from headway.errors import HeadwayError
 
@@ -64,7 +65,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             complain(error)
             raise typer.Exit(exit_of(error)) from error
         except Unreadable as error:
-            print(as_text(error.findings), file=sys.stderr)
+            print(printable(as_text(error.findings)), file=sys.stderr)
             raise typer.Exit(Exit.REFUSED) from error
         except KeyboardInterrupt as error:
             print("interrupted", file=sys.stderr)
@@ -75,9 +76,4 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
 
 def complain(error: HeadwayError) -> None:
     """One error on stderr."""
-    print(_printable(f"{error}\n   = more: headway explain {error.code}"), file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: what a server or a file says must not move the cursor of whoever reads it."""
-    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
+    print(printable(f"{error}\n   = more: headway explain {error.code}"), file=sys.stderr)

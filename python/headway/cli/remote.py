@@ -60,8 +60,6 @@ class Remote:
 
         try:
             response = self._client.request(method, path, **request)
-        except httpx.InvalidURL as error:
-            raise ServerError("HW433", f"the address {self._client.base_url} is not a URL") from error
         except httpx.HTTPError as error:
             raise ServerError("HW430", f"no answer from {self._client.base_url}: {error}") from error
         return _answer_of(response)
@@ -77,10 +75,14 @@ def connect(server: str | None, token_file: Path | None, *, kind: Kind = "local"
         ServerError: HW431 without a token; HW433 for an address that is none.
     """
     url = server or os.environ.get("HEADWAY_URL") or DEFAULT_SERVER
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
         raise ServerError("HW433", "the server's address is not http://HOST:PORT or https://HOST:PORT")
-    return Remote(client_of(url.rstrip("/"), _token(parts.hostname, token_file, kind)))
+    return Remote(client_of(url.rstrip("/"), _token(parts.hostname or "", token_file, kind)))
 
 
 def client_of(url: str, token: str) -> httpx.Client:

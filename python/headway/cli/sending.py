@@ -79,7 +79,7 @@ def event(
         return
     say(f"accepted: {type} {attributes['id']} from {source}")
     for outcome in answer["outcomes"]:
-        say(f"  {outcome['contract']}: {outcome['said']}")
+        say(f"  {outcome['said']}")
     if not answer["outcomes"]:
         say("  no contract waits for it")
 

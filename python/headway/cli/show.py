@@ -20,8 +20,13 @@ def on_terminal() -> bool:
 
 def say(text: str = "", *, colour: str | None = None, bold: bool = False) -> None:
     """One line on stdout; colour goes away in a pipe."""
-    styled = typer.style(text, fg=colour, bold=bold) if (colour or bold) and on_terminal() else text
-    typer.echo(styled)
+    shown = printable(text)
+    typer.echo(typer.style(shown, fg=colour, bold=bold) if (colour or bold) and on_terminal() else shown)
+
+
+def printable(text: str) -> str:
+    """Without control characters: what a server or a file says must not move the cursor of whoever reads it."""
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def say_json(value: Any) -> None:
@@ -60,9 +65,28 @@ def instant(ms: int | None) -> str:
 
 
 def limit_words(limit: Mapping[str, Any]) -> str:
-    """A limit by dimension, in words: `50 connections`, or `requests 100, tokens 2,000`."""
+    """A limit by dimension, in words: `50 connections`, or `requests 100 requests a second, daily 10,000 tokens a day`."""
     parts = []
     for dimension, one in limit.items():
-        amount = number(one["limit"])
-        parts.append(f"{dimension} {amount} {one['unit']}" if dimension else f"{amount} {one['unit']}")
+        words = f"{amount(one['limit'], one['unit'])}{_per(one['per'])}"
+        parts.append(f"{dimension} {words}" if dimension else words)
     return ", ".join(parts)
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit, singular for exactly one."""
+    return f"{number(value)} {unit if value == 1 or unit.endswith('s') else unit + 's'}"
+
+
+def duration(ms: int) -> str:
+    """A span of time, as documents spell it."""
+    from headway.contract.quantities import render_duration
+
+    return render_duration(ms)
+
+
+def _per(per: int | str | None) -> str:
+    named = {1_000: "second", 60_000: "minute", 3_600_000: "hour"}
+    if per is None:
+        return ""
+    return f" a {per}" if isinstance(per, str) else f" a {named[per]}" if per in named else f" in {duration(per)}"

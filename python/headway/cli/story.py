@@ -5,12 +5,11 @@ Pure: the server's answers in, lines out. Every number stands with its unit and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headway.cli.show import bar, instant, limit_words, number
+from headway.cli.show import bar, duration, instant, limit_words, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def refusal_lines(story: Mapping[str, Any]) -> list[Line]:
     lines = [Line(str(story.get("said") or story.get("ref") or "refusal"), head=True)]
     for name, value in story.items():
         if name not in ("said", "ref") and value not in (None, "", [], {}):
-            lines.append(Line(f"  {name.removesuffix('_ms').replace('_', ' ')}: {_value(name, value)}"))
+            lines.append(Line(f"  {_word(name)}: {_value(name, value)}"))
     return lines
 
 
@@ -113,7 +112,9 @@ def _condition(condition: Mapping[str, Any], depth: int) -> Iterator[Line]:
         text += f", since {instant(condition['since_ms'])}"
     if not met and condition["waits_for"] and condition["waits_for"] != condition["what"]:
         text += f": waits for {condition['waits_for']}"
-    evidence = _value("evidence", condition["evidence"])
+    # What the words above say already is left out: whose approval, and how many.
+    held = {name: one for name, one in condition["evidence"].items() if name not in ("group", "need")}
+    evidence = _value("evidence", held)
     yield Line(f"{text} ({evidence})" if evidence else text, colour="green" if met else None)
     for part in condition["any_of"]:
         for one in part:
@@ -161,19 +162,32 @@ def _levels(levels: Mapping[str, float]) -> str:
 
 
 def _value(name: str, value: Any) -> str:
-    """A value in words: mappings as `name value`, instants as instants, lists with commas."""
+    """A value in words: mappings as `name value`, instants and spans by their unit, lists with semicolons."""
     if isinstance(value, Mapping):
-        if isinstance(value.get("said"), str):
-            return str(value["said"])
         held = [(key, one) for key, one in value.items() if one not in (None, "", [], {})]
-        return ", ".join(f"{key.removesuffix('_ms').replace('_', ' ')} {_value(key, one)}".strip() for key, one in held)
+        return ", ".join(f"{_word(key)} {_value(key, one)}".strip() for key, one in held)
     if isinstance(value, list):
         return "; ".join(_value(name, one) for one in value)
-    if name.endswith("_ms") and isinstance(value, int) and value > 10**11:
-        return instant(value)
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and name.endswith("_ms"):
+        return instant(value) if value >= _INSTANT_MS else duration(value)
+    if isinstance(value, int) and name.endswith("_ppm"):
+        return f"{number(value / 10_000)}%"
+    if isinstance(value, int) and name.endswith("_micro"):
+        return number(value / 1_000_000)
     return number(value) if isinstance(value, int | float) else str(value)
+
+
+def _word(name: str) -> str:
+    """A field's name without its unit, which stands with the value."""
+    for unit in ("_ms", "_ppm", "_micro"):
+        name = name.removesuffix(unit)
+    return name.replace("_", " ")
+
+
+_INSTANT_MS = 10**11
+"""From here on a number of milliseconds is an instant (from 1973), below it a span (of up to three years)."""
 
 
 def _escaped(text: str) -> str:

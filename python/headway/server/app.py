@@ -109,7 +109,9 @@ def _add_problems(app: FastAPI) -> None:
         assert isinstance(error, Unreadable)
         first, count = error.findings[0], len(error.findings)
         problem = first.problem if count == 1 else f"{first.problem} (and {count - 1} more)"
-        told = HeadwayError(problem, because=first.because, mend=first.mend, where=str(first.where or ""), code=first.code)
+        told = HeadwayError(
+            problem, because=first.because, mend=first.mend, where=str(first.where or ""), code=first.code
+        )
         findings = [found.as_json() for found in error.findings]
         document = {**problem_document(told), "status": 422, "findings": findings}
         return JSONResponse(document, 422, media_type=MEDIA_TYPE)

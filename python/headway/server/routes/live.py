@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from headway.server.events import event_of
 from headway.server.metrics import exposition
@@ -37,8 +38,8 @@ class Streams:
     `run` names this run in the ids of the stream: the engine numbers changes anew with each process.
     """
 
-    def __init__(self, most: int = STREAMS_MOST) -> None:
-        self._most = most
+    def __init__(self) -> None:
+        self._most = STREAMS_MOST
         self._open: set[Subscription] = set()
         self._closed = False
         self.run = secrets.token_hex(4)
@@ -104,8 +105,8 @@ def live(engine: Engine, streams: Streams) -> APIRouter:
             engine.contract(name)
         resume = resume_of(last_event_id, streams.run)
         subscription = streams.add(lambda: engine.subscribe(resume.after))
-        frames = _frames(subscription, resume, frozenset(contract), streams)
-        return StreamingResponse(frames, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        frames = _frames(subscription, resume, frozenset(contract), streams.run)
+        return ChangeStream(frames, lambda: streams.remove(subscription))
 
     @router.get("/metrics", tags=["health"], response_class=Response, responses=answers("headway_limit …", 401, 403))
     def metrics(_: Viewer) -> Response:
@@ -135,40 +136,49 @@ EVENT = {
 }
 
 
-async def _frames(
-    subscription: Subscription, resume: Resume, names: frozenset[str], streams: Streams
-) -> AsyncIterator[bytes]:
+class ChangeStream(StreamingResponse):
+    """A stream that gives its place back however it ends, also where it never began."""
+
+    def __init__(self, frames: AsyncIterator[bytes], leave: Callable[[], None]) -> None:
+        super().__init__(frames, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
+
+
+async def _frames(subscription: Subscription, resume: Resume, names: frozenset[str], run: str) -> AsyncIterator[bytes]:
     """One client's stream: what the pacer lets through, and a sign of life in silence."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Queue[Change | None] = asyncio.Queue(HEARD_MOST)
     threading.Thread(target=_listen, args=(subscription, loop, heard), name="headway-stream", daemon=True).start()
     pacer, last_id, alive_ms = Pacer(), resume.after, _ms(loop)
-    try:
-        yield RETRY + GAP if resume.lost else RETRY
-        while True:
-            now_ms = _ms(loop)
-            for due in pacer.due(now_ms):
-                alive_ms = now_ms
-                yield frame(due, streams.run)
-            if now_ms - alive_ms >= KEEP_ALIVE_MS:
-                alive_ms = now_ms
-                yield KEEP_ALIVE
-            silence_ms = alive_ms + KEEP_ALIVE_MS - now_ms
-            pause_ms = pacer.wait_ms(now_ms)
-            try:
-                async with asyncio.timeout((silence_ms if pause_ms is None else min(pause_ms, silence_ms)) / 1000):
-                    change = await heard.get()
-            except TimeoutError:
-                continue
-            if change is None:
-                return
-            if last_id is not None and change.id != last_id + 1:
-                yield GAP
-            last_id = change.id
-            if not names or change.contract in names:
-                pacer.hear(change)
-    finally:
-        streams.remove(subscription)
+    yield RETRY + GAP if resume.lost else RETRY
+    while True:
+        now_ms = _ms(loop)
+        for due in pacer.due(now_ms):
+            alive_ms = now_ms
+            yield frame(due, run)
+        if now_ms - alive_ms >= KEEP_ALIVE_MS:
+            alive_ms = now_ms
+            yield KEEP_ALIVE
+        silence_ms = alive_ms + KEEP_ALIVE_MS - now_ms
+        pause_ms = pacer.wait_ms(now_ms)
+        try:
+            async with asyncio.timeout((silence_ms if pause_ms is None else min(pause_ms, silence_ms)) / 1000):
+                change = await heard.get()
+        except TimeoutError:
+            continue
+        if change is None:
+            return
+        if last_id is not None and change.id != last_id + 1:
+            yield GAP
+        last_id = change.id
+        if not names or change.contract in names:
+            pacer.hear(change)
 
 
 def _listen(subscription: Subscription, loop: asyncio.AbstractEventLoop, heard: asyncio.Queue[Change | None]) -> None:
