@@ -184,6 +184,21 @@ def test_like_never_merges_inside_a_field_and_a_ramp_replaces_a_law() -> None:
     assert ["10", "20", "40", "80"] == [stage.name for stage in reading.contracts["partner-a"].ramp]
 
 
+def test_documents_may_link_to_what_runs_already() -> None:
+    """An apply of one contract does not repeat its upstream, its calendar, or its spender."""
+    running = read_text(API.replace("api", "db") + "---\ncalendar: work-hours\n").require()
+    agreed = [*running.contracts.values(), *running.calendars.values()]
+    text = API + "upstream: [{contract: db, spends: 1}]\nraise_in: work-hours\n"
+    spender = list(read_text(text, agreed=agreed).require().contracts.values())
+
+    assert ["HW205", "HW225"] == codes(read_text(text))
+    assert () == read_text(text, agreed=agreed).findings
+    assert () == read_text(API.replace("api", "db").replace("workloads: {other: {}}\n", ""), agreed=spender).findings
+    assert ["HW208"] == codes(
+        read_text(API.replace("api", "db") + "upstream: [{contract: api, spends: 1}]\n", agreed=spender)
+    )
+
+
 def test_foreign_fields_are_dropped_and_names_that_look_like_them_stay() -> None:
     contract = read_paths([GOOD / "kinds.yaml"]).contracts["orders-db"]
 

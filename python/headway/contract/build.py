@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headway.contract.documents import KINDS, Authored
+from headway.contract.documents import KINDS, Authored, stands_in
 from headway.contract.faults import Finding
 from headway.contract.instants import zone_of
 from headway.contract.mistake import Mistake
@@ -62,8 +62,7 @@ def _by_parent(tree: Map, places: Iterable[tuple[int | str, ...]]) -> dict[int, 
     for *parents, name in places:
         node: Any = tree
         for part in parents:
-            written = part in node if isinstance(node, Map) else isinstance(node, Seq) and isinstance(part, int)
-            node = node[part] if written else node
+            node = node[part] if stands_in(node, part) else node
         gone.setdefault(id(node), set()).add(str(name))
     return gone
 

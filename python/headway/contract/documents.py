@@ -14,7 +14,7 @@ from headway.contract.model import Calendar, Contract, Document, Frozen, Rollout
 from headway.contract.model import Source as SourceModel
 from headway.contract.text import Map, Position, Seq, Source
 
-__all__ = ["KINDS", "Authored"]
+__all__ = ["KINDS", "Authored", "kind_of", "stands_in"]
 
 KINDS: dict[str, type[Frozen]] = {
     "contract": Contract,
@@ -26,6 +26,16 @@ KINDS: dict[str, type[Frozen]] = {
 }
 
 Loc = Sequence[str | int]
+
+
+def kind_of(model: Document) -> str:
+    """The first field of a model's document."""
+    return next(kind for kind, shape in KINDS.items() if isinstance(model, shape))
+
+
+def stands_in(node: object, part: str | int) -> bool:
+    """Whether a part was written here, and not added by a shorthand."""
+    return part in node if isinstance(node, Map) else isinstance(node, Seq) and isinstance(part, int)
 
 
 @dataclass(slots=True)
@@ -68,7 +78,7 @@ class Authored:
         for depth, part in enumerate(loc):
             if part == "[key]":
                 at = key_at
-            elif isinstance(node, Map) and part in node and isinstance(part, str):
+            elif isinstance(node, Map) and isinstance(part, str) and part in node:
                 key_at, at = node.keys_at[part], node.values_at[part]
                 node = node[part]
                 source = self.inherited.get(part, source) if depth == 0 else source
@@ -83,8 +93,7 @@ class Authored:
         """What stands at `loc` as authored, None where nothing does; parts that shorthands add are passed over."""
         node: Any = self.tree
         for part in (*self.under, *loc):
-            written = part in node if isinstance(node, Map) else isinstance(node, Seq) and isinstance(part, int)
-            if written:
+            if stands_in(node, part):
                 node = node[part]
             elif part not in ("", 0):
                 return None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from headway.contract.documents import Authored
 from headway.contract.faults import FAULTS, Finding
-from headway.contract.model import Contract
+from headway.contract.model import Contract, Document
 from headway.contract.rules import conditions, links, numbers, questions
 
 __all__ = ["findings_of"]
@@ -18,9 +18,9 @@ __all__ = ["findings_of"]
 _ALONE = (*questions.RULES, *numbers.RULES, *conditions.RULES)
 
 
-def findings_of(documents: Sequence[Authored]) -> list[Finding]:
-    """Every finding of meaning, document by document."""
-    world = links.World(documents)
+def findings_of(documents: Sequence[Authored], agreed: Sequence[Document] = ()) -> list[Finding]:
+    """Every finding of meaning, document by document; `agreed` runs already and is only linked to."""
+    world = links.World(documents, agreed)
     findings: list[Finding] = []
     for document in documents:
         model = document.model

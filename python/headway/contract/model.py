@@ -56,8 +56,8 @@ from headway.contract.scalars import (
     Url,
     Words,
     Zone,
-    count,
     narrowed,
+    whole,
 )
 
 Measure = Literal["rate", "concurrency", "quota"]
@@ -117,7 +117,7 @@ class Workload(Frozen):
     feature: Name | None = None
     cost_ppm: Factor = Field(default=1_000_000, alias="cost")
     priority: Priority | None = None
-    weight: Annotated[int, count(1, 1_000_000)] | None = None
+    weight: Annotated[int, whole(1, 1_000_000)] | None = None
     guarantee: ShareOrAmount | None = None
     ceiling: ShareOrAmount | None = None
 
@@ -127,14 +127,14 @@ class Spend(Frozen):
 
     contract: Name
     spends_ppm: Factors = Field(alias="spends")
-    retries: Annotated[int, count(0, 100)] = 0
+    retries: Annotated[int, whole(0, 100)] = 0
 
 
 class Each(Frozen):
     """The limit holds for every key: at most `count` live ones; `scale` multiplies named keys', `total` is over all."""
 
     key: Name
-    count: Annotated[int, count(1, 100_000_000)]
+    count: Annotated[int, whole(1, 100_000_000)]
     scale_ppm: dict[Text, Factor] = Field(default_factory=dict, alias="scale")
     total_micro: Amounts | None = Field(default=None, alias="total")
 
@@ -171,7 +171,7 @@ class Measured(Frozen):
 
 class ApprovalNeed(Frozen):
     by: Name
-    need: Annotated[int, count(1, 100)] = 1
+    need: Annotated[int, whole(1, 100)] = 1
     expires_ms: Span = Field(default=604_800_000, alias="expires")
     expect: Expect | None = None
 
@@ -218,7 +218,7 @@ class Guard(Frozen):
     ] = (3, 5)
     then: Literal["hold", "step_back", "floor"] = "hold"
     grace_ms: Duration = Field(default=900_000, alias="grace")
-    budget: Annotated[int, count(0, 1000)] = 2
+    budget: Annotated[int, whole(0, 1000)] = 2
 
 
 class Exception_(Frozen):  # noqa: N801 - the glossary's word, which Python has taken

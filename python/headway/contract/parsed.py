@@ -21,7 +21,8 @@ __all__ = ["authored", "parsed_schema", "refused", "zone_in"]
 def refused(mistake: Mistake) -> PydanticCustomError:
     """The pydantic error of a mistake; `read` unpacks it."""
     context = {"problem": mistake.problem, "mend": mistake.mend or "", "because": mistake.because or ""}
-    return PydanticCustomError(mistake.code, "{problem}", context)
+    code: Any = mistake.code  # ours, where pydantic wants a literal
+    return PydanticCustomError(code, "{problem}", context)
 
 
 def authored(value: object) -> str:

@@ -18,7 +18,7 @@ from headway.contract.build import built
 from headway.contract.documents import KINDS, Authored
 from headway.contract.faults import Finding, Unreadable, Where, finding
 from headway.contract.mistake import shown
-from headway.contract.model import Calendar, Contract, Rollout, Server, Team
+from headway.contract.model import Calendar, Contract, Document, Rollout, Server, Team
 from headway.contract.model import Source as SourceModel
 from headway.contract.refusals import is_foreign, nearest
 from headway.contract.text import FILE_BYTES, Map, Source, documents_of
@@ -76,14 +76,20 @@ class Reading:
         return next((m for m in (d.model for d in self.documents) if isinstance(m, Server)), None)
 
 
-def read_text(text: str | bytes, name: str = "<text>") -> Reading:
-    """Reads documents from memory; `name` stands for the file in findings."""
+def read_text(text: str | bytes, name: str = "<text>", *, agreed: Sequence[Document] = ()) -> Reading:
+    """Reads documents from memory.
+
+    Args:
+        text: Documents, as in a file.
+        name: Stands for the file in findings.
+        agreed: Models of what runs already: documents may link to them (an upstream, a calendar) without repeating them.
+    """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return _read([Source(name, data)], [])
+    return _read([Source(name, data)], [], agreed)
 
 
-def read_paths(paths: Iterable[str | os.PathLike[str]]) -> Reading:
-    """Reads files and folders (recursively: `*.yaml`, `*.yml`, `*.json`), in the order of their names.
+def read_paths(paths: Iterable[str | os.PathLike[str]], *, agreed: Sequence[Document] = ()) -> Reading:
+    """Reads files and folders (recursively: `*.yaml`, `*.yml`, `*.json`), in the order of their names; `agreed` as above.
 
     A file larger than 16 MiB is refused before it is read. What cannot be opened is a finding (HW105), no exception.
     """
@@ -93,7 +99,7 @@ def read_paths(paths: Iterable[str | os.PathLike[str]]) -> Reading:
         data = _bytes(path, findings)
         if data is not None:
             sources.append(Source(str(path), data))
-    return _read(sources, findings)
+    return _read(sources, findings, agreed)
 
 
 def _files(paths: Iterable[str | os.PathLike[str]], findings: list[Finding]) -> list[Path]:
@@ -151,12 +157,12 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _read(sources: Sequence[Source], findings: list[Finding]) -> Reading:
+def _read(sources: Sequence[Source], findings: list[Finding], agreed: Sequence[Document]) -> Reading:
     with _uncollected():
-        return _read_all(sources, findings)
+        return _read_all(sources, findings, agreed)
 
 
-def _read_all(sources: Sequence[Source], findings: list[Finding]) -> Reading:
+def _read_all(sources: Sequence[Source], findings: list[Finding], agreed: Sequence[Document]) -> Reading:
     documents: list[Authored] = []
     for source in sources:
         read = (_classified(source, tree, findings) for tree in documents_of(source, findings))
@@ -169,7 +175,7 @@ def _read_all(sources: Sequence[Source], findings: list[Finding]) -> Reading:
             findings += built(document, without="ramp")
         else:
             findings += built(document)
-    findings += meaning.findings_of(documents)
+    findings += meaning.findings_of(documents, agreed)
     return Reading(tuple(documents), tuple(_sorted(findings)))
 
 

@@ -31,9 +31,38 @@ from headway.contract.quantities import (
 )
 
 __all__ = [
-    "Address", "Amount", "Amounts", "Day", "Duration", "Expect", "Factor", "Factors", "Flag", "Gates", "Hash",
-    "Hours", "Instant", "Interval", "Label", "Name", "Per", "Plain", "Portion", "Requirement", "Secret", "Share",
-    "ShareOrAmount", "Span", "StageName", "Text", "Threshold", "Url", "Words", "Zone", "count", "narrowed",
+    "Address",
+    "Amount",
+    "Amounts",
+    "Day",
+    "Duration",
+    "Expect",
+    "Factor",
+    "Factors",
+    "Flag",
+    "Gates",
+    "Hash",
+    "Hours",
+    "Instant",
+    "Interval",
+    "Label",
+    "Name",
+    "Per",
+    "Plain",
+    "Portion",
+    "Requirement",
+    "Secret",
+    "Share",
+    "ShareOrAmount",
+    "Span",
+    "StageName",
+    "Text",
+    "Threshold",
+    "Url",
+    "Words",
+    "Zone",
+    "narrowed",
+    "whole",
 ]  # fmt: skip
 
 HOURS_MAX = 200
@@ -162,7 +191,7 @@ Zone = Annotated[str, _checked(_zone), _described("America/New_York")]
 # --- numbers ------------------------------------------------------------------------------------------------------
 
 
-def count(low: int, high: int) -> Any:
+def whole(low: int, high: int) -> Any:
     """A whole number within bounds, both included."""
 
     def parse(text: str) -> int:
@@ -170,10 +199,10 @@ def count(low: int, high: int) -> Any:
         factor = {"": 1, "k": 1_000, "M": 1_000_000}.get(letters)
         if factor is None or value != value.to_integral_value():
             raise Mistake("HW140", f"{shown(text)} is not a whole number")
-        whole = int(value) * factor
-        if low <= whole <= high:
-            return whole
-        if whole < 0:
+        number = int(value) * factor
+        if low <= number <= high:
+            return number
+        if number < 0:
             raise Mistake("HW134", f"{shown(text)} is negative", f"write a number from {low} to {high}")
         raise Mistake("HW168", f"{shown(text)} is not from {low} to {high}", f"write a number from {low} to {high}")
 

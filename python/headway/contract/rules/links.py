@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from headway.contract.documents import Authored, Loc
-from headway.contract.faults import Finding
+from headway.contract.documents import Authored, Loc, kind_of
+from headway.contract.faults import FAULTS, Finding
 from headway.contract.mistake import shown
-from headway.contract.model import Contract, Rollout, Server
+from headway.contract.model import Contract, Document, Rollout, Server
 from headway.contract.refusals import nearest, nearest_name
 from headway.contract.rules.conditions import measured, triggers
 
@@ -19,9 +19,13 @@ __all__ = ["CONTRACT_RULES", "DOCUMENT_RULES", "World"]
 
 @dataclass(frozen=True)
 class World:
-    """All documents of a run. Names count as known where the document is not valid: its own faults say enough."""
+    """All documents of a run. Names count as known where the document is not valid: its own faults say enough.
+
+    `agreed` is what runs already: it is linked to like the rest and not checked again.
+    """
 
     documents: Sequence[Authored]
+    agreed: Sequence[Document] = ()
 
     @cached_property
     def names(self) -> Mapping[str, frozenset[str]]:
@@ -29,12 +33,14 @@ class World:
         kinds: dict[str, set[str]] = {}
         for document in self.documents:
             kinds.setdefault(document.kind, set()).add(document.name)
+        for model in self.agreed:
+            kinds.setdefault(kind_of(model), set()).add(model.name)
         return {kind: frozenset(names) for kind, names in kinds.items()}
 
     @cached_property
     def contracts(self) -> Mapping[str, Contract]:
         """Valid contracts, abstract ones included."""
-        models = (document.model for document in self.documents)
+        models = [*self.agreed, *(document.model for document in self.documents)]
         return {model.name: model for model in models if isinstance(model, Contract)}
 
     @cached_property
@@ -51,16 +57,23 @@ class World:
             listed = document.tree.get("upstream") if document.kind == "contract" else None
             if isinstance(listed, list):
                 names |= {str(entry["contract"]) for entry in listed if isinstance(entry, dict) and "contract" in entry}
+        names |= {spend.contract for model in self.agreed if isinstance(model, Contract) for spend in model.upstream}
         return frozenset(names)
 
     @cached_property
     def circular(self) -> Mapping[str, Sequence[str]]:
         """Contracts that spend each other in a circle: each with one circle through it, itself first."""
+        fresh = {document.name for document in self.documents if document.kind == "contract"}
         spends = {
             name: [s.contract for s in one.upstream if s.contract in self.contracts]
             for name, one in self.contracts.items()
         }
-        return _circles(spends)
+        circles = {}
+        for circle in _circles(spends):
+            # Told where a document can be mended: one that runs already is not in front of the author.
+            start = next((index for index, name in enumerate(circle) if name in fresh), 0)
+            circles[circle[start]] = [*circle[start:], *circle[:start]]
+        return circles
 
     @cached_property
     def ordered(self) -> Mapping[str, Sequence[str]]:
@@ -193,9 +206,9 @@ def one_server_with_its_tokens(world: World, document: Authored, server: Any) ->
         seen.add(token.name)
 
 
-def _circles(links: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """One circle for each set of nodes that reach each other, under the node of it that comes first; no recursion."""
-    found: dict[str, Sequence[str]] = {}
+def _circles(links: Mapping[str, Sequence[str]]) -> list[Sequence[str]]:
+    """Circles, one through every set of nodes that reach each other, up to a bound; no recursion."""
+    found: list[Sequence[str]] = []
     done: set[str] = set()
     for start in links:
         path: list[str] = []
@@ -212,9 +225,10 @@ def _circles(links: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
                 path.pop()
                 on_path.discard(node)
                 done.add(node)
+            elif onward in on_path and len(found) >= FAULTS:
+                return found
             elif onward in on_path:
-                circle = path[path.index(onward) :]
-                found.setdefault(circle[0], circle)
+                found.append(path[path.index(onward) :])
             elif onward not in done:
                 path.append(onward)
                 on_path.add(onward)
