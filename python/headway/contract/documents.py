@@ -78,15 +78,15 @@ class Authored:
         for depth, part in enumerate(loc):
             if part == "[key]":
                 at = key_at
-            elif isinstance(node, Map) and isinstance(part, str) and part in node:
+            elif isinstance(part, int):
+                if stands_in(node, part) and part < len(node):
+                    at, node = node.items_at[part], node[part]
+            elif stands_in(node, part):
                 key_at, at = node.keys_at[part], node.values_at[part]
                 node = node[part]
                 source = self.inherited.get(part, source) if depth == 0 else source
                 if key and depth == len(loc) - 1:
                     at = key_at
-            elif isinstance(node, Seq) and isinstance(part, int) and part < len(node):
-                at = node.items_at[part]
-                node = node[part]
         return source, at
 
     def at(self, loc: Loc) -> Any:
