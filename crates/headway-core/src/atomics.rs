@@ -1,0 +1,18 @@
+//! The atomics of this crate: the standard ones, or loom's when a model is run.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p headway-core --release --test loom` explores every interleaving of the paths
+//! that use these; nothing else in the crate may name an atomic.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+
+/// Waits a moment for another thread that is in the middle of a short, bounded step.
+pub(crate) fn pause() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}

@@ -1,0 +1,94 @@
+//! The earliest instant at which a refused demand would fit, exactly, on the curve as published.
+
+use crate::curve::Measure;
+use crate::grain::Grains;
+use crate::installed::{Installed, Piece, first};
+
+/// When to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The first boot ns at which the demand fits if nothing else comes; one ns before it does not.
+    At(i64),
+    /// Over every burst or level of the curve, now and ahead.
+    Never,
+    /// Waits for something the curve does not know: a release, a trigger, a window that was not decided.
+    Unknown,
+}
+
+/// Whether `n` counts fit under some burst or level, now or ahead on the curve.
+pub(crate) fn may_ever_fit(curve: &Installed, now: i64, n: u64, shift: u32) -> bool {
+    curve.pieces_from(now).iter().any(|piece| {
+        let from = now.max(piece.start);
+        let grains = &curve.grains;
+        let most = |at: i64| match curve.curve.measure {
+            Measure::Rate => piece.burst(at, &curve.grains),
+            _ => piece.level(at, grains) >> shift,
+        };
+        // Levels and bursts are straight between the ends.
+        n <= most(from) || !piece.line.is_flat() && n <= most(piece.last_instant(from, grains))
+    })
+}
+
+/// The first instant at or after `from` at which `n` counts fit beside `amount` (a rate's mark, or what is in flight or
+/// used in the window `tag`).
+pub(crate) fn earliest(curve: &Installed, from: i64, amount: u64, tag: u16, n: u64, shift: u32) -> Retry {
+    if !may_ever_fit(curve, from, n, shift) {
+        return Retry::Never;
+    }
+    let found = match curve.curve.measure {
+        Measure::Rate => curve.pieces_from(from).iter().find_map(|piece| rate_fits(curve, piece, from, amount, n)),
+        Measure::Concurrency => {
+            let needed = amount.saturating_add(n);
+            curve
+                .pieces_from(from)
+                .iter()
+                .find_map(|piece| level_fits(piece, &curve.grains, from, i64::MAX, needed, shift))
+        }
+        Measure::Quota => quota_fits(curve, from, amount, tag, n, shift),
+    };
+    found.map_or(Retry::Unknown, Retry::At)
+}
+
+/// `max(M, K) + n ≤ E` is three conditions: `E ≥ M + n` and `E ≥ k + n`, which stay true once they are, and `B ≥ n`,
+/// which a rising piece reaches once and a falling piece leaves once.
+fn rate_fits(curve: &Installed, piece: &Piece, from: i64, mark: u64, n: u64) -> Option<i64> {
+    let grains = &curve.grains;
+    let from = from.max(piece.start);
+    let needed = mark.max(piece.k).checked_add(n)?;
+    let due = piece.reached(needed, from, grains)?;
+    let last = piece.last_instant(from, grains);
+    if piece.burst(due, grains) >= n {
+        return Some(due);
+    }
+    if piece.line.rises() { first(due, last, |at| piece.burst(at, grains) >= n) } else { None }
+}
+
+/// The first instant of a piece at which the level is at least `needed`: its start, unless it rises.
+fn level_fits(piece: &Piece, grains: &Grains, from: i64, before: i64, needed: u64, shift: u32) -> Option<i64> {
+    let from = from.max(piece.start);
+    let last = piece.end.min(before) - 1;
+    let fits = |at: i64| piece.level(at, grains) >> shift >= needed;
+    if from <= last && fits(from) { Some(from) } else { first(from, last, fits) }
+}
+
+/// In the window that is open now beside what is used; in the next decided ones with nothing used.
+fn quota_fits(curve: &Installed, from: i64, used: u64, tag: u16, n: u64, shift: u32) -> Option<i64> {
+    let mut start = from;
+    loop {
+        let window = curve.window_at(start);
+        let end = curve.window_after(start).map_or(i64::MAX, |w| w.start);
+        let needed = if window.is_some_and(|w| w.tag == tag) { used.saturating_add(n) } else { n };
+        if window.is_some() {
+            let pieces = curve.pieces_from(start).iter().take_while(|p| p.start < end);
+            if let Some(at) =
+                pieces.map(|p| level_fits(p, &curve.grains, start, end, needed, shift)).find(Option::is_some).flatten()
+            {
+                return Some(at);
+            }
+        }
+        if end == i64::MAX {
+            return None;
+        }
+        start = end;
+    }
+}

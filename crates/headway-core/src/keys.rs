@@ -1,0 +1,517 @@
+//! Keys of a meter: a lock-free table of (hash, word), 16 bytes a key, that grows and forgets by moving on.
+//!
+//! Open addressing, linear probing; a hash once written never leaves its table. To grow, or to drop dead keys, a next
+//! table is hung onto the present one and every operation carries a few slots over (64). A slot is carried by freezing its
+//! word, writing the value into the next table only if nobody has, and leaving the frozen word behind. An empty slot is
+//! sealed: a key that finds a sealed slot in its probe knows that it is not in this table and never will be. When all
+//! slots are carried the next table becomes the present one, and the old one is freed when no reader can hold it.
+//!
+//! Dead keys (no different from new ones) are dropped by being carried nowhere. No sweeps, no timers.
+
+use std::sync::{Mutex, TryLockError};
+
+use crate::atomics::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::word::{Seen, Word};
+
+const EMPTY: u64 = 0;
+const SEALED: u64 = 1;
+
+/// Slots that one operation carries over while a table moves.
+const STEP: usize = 64;
+/// At the ceiling of keys one operation looks this far for a dead one before it refuses a new key.
+const STEP_AT_CEILING: usize = 4_096;
+const SMALLEST: usize = 128;
+/// The counters of readers are spread over this many cache lines.
+const STRIPES: usize = if cfg!(loom) { 1 } else { 16 };
+
+#[derive(Debug, Default)]
+struct Slot {
+    hash: AtomicU64,
+    word: Word,
+}
+
+struct Table {
+    slots: Box<[Slot]>,
+    /// Slots claimed and not carried away.
+    occupied: AtomicUsize,
+    next: AtomicPtr<Table>,
+    /// The next slot to carry, and how many are carried.
+    cursor: AtomicUsize,
+    carried: AtomicUsize,
+    /// What renewals had taken off the marks in this table.
+    base: u64,
+}
+
+impl Table {
+    fn new(capacity: usize, base: u64) -> Box<Table> {
+        debug_assert!(capacity.is_power_of_two());
+        Box::new(Table {
+            slots: empty_slots(capacity),
+            occupied: AtomicUsize::new(0),
+            next: AtomicPtr::new(std::ptr::null_mut()),
+            cursor: AtomicUsize::new(0),
+            carried: AtomicUsize::new(0),
+            base,
+        })
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        self.slots.len() - 1
+    }
+
+    /// The slot of `hash`, without claiming one.
+    fn find(&self, hash: u64) -> Option<&Slot> {
+        let mut at = hash as usize & self.mask();
+        for _ in 0..self.slots.len() {
+            let slot = &self.slots[at];
+            match slot.hash.load(Ordering::Acquire) {
+                EMPTY | SEALED => return None,
+                there if there == hash => return Some(slot),
+                _ => at = (at + 1) & self.mask(),
+            }
+        }
+        None
+    }
+
+    /// The slot of `hash`, claimed if need be.
+    #[inline]
+    fn claim(&self, hash: u64, room: impl Fn() -> bool) -> Claim<'_> {
+        let mut at = hash as usize & self.mask();
+        for _ in 0..self.slots.len() {
+            let slot = &self.slots[at];
+            let mut there = slot.hash.load(Ordering::Acquire);
+            if there == EMPTY {
+                self.occupied.fetch_add(1, Ordering::SeqCst);
+                if !room() {
+                    self.occupied.fetch_sub(1, Ordering::SeqCst);
+                    return Claim::NoRoom;
+                }
+                match slot.hash.compare_exchange(EMPTY, hash, Ordering::SeqCst, Ordering::Acquire) {
+                    Ok(_) => return Claim::At(slot),
+                    Err(taken) => {
+                        self.occupied.fetch_sub(1, Ordering::SeqCst);
+                        there = taken;
+                    }
+                }
+            }
+            if there == hash {
+                return Claim::At(slot);
+            }
+            if there == SEALED {
+                return Claim::Moving;
+            }
+            at = (at + 1) & self.mask();
+        }
+        Claim::NoRoom
+    }
+
+    /// Makes sure that `hash` is nowhere in this table any more but in its next one.
+    fn evict(&self, next: &Table, hash: u64, is_alive: &dyn Fn(u64) -> bool) {
+        let mut at = hash as usize & self.mask();
+        for _ in 0..self.slots.len() {
+            let slot = &self.slots[at];
+            let mut there = slot.hash.load(Ordering::Acquire);
+            if there == EMPTY {
+                match slot.hash.compare_exchange(EMPTY, SEALED, Ordering::SeqCst, Ordering::Acquire) {
+                    Ok(_) => return,
+                    Err(taken) => there = taken,
+                }
+            }
+            if there == hash {
+                return self.carry(slot, next, hash, is_alive);
+            }
+            if there == SEALED {
+                return;
+            }
+            at = (at + 1) & self.mask();
+        }
+    }
+
+    fn carry(&self, slot: &Slot, next: &Table, hash: u64, is_alive: &dyn Fn(u64) -> bool) {
+        let frozen = slot.word.freeze();
+        if frozen.is_set() && is_alive(frozen.value()) {
+            let renewed = next.base.wrapping_sub(self.base);
+            if let Claim::At(there) = next.claim(hash, || true) {
+                there.word.carry(frozen.value().saturating_sub(renewed));
+            } else {
+                // The next table is at least as large, and three quarters full at most: a claim in it finds a slot.
+                debug_assert!(false, "no slot to carry a key to");
+            }
+        }
+        if !frozen.is_frozen() {
+            self.occupied.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Carries up to `most` slots; true when this was the last step of all.
+    fn carry_some(&self, next: &Table, most: usize, is_alive: &dyn Fn(u64) -> bool) -> bool {
+        let mut left = most;
+        while left > 0 {
+            let from = self.cursor.fetch_add(STEP, Ordering::SeqCst);
+            if from >= self.slots.len() {
+                self.cursor.store(self.slots.len(), Ordering::SeqCst);
+                return false;
+            }
+            let to = (from + STEP).min(self.slots.len());
+            for slot in &self.slots[from..to] {
+                let mut there = slot.hash.load(Ordering::Acquire);
+                if there == EMPTY {
+                    match slot.hash.compare_exchange(EMPTY, SEALED, Ordering::SeqCst, Ordering::Acquire) {
+                        Ok(_) => continue,
+                        Err(taken) => there = taken,
+                    }
+                }
+                if there != SEALED {
+                    self.carry(slot, next, there, is_alive);
+                }
+            }
+            if self.carried.fetch_add(to - from, Ordering::SeqCst) + (to - from) == self.slots.len() {
+                return true;
+            }
+            left = left.saturating_sub(STEP);
+        }
+        false
+    }
+}
+
+enum Claim<'a> {
+    At(&'a Slot),
+    /// The key may not be claimed here: the table is being moved.
+    Moving,
+    NoRoom,
+}
+
+#[cfg(not(loom))]
+fn empty_slots(capacity: usize) -> Box<[Slot]> {
+    // SAFETY: a Slot is two AtomicU64, for which all bits zero is a value; zeroed pages cost nothing until touched.
+    unsafe { Box::new_zeroed_slice(capacity).assume_init() }
+}
+
+#[cfg(loom)]
+fn empty_slots(capacity: usize) -> Box<[Slot]> {
+    (0..capacity).map(|_| Slot { hash: AtomicU64::new(EMPTY), word: Word::unset() }).collect()
+}
+
+/// A count on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Stripe(AtomicUsize);
+
+/// No slot for a new key: `keys_max` live keys are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyKeys;
+
+/// The table of a meter's keys.
+pub(crate) struct Keys {
+    present: AtomicPtr<Table>,
+    keys_max: usize,
+    /// Readers inside, by stripe: a retired table is freed once each stripe was seen empty.
+    inside: [Stripe; STRIPES],
+    retired: Mutex<Vec<Retired>>,
+    has_retired: AtomicBool,
+}
+
+struct Retired {
+    table: *mut Table,
+    seen_empty: [bool; STRIPES],
+}
+
+// SAFETY: a retired table is reached only through the mutex, by whoever frees it.
+unsafe impl Send for Retired {}
+
+struct Inside<'a>(&'a Stripe);
+
+impl Drop for Inside<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Which stripe this thread counts in: threads take turns.
+#[inline]
+fn stripe() -> usize {
+    #[cfg(not(loom))]
+    {
+        use std::sync::atomic::AtomicUsize as Counter;
+        static NEXT: Counter = Counter::new(0);
+        thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
+        MINE.with(|mine| *mine)
+    }
+    #[cfg(loom)]
+    0
+}
+
+impl Keys {
+    pub(crate) fn new(keys_max: usize) -> Keys {
+        Keys::with_capacity(keys_max, SMALLEST)
+    }
+
+    /// Starts with room for `capacity` slots, a power of two; small ones are for tests that want many moves.
+    pub(crate) fn with_capacity(keys_max: usize, capacity: usize) -> Keys {
+        Keys {
+            present: AtomicPtr::new(Box::into_raw(Table::new(capacity, 0))),
+            keys_max,
+            inside: std::array::from_fn(|_| Stripe::default()),
+            retired: Mutex::new(vec![]),
+            has_retired: AtomicBool::new(false),
+        }
+    }
+
+    fn enter(&self) -> Inside<'_> {
+        let stripe = &self.inside[stripe()];
+        stripe.0.fetch_add(1, Ordering::SeqCst);
+        Inside(stripe)
+    }
+
+    /// The present table and, while it is moved, the next.
+    ///
+    /// # Safety
+    /// Only while `_inside` lives: that is what keeps both from being freed.
+    #[inline]
+    unsafe fn tables<'a>(&self, _inside: &'a Inside<'_>) -> (&'a Table, Option<&'a Table>) {
+        // SAFETY: the pointer is a Box of ours that is retired before it is freed, and freed when no reader is inside.
+        let present = unsafe { &*self.present.load(Ordering::SeqCst) };
+        // SAFETY: as above; a next table is freed only after it became present and was retired.
+        let next = unsafe { present.next.load(Ordering::SeqCst).as_ref() };
+        (present, next)
+    }
+
+    /// Runs `act` on the word of a key (claimed if it is new) with the base its marks are in, until it does not ask for
+    /// the word anew by returning None.
+    ///
+    /// `is_alive` says of a value whether its key still differs from a new one.
+    #[inline]
+    pub(crate) fn with<R>(
+        &self,
+        hash: u64,
+        is_alive: &dyn Fn(u64) -> bool,
+        mut act: impl FnMut(&Word, u64) -> Option<R>,
+    ) -> Result<R, TooManyKeys> {
+        let hash = if hash <= SEALED { hash + 2 } else { hash };
+        let result = {
+            let inside = self.enter();
+            loop {
+                // SAFETY: `inside` outlives the references.
+                let (present, next) = unsafe { self.tables(&inside) };
+                let target = match next {
+                    None => present,
+                    Some(next) => {
+                        self.help(present, next, STEP, is_alive);
+                        present.evict(next, hash, is_alive);
+                        next
+                    }
+                };
+                let most = self.keys_max;
+                let room = || {
+                    let moving = if next.is_some() { present.occupied.load(Ordering::SeqCst) } else { 0 };
+                    target.occupied.load(Ordering::SeqCst) + moving <= most && target.has_slots()
+                };
+                match target.claim(hash, room) {
+                    Claim::At(slot) => {
+                        if let Some(result) = act(&slot.word, target.base) {
+                            if next.is_none() && target.occupied.load(Ordering::Relaxed) > target.slots.len() / 4 * 3 {
+                                self.start_move(present, target.base, is_alive);
+                            }
+                            break Ok(result);
+                        }
+                        crate::atomics::pause();
+                    }
+                    Claim::Moving => crate::atomics::pause(),
+                    Claim::NoRoom => {
+                        if !self.make_room(&inside, is_alive) {
+                            break Err(TooManyKeys);
+                        }
+                    }
+                }
+            }
+        };
+        if self.has_retired.load(Ordering::Relaxed) {
+            self.free_retired();
+        }
+        result
+    }
+
+    /// The value of a key; 0, as of a new one, where there is none.
+    pub(crate) fn value(&self, hash: u64) -> Seen {
+        let hash = if hash <= SEALED { hash + 2 } else { hash };
+        let unset = Word::default().load();
+        let inside = self.enter();
+        // SAFETY: `inside` outlives the references.
+        let (present, next) = unsafe { self.tables(&inside) };
+        // The next table has the newer word, if it has one that was written.
+        let newer = next.and_then(|next| next.find(hash)).map(|slot| slot.word.load()).filter(|seen| seen.is_set());
+        newer.or_else(|| present.find(hash).map(|slot| slot.word.load())).unwrap_or(unset)
+    }
+
+    fn help(&self, present: &Table, next: &Table, most: usize, is_alive: &dyn Fn(u64) -> bool) {
+        if present.carry_some(next, most, is_alive) {
+            let (old, new) = (std::ptr::from_ref(present).cast_mut(), std::ptr::from_ref(next).cast_mut());
+            self.present.swap(new, Ordering::SeqCst);
+            let mut retired = self.retired.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            retired.push(Retired { table: old, seen_empty: [false; STRIPES] });
+            self.has_retired.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Hangs a next table on: twice as large where most keys live, the same or smaller where most are dead.
+    fn start_move(&self, present: &Table, base: u64, is_alive: &dyn Fn(u64) -> bool) {
+        let occupied = present.occupied.load(Ordering::SeqCst).max(1);
+        let alive = (occupied as f64 * present.share_alive(is_alive)) as usize;
+        // The next table has to hold all that is here even if the sample misjudged it.
+        let capacity = if alive * 2 > present.slots.len() { present.slots.len() * 2 } else { present.slots.len() };
+        self.hang(present, Table::new(capacity, base));
+    }
+
+    fn hang(&self, present: &Table, next: Box<Table>) {
+        let next = Box::into_raw(next);
+        let hung = present.next.compare_exchange(std::ptr::null_mut(), next, Ordering::SeqCst, Ordering::Acquire);
+        if hung.is_err() {
+            // SAFETY: nobody else has seen this table; another thread hung its own first.
+            drop(unsafe { Box::from_raw(next) });
+        }
+    }
+
+    /// At the ceiling: moves on, dropping dead keys. False where this operation has found none within its bound.
+    fn make_room(&self, inside: &Inside<'_>, is_alive: &dyn Fn(u64) -> bool) -> bool {
+        // SAFETY: the references end with this call, `inside` does not.
+        let (present, next) = unsafe { self.tables(inside) };
+        let before = present.occupied.load(Ordering::SeqCst) + next.map_or(0, |n| n.occupied.load(Ordering::SeqCst));
+        match next {
+            Some(next) => self.help(present, next, STEP_AT_CEILING, is_alive),
+            None => {
+                self.hang(present, Table::new(present.slots.len(), present.base));
+                // SAFETY: as above.
+                if let (present, Some(next)) = unsafe { self.tables(inside) } {
+                    self.help(present, next, STEP_AT_CEILING, is_alive);
+                }
+            }
+        }
+        // SAFETY: as above.
+        let (present, next) = unsafe { self.tables(inside) };
+        let after = present.occupied.load(Ordering::SeqCst) + next.map_or(0, |n| n.occupied.load(Ordering::SeqCst));
+        after < before && after < self.keys_max
+    }
+
+    /// Renews the base of every mark by moving all keys into a table of the new base.
+    pub(crate) fn renew(&self, base: u64, is_alive: &dyn Fn(u64) -> bool) {
+        let inside = self.enter();
+        loop {
+            // SAFETY: `inside` outlives the references.
+            let (present, next) = unsafe { self.tables(&inside) };
+            match next {
+                Some(next) => {
+                    self.help(present, next, STEP_AT_CEILING, is_alive);
+                    crate::atomics::pause();
+                }
+                None if present.base == base => return,
+                None => self.hang(present, Table::new(present.slots.len(), base)),
+            }
+        }
+    }
+
+    fn free_retired(&self) {
+        let mut retired = match self.retired.try_lock() {
+            Ok(retired) => retired,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let empty: [bool; STRIPES] = std::array::from_fn(|i| self.inside[i].0.load(Ordering::SeqCst) == 0);
+        retired.retain_mut(|old| {
+            for (seen, now) in old.seen_empty.iter_mut().zip(empty) {
+                *seen |= now;
+            }
+            let free = old.seen_empty.iter().all(|seen| *seen);
+            if free {
+                // SAFETY: the table left `present` before any stripe was looked at, and each stripe was empty since: a
+                // reader that could hold it has gone, later ones cannot reach it.
+                drop(unsafe { Box::from_raw(old.table) });
+            }
+            !free
+        });
+        self.has_retired.store(!retired.is_empty(), Ordering::SeqCst);
+    }
+
+    /// How many keys differ from new ones: exact up to 4,096 slots, above that estimated from as many.
+    pub(crate) fn live(&self, is_alive: &dyn Fn(u64) -> bool) -> usize {
+        let inside = self.enter();
+        // SAFETY: `inside` outlives the references.
+        let (present, next) = unsafe { self.tables(&inside) };
+        [Some(present), next].into_iter().flatten().map(|t| t.live(is_alive)).sum()
+    }
+
+    /// The largest value, by `of`, among at most 1,024 slots.
+    pub(crate) fn largest(&self, of: impl Fn(u64) -> u64) -> u64 {
+        let inside = self.enter();
+        // SAFETY: `inside` outlives the references.
+        let (present, next) = unsafe { self.tables(&inside) };
+        let tables = [Some(present), next].into_iter().flatten();
+        let seen = tables.flat_map(|t| t.sample(1_024)).map(|slot| slot.word.load());
+        seen.filter(|seen| seen.is_set() && !seen.is_frozen()).map(|seen| of(seen.value())).max().unwrap_or(0)
+    }
+
+    /// Every key's hash and value, for saving; after `close`, when nobody changes them.
+    pub(crate) fn all(&self, is_alive: &dyn Fn(u64) -> bool) -> Vec<(u64, u64)> {
+        let inside = self.enter();
+        // SAFETY: `inside` outlives the references.
+        let (present, next) = unsafe { self.tables(&inside) };
+        let tables = [Some(present), next].into_iter().flatten();
+        tables
+            .flat_map(|t| t.slots.iter())
+            .filter_map(|slot| {
+                let (hash, seen) = (slot.hash.load(Ordering::Acquire), slot.word.load());
+                let lives = hash > SEALED && seen.is_set() && !seen.is_frozen() && is_alive(seen.value());
+                lives.then(|| (hash, seen.value()))
+            })
+            .collect()
+    }
+
+    /// Bytes of the tables that are in use.
+    pub(crate) fn bytes(&self) -> usize {
+        let inside = self.enter();
+        // SAFETY: `inside` outlives the references.
+        let (present, next) = unsafe { self.tables(&inside) };
+        (present.slots.len() + next.map_or(0, |n| n.slots.len())) * size_of::<Slot>()
+    }
+}
+
+impl Table {
+    /// Whether a claim may still take a slot: the last eighth stays free, so that probes end.
+    fn has_slots(&self) -> bool {
+        self.occupied.load(Ordering::Relaxed) <= self.slots.len() / 8 * 7
+    }
+
+    fn sample(&self, most: usize) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().step_by((self.slots.len() / most).max(1))
+    }
+
+    fn live(&self, is_alive: &dyn Fn(u64) -> bool) -> usize {
+        let step = (self.slots.len() / 4_096).max(1);
+        let lives = |seen: Seen| seen.is_set() && !seen.is_frozen() && is_alive(seen.value());
+        self.sample(4_096).filter(|slot| lives(slot.word.load())).count() * step
+    }
+
+    fn share_alive(&self, is_alive: &dyn Fn(u64) -> bool) -> f64 {
+        let claimed = || self.sample(1_024).filter(|slot| slot.hash.load(Ordering::Relaxed) > SEALED);
+        let alive = claimed().filter(|slot| {
+            let seen = slot.word.load();
+            seen.is_set() && is_alive(seen.value())
+        });
+        alive.count() as f64 / claimed().count().max(1) as f64
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let mut tables = vec![self.present.load(Ordering::SeqCst)];
+        // SAFETY: `&mut self`: nobody is inside. A next table is owned by the one it hangs on.
+        tables.push(unsafe { &*tables[0] }.next.load(Ordering::SeqCst));
+        let retired = self.retired.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tables.extend(retired.drain(..).map(|old| old.table));
+        for table in tables.into_iter().filter(|table| !table.is_null()) {
+            // SAFETY: each pointer is a Box of ours that appears once: retired tables left `present` behind.
+            drop(unsafe { Box::from_raw(table) });
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Concurrency and quota: an amount held or used against a level.
+//!
+//! Concurrency: in flight + n ≤ L(t); a cut revokes nothing, what is over drains and nothing enters until it has. Quota:
+//! used + n ≤ L(t) in a window, and *used* is what is kept over changes of the limit. Source: design, section 3.
+
+use crate::atomics::pause;
+use crate::hot::Look;
+use crate::word::{AMOUNT_MAX, Seen, Tagged, Word};
+
+/// Why an amount did not take a demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LevelStop {
+    /// In flight or used at the look.
+    Full { amount: u64, look: Look },
+    /// Under the limit, but past what the store has granted.
+    Draw { amount: u64, look: Look },
+    /// The slots were taken, but the limit fell meanwhile: the caller gives them back, then it is `Full` at this look.
+    Fell { amount: u64, look: Look },
+    /// The word is being moved, or the look was of another version than the word; start anew.
+    Frozen,
+}
+
+/// Takes `n` slots. `versioned`: the word carries the curve's version and a publish bumps it, so that an exchange decided
+/// under a limit that was cut meanwhile fails by itself. Keys have too many words for that; they look again instead.
+///
+/// `again` looks at the curve with the clock of after the exchange: where it fell meanwhile (a planned cut, a climb down,
+/// or a publish that a key cannot see in its word) and all in flight is over it, the slots go back.
+#[inline]
+pub(crate) fn hold(
+    word: &Word,
+    n: u64,
+    versioned: bool,
+    mut look: impl FnMut(Seen) -> Option<Look>,
+    mut again: impl FnMut(&Look) -> Option<Look>,
+) -> Result<(), LevelStop> {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return Err(LevelStop::Frozen);
+        }
+        let Some(look) = look(seen) else { return Err(LevelStop::Frozen) };
+        let held = Tagged::of(seen.value());
+        if versioned && held.tag != look.tag {
+            return Err(LevelStop::Frozen);
+        }
+        let wanted = match held.amount.checked_add(n) {
+            Some(wanted) if wanted <= look.limit => wanted,
+            _ => return Err(LevelStop::Full { amount: held.amount, look }),
+        };
+        if word.replace(seen, Tagged { amount: wanted, ..held }.value()).is_err() {
+            pause();
+            continue;
+        }
+        match again(&look) {
+            Some(later) if wanted > later.limit => return Err(LevelStop::Fell { amount: held.amount, look: later }),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Gives `n` slots back; false where the word is being moved and nothing was given.
+pub(crate) fn let_go(word: &Word, n: u64) -> bool {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return false;
+        }
+        let held = Tagged::of(seen.value());
+        debug_assert!(held.amount >= n, "more was given back than was held");
+        let rest = held.amount.saturating_sub(n);
+        if word.replace(seen, Tagged { amount: rest, ..held }.value()).is_ok() {
+            return true;
+        }
+        pause();
+    }
+}
+
+/// Marks the word with a new curve's version; the amount in flight stays.
+pub(crate) fn stamp(word: &Word, tag: u16) {
+    loop {
+        let seen = word.load();
+        let held = Tagged::of(seen.value());
+        if word.replace(seen, Tagged { tag, ..held }.value()).is_ok() {
+            return;
+        }
+        pause();
+    }
+}
+
+/// Uses `n` of a quota's window; the window's tag and what is used with it. `granted`: what the store has granted for the
+/// window with a tag, `u64::MAX` where nothing is durable.
+#[inline]
+pub(crate) fn spend(
+    word: &Word,
+    granted: impl Fn(u16) -> u64,
+    n: u64,
+    mut look: impl FnMut(Seen) -> Option<Look>,
+) -> Result<Tagged, LevelStop> {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return Err(LevelStop::Frozen);
+        }
+        let Some(look) = look(seen) else { return Err(LevelStop::Frozen) };
+        let held = Tagged::of(seen.value());
+        if held.is_after(look.tag) {
+            // The look is of a window that ended since; the next one sees the new window.
+            return Err(LevelStop::Frozen);
+        }
+        let used = if held.tag == look.tag { held.amount } else { 0 };
+        let wanted = match used.checked_add(n) {
+            Some(wanted) if wanted <= look.limit => wanted,
+            _ => return Err(LevelStop::Full { amount: used, look }),
+        };
+        if wanted > granted(look.tag) {
+            return Err(LevelStop::Draw { amount: used, look });
+        }
+        let spent = Tagged { tag: look.tag, amount: wanted };
+        if word.replace(seen, spent.value()).is_ok() {
+            return Ok(spent);
+        }
+        pause();
+    }
+}
+
+/// Charges `n` more to the present window whatever the limit says: debt is never forgiven with the window it came from.
+/// None: find the word anew.
+pub(crate) fn charge(word: &Word, n: u64, mut look: impl FnMut(Seen) -> Option<Look>) -> Option<()> {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return None;
+        }
+        let look = look(seen)?;
+        let held = Tagged::of(seen.value());
+        if held.is_after(look.tag) {
+            return None;
+        }
+        let used = if held.tag == look.tag { held.amount } else { 0 };
+        let amount = used.saturating_add(n).min(AMOUNT_MAX);
+        if word.replace(seen, Tagged { tag: look.tag, amount }.value()).is_ok() {
+            return Some(());
+        }
+        pause();
+    }
+}
+
+/// Gives `n` back to window `tag`, to that window alone: one that has ended since is over, and the present one was never
+/// charged. None: find the word anew.
+pub(crate) fn give_back(word: &Word, tag: u16, n: u64) -> Option<()> {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return None;
+        }
+        let held = Tagged::of(seen.value());
+        if held.tag != tag {
+            return Some(());
+        }
+        debug_assert!(held.amount >= n, "more was given back than was used");
+        if word.replace(seen, Tagged { tag, amount: held.amount.saturating_sub(n) }.value()).is_ok() {
+            return Some(());
+        }
+        pause();
+    }
+}

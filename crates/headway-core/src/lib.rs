@@ -1,0 +1,46 @@
+//! Headway's decision on every demand: curves, meters, keys, paths. Without a clock of its own, without Python.
+//!
+//! `Meters` holds all; `Path` is one limiter's way through them; `Curve` is the limit as it was decided. What a decision
+//! touches is `hot` (the curve), `word` (the state) and `rate` or `level` (the rule).
+
+mod atomics;
+mod bell;
+mod curve;
+mod earliest;
+mod error;
+mod grain;
+mod growth;
+mod hot;
+mod installed;
+mod keys;
+mod level;
+mod line;
+mod meter;
+mod meters;
+mod path;
+mod rate;
+mod reading;
+mod refusal;
+mod saved;
+mod shared;
+mod sip;
+mod ticket;
+mod time;
+mod waiting;
+mod wide;
+mod word;
+
+pub use curve::{Curve, Measure, Segment};
+pub use earliest::Retry;
+pub use error::Error;
+pub use grain::grains_log2;
+pub use growth::{Growth, Growths};
+pub use meter::MeterSpec;
+pub use meters::Meters;
+pub use path::{Answer, Key, Mode, Path, PathSpec, Reserved, Stopped};
+pub use reading::{MeterReading, PathReading, RateLimitLine};
+pub use refusal::{Refusal, Why};
+pub use shared::{STORIES_MAX, Shared};
+pub use ticket::{Polled, Ticket};
+pub use time::Clock;
+pub use waiting::{WAITERS_MAX, Wake};

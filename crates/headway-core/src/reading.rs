@@ -1,0 +1,213 @@
+//! What meters and limiters say of themselves: for the engine, `/metrics`, the stream and `RateLimit` headers.
+
+use crate::atomics::Ordering;
+use crate::curve::Measure;
+use crate::grain::{MICRO, micro_of_grains};
+use crate::installed::Installed;
+use crate::meter::Meter;
+use crate::path::{Counts, Path};
+use crate::refusal::Why;
+
+/// What one meter says at an instant. Each number is exact, their sum is not a cut: decisions go on meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeterReading {
+    pub meter: String,
+    pub measure: &'static str,
+    pub version: u64,
+    pub stage: String,
+    pub boot_ns: i64,
+    pub utc_ns: i64,
+    pub limit_micro: i64,
+    pub use_micro: i64,
+    pub burst_micro: i64,
+    pub headroom_micro: i64,
+    pub charged_micro: i64,
+    pub entitled_micro: i64,
+    pub keys_live: u64,
+    pub window_start_ns: i64,
+    pub published_ns: i64,
+}
+
+/// Counts of one limiter's decisions since the process started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathReading {
+    pub contract: String,
+    pub workload: String,
+    pub admitted: u64,
+    pub admitted_micro: u64,
+    pub refused: u64,
+    pub refused_micro: u64,
+    pub refused_by: Vec<(&'static str, u64)>,
+    pub waiting: u64,
+    pub dropped_unreleased: u64,
+    pub double_released: u64,
+    pub settled_above_max: u64,
+}
+
+/// One line of what `RateLimit` headers say.
+pub type RateLimitLine = (String, u64, u64, u64, u64);
+
+impl Meter {
+    /// None before the first publish.
+    pub(crate) fn reading(&self, now: i64) -> Option<MeterReading> {
+        let (curve, look) = (self.installed()?, self.look(now)?);
+        let piece = curve.piece(now);
+        let is_rate = self.spec.measure == Measure::Rate;
+        let limit_micro = piece.level(now, &self.grains) as i64;
+        let (use_micro, headroom_micro, burst_micro) = self.use_of(&curve, now, self.largest(&look))?;
+        Some(MeterReading {
+            meter: self.spec.name.clone(),
+            measure: self.spec.measure.name(),
+            version: curve.curve.version,
+            stage: curve.curve.stage.clone(),
+            boot_ns: now,
+            utc_ns: now.saturating_add(curve.anchor),
+            limit_micro,
+            use_micro,
+            burst_micro,
+            headroom_micro,
+            charged_micro: self.charged_micro(),
+            entitled_micro: if is_rate {
+                micro_of_grains(i128::from(look.e) - curve.e_first, self.grains.log2)
+            } else {
+                0
+            },
+            keys_live: self.keys_live(now) as u64,
+            window_start_ns: curve.window_at(now).map_or(0, |w| w.start_utc),
+            published_ns: self.published_utc(),
+        })
+    }
+
+    /// (use, headroom, burst) of a mark or amount, micro-units. None before the first publish.
+    fn use_of(&self, curve: &Installed, now: i64, amount: u64) -> Option<(i64, i64, i64)> {
+        let look = self.look(now)?;
+        if self.spec.measure == Measure::Rate {
+            let burst = i128::from(curve.piece(now).burst(now, &self.grains));
+            let headroom = i128::from(look.e) - i128::from(amount.max(look.k));
+            let micro = |grains| micro_of_grains(grains, self.grains.log2);
+            return Some((micro(burst - headroom), micro(headroom), micro(burst)));
+        }
+        let use_micro = (amount << self.shift) as i64;
+        Some((use_micro, (look.limit << self.shift) as i64 - use_micro, 0))
+    }
+
+    /// Micro-units charged since the process started, give-backs taken off, keys with a limit of their own included.
+    fn charged_micro(&self) -> i64 {
+        let ones = |payers: &[(std::sync::Arc<Counts>, u64)]| -> i128 {
+            payers.iter().map(|(counts, one)| i128::from(counts.ones.load(Ordering::Relaxed)) * i128::from(*one)).sum()
+        };
+        let own = {
+            let payers = self.payers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            ones(&payers) + i128::from(self.charged.load(Ordering::Relaxed))
+        };
+        let scaled = self.scaled.iter().map(|s| s.meter.in_micro(i128::from(s.meter.charged.load(Ordering::Relaxed))));
+        self.in_micro(own).saturating_add(scaled.sum())
+    }
+
+    fn in_micro(&self, counts: i128) -> i64 {
+        if self.spec.measure == Measure::Rate {
+            micro_of_grains(counts, self.grains.log2)
+        } else {
+            i64::try_from(counts << self.shift).unwrap_or(i64::MAX)
+        }
+    }
+
+    /// The keys that press, most used first: (key, use, limit) in micro-units; of those whose text is known.
+    pub(crate) fn pressing(&self, now: i64, most: usize) -> Vec<(String, i64, i64)> {
+        let Some(curve) = self.installed() else { return vec![] };
+        let own = |hash: u64| {
+            let look = self.look(now)?;
+            self.use_of(&curve, now, self.amount(Some(hash), &look)).map(|(used, ..)| used)
+        };
+        let limit = curve.piece(now).level(now, &self.grains) as i64;
+        let texts = self.texts().into_iter();
+        let mut rows: Vec<_> = texts.filter_map(|(hash, text)| Some((text.to_string(), own(hash)?, limit))).collect();
+        for scaled in &self.scaled {
+            if let (Some(curve), Some(look)) = (scaled.meter.installed(), scaled.meter.look(now)) {
+                let used =
+                    scaled.meter.use_of(&curve, now, scaled.meter.amount(None, &look)).map_or(0, |(used, ..)| used);
+                rows.push((scaled.text.to_string(), used, curve.piece(now).level(now, &scaled.meter.grains) as i64));
+            }
+        }
+        rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        rows.truncate(most);
+        rows
+    }
+}
+
+impl Path {
+    pub fn reading(&self) -> PathReading {
+        let counts = &self.counts;
+        let read = |count: &crate::atomics::AtomicU64| count.load(Ordering::Relaxed);
+        let micro = |units: u64| units.saturating_mul(self.spec.cost_ppm);
+        let refused_by: Vec<_> = Why::ALL
+            .iter()
+            .map(|why| (why.name(), read(&counts.refused[*why as usize])))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        PathReading {
+            contract: self.spec.contract.clone(),
+            workload: self.spec.workload.clone(),
+            admitted: read(&counts.ones) + read(&counts.others),
+            admitted_micro: micro(counts.admitted_units()),
+            refused: refused_by.iter().map(|(_, count)| count).sum(),
+            refused_micro: micro(read(&counts.refused_units)),
+            refused_by,
+            waiting: self.waiting() as u64,
+            dropped_unreleased: read(&counts.dropped_unreleased),
+            double_released: read(&counts.double_released),
+            settled_above_max: read(&counts.settled_above_max),
+        }
+    }
+
+    /// (meter, quota units, window seconds, remaining units, seconds until one more fits), in units of this workload's
+    /// demands; a concurrency has no window. Meters without a curve are left out.
+    pub fn rate_limit(&self, now: i64, key: Option<u64>) -> Vec<RateLimitLine> {
+        self.steps
+            .iter()
+            .filter_map(|step| {
+                let (toll, own) = step.toll(key);
+                let meter = &toll.meter;
+                let (curve, look) = (meter.installed()?, meter.look(now)?);
+                let amount = meter.amount(own, &look);
+                let left = match meter.spec.measure {
+                    Measure::Rate => look.e.saturating_sub(amount.max(look.k)),
+                    _ => look.limit.saturating_sub(amount),
+                };
+                let level = u128::from(curve.piece(now).level(now, &meter.grains));
+                let (quota, window_ns) = match meter.spec.measure {
+                    Measure::Rate => {
+                        let grains = ((level << meter.grains.log2) / u128::from(MICRO)) as u64;
+                        (toll.charge.units_in(grains), curve.curve.per_ns)
+                    }
+                    Measure::Concurrency => (toll.charge.units_in(look.limit), 0),
+                    Measure::Quota => {
+                        let ends = curve.window_after(now).map_or(now, |w| w.start);
+                        let starts = curve.window_at(now).map_or(now, |w| w.start);
+                        (toll.charge.units_in(look.limit), ends.saturating_sub(starts).max(0) as u64)
+                    }
+                };
+                let more = toll.charge.of(toll.charge.units_in(left).saturating_add(1));
+                let until_s = match (meter.spec.measure, curve.window_after(now)) {
+                    (Measure::Quota, Some(next)) => ceil_s(next.start - now),
+                    (Measure::Rate, _) => match crate::earliest::earliest(&curve, now, amount, 0, more, 0) {
+                        crate::earliest::Retry::At(at) => ceil_s(at - now),
+                        _ => 0,
+                    },
+                    _ => 0,
+                };
+                Some((
+                    meter.spec.name.clone(),
+                    quota,
+                    window_ns.div_ceil(1_000_000_000),
+                    toll.charge.units_in(left),
+                    until_s,
+                ))
+            })
+            .collect()
+    }
+}
+
+fn ceil_s(ns: i64) -> u64 {
+    (ns.max(0) as u64).div_ceil(1_000 * MICRO)
+}

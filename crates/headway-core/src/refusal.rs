@@ -1,0 +1,384 @@
+//! A refused demand, and everything there is to say about it. Numbers are computed when they are asked for.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use crate::curve::Measure;
+use crate::earliest::{Retry, earliest};
+use crate::grain::{MICRO, micro_of_grains};
+use crate::hot::Look;
+use crate::installed::Installed;
+use crate::meter::{Meter, Stop};
+use crate::path::{Key, Path, Stopped};
+
+/// Why a demand was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Full,
+    NeverFits,
+    TooManyKeys,
+    QueueFull,
+    Timeout,
+    Drawing,
+    NotDurable,
+    NotPublished,
+    Closed,
+}
+
+impl Why {
+    pub const COUNT: usize = 9;
+    pub const ALL: [Why; Why::COUNT] = [
+        Why::Full,
+        Why::NeverFits,
+        Why::TooManyKeys,
+        Why::QueueFull,
+        Why::Timeout,
+        Why::Drawing,
+        Why::NotDurable,
+        Why::NotPublished,
+        Why::Closed,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Why::Full => "full",
+            Why::NeverFits => "never_fits",
+            Why::TooManyKeys => "too_many_keys",
+            Why::QueueFull => "queue_full",
+            Why::Timeout => "timeout",
+            Why::Drawing => "drawing",
+            Why::NotDurable => "not_durable",
+            Why::NotPublished => "not_published",
+            Why::Closed => "closed",
+        }
+    }
+
+    /// Whether the same demand may be admitted later.
+    pub fn is_retryable(self) -> bool {
+        !matches!(self, Why::NeverFits | Why::Closed)
+    }
+
+    /// Whether waiting in the queue may mend it.
+    pub(crate) fn may_wait(self) -> bool {
+        matches!(self, Why::Full | Why::Drawing | Why::TooManyKeys)
+    }
+}
+
+pub struct Refusal {
+    path: Arc<Path>,
+    step: usize,
+    pub why: Why,
+    pub units: u64,
+    key: Option<(u64, Arc<str>)>,
+    /// When it was refused, on the meters' clock.
+    pub at: i64,
+    /// What was seen on the meter that refused: its mark or amount, at this look, on this curve.
+    amount: u64,
+    look: Option<Look>,
+    curve: Option<Arc<Installed>>,
+    reference: OnceLock<u32>,
+}
+
+impl Refusal {
+    pub(crate) fn new(path: &Arc<Path>, at: i64, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Refusal {
+        let hash = key.map(|k| k.hash);
+        let (toll, own) = path.steps[stopped.step].toll(hash);
+        let key = key.map(|k| (k.hash, Arc::<str>::from(k.text)));
+        if let (Some(hash), Some((_, text))) = (own, &key) {
+            toll.meter.remember(hash, text);
+        }
+        let (amount, look) = match stopped.stop {
+            Some(Stop::Full { amount, look } | Stop::Draw { amount, look, .. }) => (amount, Some(look)),
+            _ => {
+                let look = toll.meter.look(at);
+                (look.map_or(0, |look| toll.meter.amount(own, &look)), look)
+            }
+        };
+        let curve = toll.meter.installed();
+        let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);
+        Refusal { path, step, why, units, key, at, amount, look, curve, reference: OnceLock::new() }
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.path.steps[self.step].toll(self.key.as_ref().map(|(hash, _)| *hash)).0.meter
+    }
+
+    pub fn contract(&self) -> &str {
+        &self.path.spec.contract
+    }
+
+    pub fn workload(&self) -> &str {
+        &self.path.spec.workload
+    }
+
+    pub fn meter_name(&self) -> &str {
+        &self.meter().spec.name
+    }
+
+    pub fn unit(&self) -> &str {
+        &self.meter().spec.unit
+    }
+
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(|(_, text)| &**text)
+    }
+
+    pub fn version(&self) -> u64 {
+        self.curve.as_ref().map_or(0, |c| c.curve.version)
+    }
+
+    pub fn stage(&self) -> &str {
+        self.curve.as_ref().map_or("", |c| &c.curve.stage)
+    }
+
+    pub fn raises_when(&self) -> &str {
+        self.curve.as_ref().map_or("", |c| &c.curve.raises_when)
+    }
+
+    /// The level at the refusal in micro-units, for a rate over its `per`.
+    pub fn limit_micro(&self) -> u64 {
+        self.curve.as_ref().map_or(0, |c| c.piece(self.at).level(self.at, &c.grains))
+    }
+
+    /// Rate: spent of the burst, above it debt. Concurrency: in flight. Quota: used in the window.
+    pub fn use_micro(&self) -> i64 {
+        let (Some(curve), Some(look)) = (&self.curve, self.look) else { return 0 };
+        let meter = self.meter();
+        match meter.spec.measure {
+            Measure::Rate => {
+                let headroom = i128::from(look.e) - i128::from(self.amount.max(look.k));
+                micro_of_grains(
+                    i128::from(curve.piece(self.at).burst(self.at, &curve.grains)) - headroom,
+                    curve.grains.log2,
+                )
+            }
+            _ => i64::try_from(self.amount << meter.shift).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// The burst of a rate in micro-units.
+    fn burst_micro(&self) -> i64 {
+        let Some(curve) = &self.curve else { return 0 };
+        micro_of_grains(i128::from(curve.piece(self.at).burst(self.at, &curve.grains)), curve.grains.log2)
+    }
+
+    /// The limit in units; of a rate over its `per`.
+    pub fn limit(&self) -> f64 {
+        self.limit_micro() as f64 / MICRO as f64
+    }
+
+    pub fn use_units(&self) -> f64 {
+        self.use_micro() as f64 / MICRO as f64
+    }
+
+    /// Units the demand weighs, cost included.
+    pub fn weight(&self) -> f64 {
+        self.units as f64 * self.path.spec.cost_ppm as f64 / MICRO as f64
+    }
+
+    /// The earliest instant at which the whole path has room: on the meter that refused from what was seen there, on the
+    /// others from what they hold now.
+    pub fn retry(&self) -> Retry {
+        if !self.why.is_retryable() {
+            return Retry::Never;
+        }
+        if matches!(self.why, Why::NotPublished | Why::TooManyKeys | Why::Drawing | Why::NotDurable) {
+            return Retry::Unknown;
+        }
+        let hash = self.key.as_ref().map(|(hash, _)| *hash);
+        self.path.earliest(hash, self.units, self.at, Some((self.step, self.amount)))
+    }
+
+    /// Seconds from the refusal to the retry.
+    pub fn retry_after_s(&self) -> Option<f64> {
+        match self.retry() {
+            Retry::At(at) => Some(at.saturating_sub(self.at).max(0) as f64 / 1e9),
+            Retry::Never | Retry::Unknown => None,
+        }
+    }
+
+    /// A short name under which the story is kept from now on.
+    pub fn reference(self: &Arc<Self>) -> String {
+        format!("hw:{:06x}", self.reference.get_or_init(|| self.path.shared.tell(self)))
+    }
+
+    // --- the sentence -----------------------------------------------------------------------------------------------
+
+    /// What people read, number first. Source: design, section 6.
+    pub fn sentence(self: &Arc<Self>) -> String {
+        let contract = self.contract();
+        let mut text = match self.why {
+            Why::NotPublished => format!("{contract} has no limit in force yet, so nothing is admitted."),
+            Why::Closed => format!("{contract} is closed: this process is shutting down."),
+            Why::TooManyKeys => {
+                let most = self.meter().spec.keys_max.unwrap_or(0);
+                format!("{contract} has {} live keys, which is all it may have.", grouped(most as f64))
+            }
+            Why::Drawing => format!("{contract} waits for its ledger to count what it hands out."),
+            Why::NotDurable => format!("{contract} cannot count durably now, so it hands out nothing more."),
+            Why::QueueFull => {
+                let most = crate::waiting::WAITERS_MAX as f64;
+                format!("{contract} is full, and {} wait already.", grouped(most))
+            }
+            Why::NeverFits => {
+                format!("{contract} never admits {} at once: {}.", self.amount_of(self.weight()), self.bound())
+            }
+            Why::Full | Why::Timeout => format!("{contract} is full: {}.", self.numbers()),
+        };
+        match self.retry_after_s() {
+            Some(seconds) if self.why != Why::Closed => {
+                write!(text, " Try again in about {}.", span(seconds)).expect("a String takes every text");
+            }
+            _ => {}
+        }
+        write!(text, " [{}]", self.reference()).expect("a String takes every text");
+        text
+    }
+
+    fn numbers(&self) -> String {
+        let (limit, used) = (self.limit(), self.use_units());
+        match self.meter().spec.measure {
+            Measure::Rate => {
+                let burst = self.burst_micro() as f64 / MICRO as f64;
+                let over = self.over();
+                if (burst - limit).abs() < 1e-6 {
+                    format!("{} of {} {over}", grouped(used), self.amount_of(limit))
+                } else {
+                    let (spent, burst) = (grouped(used), grouped(burst));
+                    format!("{} {over}, {spent} of a burst of {burst} spent", self.amount_of(limit))
+                }
+            }
+            Measure::Concurrency => {
+                let counts = &self.path.counts;
+                let released = counts.released_units.load(crate::atomics::Ordering::Relaxed);
+                let yours = counts.admitted_units().saturating_sub(released) as f64;
+                let yours = yours * self.path.spec.cost_ppm as f64 / MICRO as f64;
+                let (used, limit) = (grouped(used), self.amount_of(limit));
+                format!("{used} of {limit}, {} of them yours ({})", grouped(yours), self.workload())
+            }
+            Measure::Quota => format!("{} of {} in this window", grouped(used), self.amount_of(limit)),
+        }
+    }
+
+    /// What a demand that never fits is over.
+    fn bound(&self) -> String {
+        match self.meter().spec.measure {
+            Measure::Rate => {
+                let burst = self.burst_micro() as f64 / MICRO as f64;
+                format!("{} {}, in bursts of at most {}", self.amount_of(self.limit()), self.over(), grouped(burst))
+            }
+            _ => format!("the limit is {}", self.amount_of(self.limit())),
+        }
+    }
+
+    /// `a second`, `a minute`, `in 90 s`.
+    fn over(&self) -> String {
+        let per_ns = self.curve.as_ref().map_or(0, |c| c.curve.per_ns);
+        match per_ns / 1_000_000_000 {
+            1 => "a second".into(),
+            60 => "a minute".into(),
+            3_600 => "an hour".into(),
+            86_400 => "a day".into(),
+            _ => format!("in {}", span(per_ns as f64 / 1e9)),
+        }
+    }
+
+    fn amount_of(&self, units: f64) -> String {
+        let unit = self.unit();
+        if (units - 1.0).abs() < 1e-9 { format!("1 {unit}") } else { format!("{} {}", grouped(units), plural(unit)) }
+    }
+}
+
+/// English plurals of the units people name: request, query, box, address.
+fn plural(unit: &str) -> String {
+    let ends = |tails: &[&str]| tails.iter().any(|tail| unit.ends_with(tail));
+    match unit.strip_suffix('y') {
+        Some(stem) if !ends(&["ay", "ey", "oy", "uy"]) => format!("{stem}ies"),
+        _ if ends(&["s", "x", "z", "ch", "sh"]) => format!("{unit}es"),
+        _ => format!("{unit}s"),
+    }
+}
+
+/// `1,234` or `2.5`: at most two decimals, none where they say nothing.
+fn grouped(number: f64) -> String {
+    let text = format!("{number:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let (whole, part) = text.split_once('.').map_or((text, None), |(whole, part)| (whole, Some(part)));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let mut out = String::from(sign);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if let Some(part) = part {
+        out.push('.');
+        out.push_str(part);
+    }
+    out
+}
+
+/// `1 ms`, `4 s`, `3 min`, `2 h`, `5 d`: rounded up, so that who waits that long is not too early.
+fn span(seconds: f64) -> String {
+    let (number, unit) = match seconds {
+        s if s < 1.0 => (s * 1e3, "ms"),
+        s if s < 120.0 => (s, "s"),
+        s if s < 7_200.0 => (s / 60.0, "min"),
+        s if s < 172_800.0 => (s / 3_600.0, "h"),
+        s => (s / 86_400.0, "d"),
+    };
+    format!("{} {unit}", grouped(number.ceil().max(1.0)))
+}
+
+impl Path {
+    /// The first instant from `from` at which all meters have room at once. `seen`: the amount to take for one step.
+    pub(crate) fn earliest(&self, key: Option<u64>, units: u64, from: i64, seen: Option<(usize, u64)>) -> Retry {
+        let mut at = from;
+        // Each round moves on to where the slowest meter has room; a fall may close another one meanwhile.
+        for _ in 0..64 {
+            let mut latest = at;
+            for (i, step) in self.steps.iter().enumerate() {
+                let (toll, own) = step.toll(key);
+                let Some(curve) = toll.meter.installed() else { return Retry::Unknown };
+                let tag = curve.window_at(from).map_or(0, |w| w.tag);
+                let look = toll.meter.look(from);
+                let live = || look.map_or(0, |look| toll.meter.amount(own, &look));
+                let amount = seen.filter(|(step, _)| *step == i).map_or_else(live, |(_, amount)| amount);
+                match earliest(&curve, at, amount, tag, toll.charge.of(units), toll.meter.shift) {
+                    Retry::At(fits) => latest = latest.max(fits),
+                    other => return other,
+                }
+            }
+            if latest == at {
+                return Retry::At(at);
+            }
+            at = latest;
+        }
+        Retry::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_said_in_the_plural() {
+        let said = ["request", "query", "box", "day", "address", "batch"].map(plural);
+        assert_eq!(["requests", "queries", "boxes", "days", "addresses", "batches"].map(str::to_owned), said);
+    }
+
+    #[test]
+    fn numbers_are_grouped_and_keep_what_matters() {
+        assert_eq!(
+            ["1,234,567", "12.5", "0", "-1,000", "100"],
+            [1_234_567.0, 12.5, 0.0, -1000.0, 100.001].map(grouped).each_ref().map(String::as_str)
+        );
+    }
+
+    #[test]
+    fn spans_are_rounded_up() {
+        assert_eq!(["1 ms", "4 s", "3 min", "1 s"], [0.0001, 3.2, 121.0, 1.0].map(span).each_ref().map(String::as_str));
+    }
+}

@@ -1,0 +1,156 @@
+//! A place in a limiter's queue of waiters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::atomics::{AtomicBool, AtomicI64, Ordering};
+use crate::earliest::Retry;
+use crate::path::{Answer, Key, Path, Stopped};
+use crate::refusal::{Refusal, Why};
+use crate::time::Clock;
+use crate::waiting::{Waiter, Wake};
+
+/// What a poll says.
+pub enum Polled {
+    Admitted {
+        holds: bool,
+    },
+    /// Wait on.
+    Waiting,
+    /// Waiting cannot mend it; the ticket has left.
+    Refused(Arc<Refusal>),
+}
+
+pub struct Ticket {
+    path: Arc<Path>,
+    units: u64,
+    key: Option<(u64, Arc<str>)>,
+    waiter: Arc<Waiter>,
+    /// When polling again may help, `i64::MAX` for unknown.
+    wake_at: AtomicI64,
+    has_left: AtomicBool,
+    is_admitted: AtomicBool,
+}
+
+impl Path {
+    /// Whether nobody waits who would have to be let first.
+    #[inline]
+    pub fn is_free(&self, key: Option<u64>) -> bool {
+        self.queue.is_free(key)
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.queue.count()
+    }
+
+    /// Queues behind the waiters there are. Err: 10,000 wait already.
+    pub fn ticket(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<Ticket, Answer> {
+        let hash = key.map(|k| k.hash);
+        let Some(waiter) = self.queue.join(hash) else {
+            let stopped = Stopped::by(Why::QueueFull);
+            return Err(self.refuse(clock.boot_ns(), units, key, stopped));
+        };
+        for step in &self.steps {
+            step.toll(hash).0.meter.bell.hear(&self.queue);
+        }
+        let key = key.map(|k| (k.hash, Arc::<str>::from(k.text)));
+        let wake_at = AtomicI64::new(i64::MAX);
+        let (has_left, is_admitted) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Ticket { path: Arc::clone(self), units, key, waiter, wake_at, has_left, is_admitted })
+    }
+}
+
+impl Ticket {
+    fn key(&self) -> Option<Key<'_>> {
+        self.key.as_ref().map(|(hash, text)| Key { hash: *hash, text })
+    }
+
+    pub fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    /// Tries, if this ticket is at the head.
+    pub fn poll(&self, clock: &impl Clock) -> Polled {
+        self.waiter.listen();
+        let hash = self.key.as_ref().map(|(hash, _)| *hash);
+        if self.has_left.load(Ordering::Acquire) {
+            return self.refuse(clock, Stopped::by(Why::Timeout));
+        }
+        // Closing wakes everybody, not only heads.
+        if !self.path.queue.is_head(&self.waiter) && !self.path.shared.is_closed() {
+            self.wake_at.store(i64::MAX, Ordering::Release);
+            return Polled::Waiting;
+        }
+        match self.path.poll(clock, self.units, self.key()) {
+            Ok(()) => {
+                self.is_admitted.store(true, Ordering::Release);
+                self.leave();
+                Polled::Admitted { holds: self.path.has_slots() }
+            }
+            Err(stopped) if stopped.why.may_wait() => {
+                let wake_at = match self.path.earliest(hash, self.units, clock.boot_ns(), None) {
+                    Retry::At(at) => at,
+                    Retry::Never | Retry::Unknown => i64::MAX,
+                };
+                self.wake_at.store(wake_at, Ordering::Release);
+                Polled::Waiting
+            }
+            Err(stopped) => self.refuse(clock, stopped),
+        }
+    }
+
+    fn refuse(&self, clock: &impl Clock, stopped: Stopped) -> Polled {
+        self.leave();
+        match self.path.refuse(clock.boot_ns(), self.units, self.key(), stopped) {
+            Answer::Admitted { holds } => Polled::Admitted { holds },
+            Answer::Refused(refusal) => Polled::Refused(refusal),
+        }
+    }
+
+    /// The end of patience: leaves, and says as `timeout` (counted) what stood in the way. None: it has its permit.
+    pub fn give_up(&self, clock: &impl Clock) -> Option<Arc<Refusal>> {
+        if self.is_admitted.load(Ordering::Acquire) {
+            return None;
+        }
+        self.leave();
+        let (now, key) = (clock.boot_ns(), self.key());
+        let stopped = self.path.probe_stop(clock, self.units, key).unwrap_or(Stopped::by(Why::Timeout));
+        let why = if stopped.why == Why::Closed { Why::Closed } else { Why::Timeout };
+        self.path.counts.refuse(why, self.units);
+        Some(Arc::new(Refusal::new(&self.path, now, self.units, key, Stopped { why, ..stopped })))
+    }
+
+    /// For the head: when polling again may help on the boot clock; None: a ring will tell.
+    pub fn wake_at(&self) -> Option<i64> {
+        Some(self.wake_at.load(Ordering::Acquire)).filter(|at| *at < i64::MAX)
+    }
+
+    pub fn on_wake(&self, wake: Wake) {
+        self.waiter.on_wake(wake);
+    }
+
+    /// Sleeps until rung, at most `at_most`.
+    pub fn sleep(&self, at_most: Duration) {
+        self.waiter.sleep(at_most);
+    }
+
+    /// Idempotent; wakes the next.
+    pub fn leave(&self) {
+        if self.has_left.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.path.queue.leave(&self.waiter);
+        if self.path.queue.count() == 0 {
+            let hash = self.key.as_ref().map(|(hash, _)| *hash);
+            for step in &self.path.steps {
+                step.toll(hash).0.meter.bell.leave_if_empty(&self.path.queue);
+            }
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,54 @@
+//! `headway._core`: what Python sees of `headway-core`. Only a list; rules live one crate down.
+
+mod clock;
+mod curve;
+mod errors;
+mod growth;
+mod guarded;
+mod limiter;
+mod meters;
+mod permit;
+mod ready;
+mod refusal;
+mod specs;
+mod ticket;
+mod tuples;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::clock::Clock;
+    #[pymodule_export]
+    use crate::curve::{Curve, Segment, grains_log2};
+    #[pymodule_export]
+    use crate::errors::{Forked, Refused};
+    #[pymodule_export]
+    use crate::growth::GrowthQueue;
+    #[pymodule_export]
+    use crate::limiter::{Limiter, set_waiting};
+    #[pymodule_export]
+    use crate::meters::Meters;
+    #[pymodule_export]
+    use crate::permit::Permit;
+    #[pymodule_export]
+    use crate::ready::Ready;
+    #[pymodule_export]
+    use crate::refusal::{Never, Refusal, Unknown};
+    #[pymodule_export]
+    use crate::specs::{MeterSpec, PathSpec};
+    #[pymodule_export]
+    use crate::ticket::Ticket;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("NEVER", crate::refusal::never(py)?)?;
+        module.add("UNKNOWN", crate::refusal::unknown(py)?)?;
+        crate::tuples::add_to(module)
+    }
+}

@@ -1,0 +1,467 @@
+//! A contract's limit as one workload meets it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use headway_core::{Answer, Clock as _, Key, Path, Stopped};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyInt;
+
+use crate::clock::{Clock, Time};
+use crate::errors::{raised, refused};
+use crate::guarded;
+use crate::permit::Permit;
+use crate::ready::Ready;
+use crate::refusal::Refusal;
+use crate::ticket::{Ticket, checked};
+
+/// The longest sleep before signals are looked at.
+const NAP: Duration = Duration::from_millis(50);
+/// The longest wait that is kept track of: a year.
+const WAIT_S_MAX: f64 = 366.0 * 86_400.0;
+/// How long a coroutine waits for a first durable draw where it would not wait at all.
+const DRAW_WAIT_S: f64 = 2.0;
+
+static WAITING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Tells `acquire_async` how to wait where a demand does not fit at once. The first one told stays.
+#[pyfunction]
+#[pyo3(signature = (wait, /))]
+pub(crate) fn set_waiting(py: Python<'_>, wait: Py<PyAny>) {
+    WAITING.get_or_init(py, || wait);
+}
+
+/// Units of a demand: what does not fit a u64 is a ValueError, like zero.
+pub(crate) struct Units(u64);
+
+impl FromPyObject<'_, '_> for Units {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Units> {
+        if let Ok(units) = object.extract::<u64>() {
+            return Ok(Units(units));
+        }
+        if object.cast::<PyInt>().is_ok() {
+            return Err(PyValueError::new_err(format!("a demand has 1 to 2^64 - 1 units, not {}", object.str()?)));
+        }
+        object.extract::<u64>().map(Units)
+    }
+}
+
+/// A contract's limit as one workload meets it. Thread-safe, lock-free, shared freely.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct Limiter {
+    pub(crate) path: Arc<Path>,
+    pub(crate) time: Time,
+    /// The key it is bound to, with the hash that stands for it.
+    pub(crate) bound: Option<(u64, Arc<str>)>,
+    /// What admitted demands that hold nothing are answered with.
+    shared: Py<PyAny>,
+    ready: Py<PyAny>,
+    /// A limiter as a scope (`with`, decorator): slots are given back by the scope's end, so its permits hold nothing.
+    is_scope: bool,
+    /// Scopes that were let in without slots, because the contract only looks on. Scopes are interchangeable: as many
+    /// ends give nothing back.
+    unheld: Arc<AtomicU64>,
+}
+
+impl Limiter {
+    pub(crate) fn new(py: Python<'_>, path: Arc<Path>, time: Time) -> PyResult<Limiter> {
+        let (shared, ready) = (Permit::shared(py)?.into_any(), Ready::shared(py)?.into_any());
+        Ok(Limiter { path, time, bound: None, shared, ready, is_scope: false, unheld: Arc::default() })
+    }
+
+    /// The same limiter; its key and its place among scopes are the caller's choice.
+    fn like(&self, py: Python<'_>, bound: Option<(u64, Arc<str>)>, is_scope: bool, unheld: Arc<AtomicU64>) -> Limiter {
+        let (path, time) = (Arc::clone(&self.path), self.time.clone());
+        let (shared, ready) = (self.shared.clone_ref(py), self.ready.clone_ref(py));
+        Limiter { path, time, bound, shared, ready, is_scope, unheld }
+    }
+
+    #[cold]
+    fn as_scope(&self, py: Python<'_>) -> PyResult<Py<Limiter>> {
+        Py::new(py, self.like(py, self.bound.clone(), true, Arc::clone(&self.unheld)))
+    }
+
+    /// The key of a demand: the bound one, or the one told.
+    #[inline]
+    fn key<'a>(&'a self, py: Python<'_>, units: u64, told: Option<&'a str>) -> PyResult<Option<Key<'a>>> {
+        let key = match (&self.bound, told) {
+            (Some((hash, text)), None) => Some(Key { hash: *hash, text }),
+            (None, told) => told.map(|text| self.path.key(text)),
+            (Some(_), Some(_)) => return Err(PyValueError::new_err("this limiter is bound to a key: leave `key` out")),
+        };
+        checked(py, self.path.check(units, key.map(|k| k.text)))?;
+        Ok(key)
+    }
+
+    #[cold]
+    fn forked(py: Python<'_>) -> PyErr {
+        raised(py, &headway_core::Error::Forked)
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
+        if self.path.is_forked() { Err(Self::forked(py)) } else { Ok(()) }
+    }
+
+    pub(crate) fn permit(
+        &self,
+        py: Python<'_>,
+        own: &Py<Limiter>,
+        units: u64,
+        key: Option<u64>,
+        holds: bool,
+    ) -> PyResult<Py<PyAny>> {
+        if self.is_scope && !holds && self.path.has_slots() {
+            self.unheld.fetch_add(1, Ordering::AcqRel);
+        }
+        if self.is_scope || !holds {
+            return Ok(self.shared.clone_ref(py));
+        }
+        Ok(Py::new(py, Permit::new(own.clone_ref(py), units, key, true, None))?.into_any())
+    }
+
+    /// Ends a demand that did not fit at once: waits for its draw without the interpreter, then answers.
+    #[cold]
+    fn conclude(&self, py: Python<'_>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> PyResult<Answer> {
+        self.check_fork(py)?;
+        Ok(if stopped.is_draw() {
+            py.detach(|| self.path.conclude(&self.time, units, key, stopped))
+        } else {
+            self.path.conclude(&self.time, units, key, stopped)
+        })
+    }
+
+    fn patience(&self, timeout: Option<f64>) -> PyResult<f64> {
+        match timeout {
+            None => Ok(self.wait_s()),
+            Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("`timeout` is not a number")),
+            Some(seconds) => Ok(seconds.clamp(0.0, WAIT_S_MAX)),
+        }
+    }
+
+    /// Decides at once where nobody waits; Ok(None): waiting may help.
+    fn at_once(
+        &self,
+        py: Python<'_>,
+        own: &Py<Limiter>,
+        units: u64,
+        key: Option<Key<'_>>,
+        patience_s: f64,
+    ) -> PyResult<Option<Result<Py<PyAny>, Py<Refusal>>>> {
+        let hash = key.map(|k| k.hash);
+        let may_wait = patience_s > 0.0 && self.path.is_enforced();
+        if may_wait && !self.path.is_free(hash) {
+            self.check_fork(py)?;
+            return Ok(None);
+        }
+        let stopped = match self.path.try_now(&self.time, units, key) {
+            Ok(()) => return self.permit(py, own, units, hash, self.path.has_slots()).map(|permit| Some(Ok(permit))),
+            Err(stopped) => stopped,
+        };
+        if may_wait && stopped.may_wait() {
+            self.check_fork(py)?;
+            return Ok(None);
+        }
+        match self.conclude(py, units, key, stopped)? {
+            Answer::Admitted { holds } => self.permit(py, own, units, hash, holds).map(|permit| Some(Ok(permit))),
+            Answer::Refused(refusal) => Py::new(py, Refusal(refusal)).map(|refusal| Some(Err(refusal))),
+        }
+    }
+
+    /// Waits its turn in the queue, looking at signals between naps.
+    fn queue(
+        &self,
+        py: Python<'_>,
+        own: &Py<Limiter>,
+        units: u64,
+        key: Option<Key<'_>>,
+        patience_s: f64,
+    ) -> PyResult<Py<PyAny>> {
+        let deadline = self.time.boot_ns().saturating_add((patience_s * 1e9) as i64);
+        let ticket = match self.path.ticket(&self.time, units, key) {
+            Ok(ticket) => Ticket { inner: ticket, limiter: own.clone_ref(py), units, key: key.map(|k| k.hash) },
+            Err(answer) => return self.answered(py, own, units, key, answer),
+        };
+        loop {
+            if let Some(answer) = ticket.poll(py)? {
+                return match answer.bind(py).cast::<Refusal>() {
+                    Ok(refusal) => Err(refused(py, refusal.clone().unbind())),
+                    Err(_) => Ok(answer),
+                };
+            }
+            let now = self.time.boot_ns();
+            if now >= deadline {
+                return Err(refused(py, ticket.give_up(py)?));
+            }
+            let until = ticket.wake_at_ns().map_or(deadline, |at| at.min(deadline));
+            let nap =
+                if self.time.is_manual() { NAP } else { NAP.min(Duration::from_nanos((until - now).max(0) as u64)) };
+            ticket.sleep(py, nap);
+            py.check_signals()?;
+        }
+    }
+
+    fn answered(
+        &self,
+        py: Python<'_>,
+        own: &Py<Limiter>,
+        units: u64,
+        key: Option<Key<'_>>,
+        answer: Answer,
+    ) -> PyResult<Py<PyAny>> {
+        match answer {
+            Answer::Admitted { holds } => self.permit(py, own, units, key.map(|k| k.hash), holds),
+            Answer::Refused(refusal) => Err(refused(py, Py::new(py, Refusal(refusal))?)),
+        }
+    }
+
+    /// One unit for a scope, waiting as the contract says: what `with` and decorators do. `leave` ends it.
+    #[inline]
+    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
+        let key = self.key(py, 1, None)?;
+        if self.path.is_free(key.map(|k| k.hash)) && self.path.try_now(&self.time, 1, key).is_ok() {
+            return Ok(());
+        }
+        self.enter_slowly(py, key)
+    }
+
+    #[cold]
+    fn enter_slowly(&self, py: Python<'_>, key: Option<Key<'_>>) -> PyResult<()> {
+        let (scope, patience_s) = (self.as_scope(py)?, self.wait_s());
+        match scope.get().at_once(py, &scope, 1, key, patience_s)? {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(refusal)) => Err(refused(py, refusal)),
+            None => scope.get().queue(py, &scope, 1, key, patience_s).map(drop),
+        }
+    }
+
+    /// Ends a scope.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        if !self.path.has_slots() {
+            return;
+        }
+        let was_unheld = self.unheld.load(Ordering::Relaxed) > 0
+            && self.unheld.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1)).is_ok();
+        if !was_unheld {
+            self.path.release(&self.time, 1, self.bound.as_ref().map(|(hash, _)| *hash));
+        }
+    }
+}
+
+#[pymethods]
+impl Limiter {
+    #[getter]
+    fn contract(&self) -> &str {
+        &self.path.spec().contract
+    }
+
+    #[getter]
+    fn workload(&self) -> &str {
+        &self.path.spec().workload
+    }
+
+    #[getter]
+    #[pyo3(name = "key")]
+    fn bound_key(&self) -> Option<&str> {
+        self.bound.as_ref().map(|(_, text)| &**text)
+    }
+
+    #[getter]
+    fn wait_s(&self) -> f64 {
+        self.path.spec().wait_ns as f64 / 1e9
+    }
+
+    /// The clock its meters read.
+    #[getter]
+    fn clock(&self) -> Clock {
+        Clock(self.time.clone())
+    }
+
+    /// The same limiter with a key of its own: no look-up on the way.
+    #[pyo3(signature = (key, /))]
+    fn bind(&self, py: Python<'_>, key: &str) -> PyResult<Limiter> {
+        if self.bound.is_some() {
+            return Err(PyValueError::new_err("this limiter is bound to a key already"));
+        }
+        checked(py, self.path.check(1, Some(key)))?;
+        Ok(self.like(py, Some((self.path.key(key).hash, Arc::from(key))), false, Arc::default()))
+    }
+
+    /// Decides now. Never waits for room (a first draw from a durable quota may take one commit).
+    #[pyo3(signature = (units = Units(1), key = None), text_signature = "($self, units=1, key=None)")]
+    fn try_acquire(slf: &Bound<'_, Self>, units: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
+        let (py, me, Units(units)) = (slf.py(), slf.get(), units);
+        let key = me.key(py, units, key)?;
+        let holds = match me.path.try_now(&me.time, units, key) {
+            Ok(()) => me.path.has_slots(),
+            Err(stopped) => match me.conclude(py, units, key, stopped)? {
+                Answer::Admitted { holds } => holds,
+                Answer::Refused(refusal) => return Ok(Py::new(py, Refusal(refusal))?.into_any()),
+            },
+        };
+        if !holds {
+            return Ok(me.shared.clone_ref(py));
+        }
+        me.permit(py, slf.as_unbound(), units, key.map(|k| k.hash), holds)
+    }
+
+    /// What `try_acquire` would answer, charging nothing. Its permit holds nothing.
+    #[pyo3(signature = (units = Units(1), key = None), text_signature = "($self, units=1, key=None)")]
+    fn probe(&self, py: Python<'_>, units: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
+        let key = self.key(py, units.0, key)?;
+        self.check_fork(py)?;
+        Ok(match self.path.probe(&self.time, units.0, key) {
+            Answer::Admitted { .. } => self.shared.clone_ref(py),
+            Answer::Refused(refusal) => Py::new(py, Refusal(refusal))?.into_any(),
+        })
+    }
+
+    /// Admits an estimate that `Permit.settle` corrects later.
+    #[pyo3(signature = (estimate, key = None))]
+    fn reserve(slf: &Bound<'_, Self>, estimate: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
+        let (py, me, Units(units)) = (slf.py(), slf.get(), estimate);
+        let key = me.key(py, units, key)?;
+        let (answer, reserved) = match me.path.try_reserve(&me.time, units, key) {
+            Ok(reserved) => (Answer::Admitted { holds: me.path.has_slots() }, reserved),
+            Err(stopped) => {
+                me.check_fork(py)?;
+                py.detach(|| me.path.conclude_reserve(&me.time, units, key, stopped))
+            }
+        };
+        let permit = match answer {
+            Answer::Refused(refusal) => return Ok(Py::new(py, Refusal(refusal))?.into_any()),
+            Answer::Admitted { holds } => {
+                Permit::new(slf.clone().unbind(), units, key.map(|k| k.hash), holds, Some(reserved))
+            }
+        };
+        Ok(Py::new(py, permit)?.into_any())
+    }
+
+    /// Waits its turn, at most `timeout` seconds (None: the contract's `enforce.wait`). Raises `Refused`.
+    #[pyo3(signature = (units = Units(1), key = None, timeout = None), text_signature = "($self, units=1, key=None, timeout=None)")]
+    fn acquire(slf: &Bound<'_, Self>, units: Units, key: Option<&str>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let (py, me, own, Units(units)) = (slf.py(), slf.get(), slf.as_unbound(), units);
+        let patience_s = me.patience(timeout)?;
+        let key = me.key(py, units, key)?;
+        match me.at_once(py, own, units, key, patience_s)? {
+            Some(Ok(permit)) => Ok(permit),
+            Some(Err(refusal)) => Err(refused(py, refusal)),
+            None => me.queue(py, own, units, key, patience_s),
+        }
+    }
+
+    /// The same for coroutines; already done where it fits now. Raises `Refused`.
+    #[pyo3(signature = (units = Units(1), key = None, timeout = None), text_signature = "($self, units=1, key=None, timeout=None)")]
+    fn acquire_async(
+        slf: &Bound<'_, Self>,
+        units: Units,
+        key: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, me, own, Units(units)) = (slf.py(), slf.get(), slf.as_unbound(), units);
+        let patience_s = me.patience(timeout)?;
+        let told = key;
+        let key = me.key(py, units, key)?;
+        let hash = key.map(|k| k.hash);
+        let may_wait = patience_s > 0.0 && me.path.is_enforced();
+        let mut wait_s = patience_s;
+        if !may_wait || me.path.is_free(hash) {
+            match me.path.try_now(&me.time, units, key) {
+                Ok(()) if me.is_scope || !me.path.has_slots() => return Ok(me.ready.clone_ref(py)),
+                Ok(()) => return Ok(Ready::with(py, me.permit(py, own, units, hash, true)?)?.into_any()),
+                Err(stopped) if stopped.is_draw() => wait_s = patience_s.max(DRAW_WAIT_S),
+                Err(stopped) if may_wait && stopped.may_wait() => {}
+                Err(stopped) => {
+                    return Ok(match me.conclude(py, units, key, stopped)? {
+                        Answer::Admitted { holds } => {
+                            Ready::with(py, me.permit(py, own, units, hash, holds)?)?.into_any()
+                        }
+                        Answer::Refused(refusal) => Ready::refused(py, Py::new(py, Refusal(refusal))?)?.into_any(),
+                    });
+                }
+            }
+        }
+        me.check_fork(py)?;
+        let Some(wait) = WAITING.get(py) else {
+            return Err(PyRuntimeError::new_err("nobody told how to wait: import headway.enforce first"));
+        };
+        wait.call1(py, (slf, units, told, wait_s))
+    }
+
+    /// Queues behind the waiters there are; a refusal `queue_full` past 10,000.
+    #[pyo3(signature = (units = Units(1), key = None), text_signature = "($self, units=1, key=None)")]
+    fn ticket(slf: &Bound<'_, Self>, units: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
+        let (py, me, Units(units)) = (slf.py(), slf.get(), units);
+        let key = me.key(py, units, key)?;
+        me.check_fork(py)?;
+        match me.path.ticket(&me.time, units, key) {
+            Ok(inner) => {
+                let ticket = Ticket { inner, limiter: slf.clone().unbind(), units, key: key.map(|k| k.hash) };
+                Ok(Py::new(py, ticket)?.into_any())
+            }
+            Err(Answer::Refused(refusal)) => Ok(Py::new(py, Refusal(refusal))?.into_any()),
+            Err(Answer::Admitted { holds }) => me.permit(py, slf.as_unbound(), units, key.map(|k| k.hash), holds),
+        }
+    }
+
+    fn reading<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        crate::tuples::path_reading(py, self.path.reading())
+    }
+
+    /// (meter, quota units, window seconds, remaining units, seconds until more): what `RateLimit` headers say.
+    #[pyo3(signature = (key = None))]
+    fn rate_limit(&self, py: Python<'_>, key: Option<&str>) -> PyResult<Vec<headway_core::RateLimitLine>> {
+        let key = self.key(py, 1, key)?;
+        Ok(self.path.rate_limit(self.time.boot_ns(), key.map(|k| k.hash)))
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let me = slf.get();
+        me.enter(slf.py())?;
+        Ok(me.shared.clone_ref(slf.py()))
+    }
+
+    #[pyo3(signature = (kind, error, trace, /))]
+    fn __exit__(&self, kind: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>, trace: &Bound<'_, PyAny>) {
+        let _: [&Bound<'_, PyAny>; 3] = [kind, error, trace];
+        self.leave();
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let (py, me) = (slf.py(), slf.get());
+        let key = me.key(py, 1, None)?;
+        if me.path.is_free(key.map(|k| k.hash)) && me.path.try_now(&me.time, 1, key).is_ok() {
+            return Ok(me.ready.clone_ref(py));
+        }
+        Self::acquire_async(me.as_scope(py)?.bind(py), Units(1), None, None)
+    }
+
+    #[pyo3(signature = (kind, error, trace, /))]
+    fn __aexit__(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        error: &Bound<'_, PyAny>,
+        trace: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<Ready>> {
+        let _: [&Bound<'_, PyAny>; 3] = [kind, error, trace];
+        self.leave();
+        Ready::nothing(py)
+    }
+
+    /// Decorates a function or a coroutine function: each call holds a permit; raises `Refused`.
+    #[pyo3(signature = (function, /))]
+    fn __call__(slf: &Bound<'_, Self>, function: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        guarded::guard(slf, function)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Limiter {}/{}>", self.contract(), self.workload())
+    }
+}

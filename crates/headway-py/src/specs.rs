@@ -1,0 +1,100 @@
+//! What meters and limiters are: frozen settings.
+
+use headway_core::{Measure, Mode};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::errors::raised;
+
+/// What a meter is, for as long as the process lives.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct MeterSpec(pub(crate) headway_core::MeterSpec);
+
+#[pymethods]
+impl MeterSpec {
+    #[new]
+    #[pyo3(signature = (name, measure, *, ceiling_micro, per_ns = 0, unit = "unit".to_owned(), keys_max = None, scale_ppm = vec![], born = "full", durable = false, chunk_micro = 0))]
+    #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
+    fn new(
+        py: Python<'_>,
+        name: String,
+        measure: &str,
+        ceiling_micro: u64,
+        per_ns: u64,
+        unit: String,
+        keys_max: Option<u64>,
+        scale_ppm: Vec<(String, u64)>,
+        born: &str,
+        durable: bool,
+        chunk_micro: u64,
+    ) -> PyResult<MeterSpec> {
+        let born_empty = match born {
+            "full" => false,
+            "empty" => true,
+            other => return Err(PyValueError::new_err(format!("a meter is born full or empty, not {other:?}"))),
+        };
+        let spec = Measure::named(measure).and_then(|measure| {
+            headway_core::MeterSpec {
+                name,
+                measure,
+                ceiling_micro,
+                per_ns,
+                unit,
+                keys_max,
+                scale_ppm,
+                born_empty,
+                durable,
+                chunk_micro,
+            }
+            .checked()
+        });
+        spec.map(MeterSpec).map_err(|e| raised(py, &e))
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+}
+
+/// One limiter's way through the meters: all or nothing.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct PathSpec(pub(crate) headway_core::PathSpec);
+
+#[pymethods]
+impl PathSpec {
+    #[new]
+    #[pyo3(signature = (contract, workload, steps, *, mode = "enforce", cost_ppm = 1_000_000, units_max = 0, settle_max_micro = 0, wait_ns = 0))]
+    #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
+    fn new(
+        py: Python<'_>,
+        contract: String,
+        workload: String,
+        steps: Vec<(String, u64, bool)>,
+        mode: &str,
+        cost_ppm: u64,
+        units_max: u64,
+        settle_max_micro: u64,
+        wait_ns: u64,
+    ) -> PyResult<PathSpec> {
+        let mode = match mode {
+            "enforce" => Mode::Enforce,
+            "observe" => Mode::Observe,
+            "record" => Mode::Record,
+            other => return Err(PyValueError::new_err(format!("{other:?} is no mode: enforce, observe or record"))),
+        };
+        let spec =
+            headway_core::PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns };
+        spec.checked().map(PathSpec).map_err(|e| raised(py, &e))
+    }
+
+    #[getter]
+    fn contract(&self) -> &str {
+        &self.0.contract
+    }
+
+    #[getter]
+    fn workload(&self) -> &str {
+        &self.0.workload
+    }
+}
