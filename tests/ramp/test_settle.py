@@ -1,6 +1,7 @@
 """Several contracts: upstream first, falls along, and no raise that an upstream has no room for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from headway.contract.model import Contract
@@ -270,8 +271,19 @@ def test_a_ramp_that_is_over_spends_what_its_last_curve_admits() -> None:
     assert "two" == fleet.at(3, {"web": ()}).stages()["web"]
 
 
-def test_nothing_rises_on_an_upstream_that_is_retired() -> None:
+def test_a_contract_is_not_retired_while_something_spends_it() -> None:
+    """Web spends the cluster: its retirement is refused with who; once web is retired, it is done."""
     fleet = Fleet(cluster(), spender("web", "50", "60", event="go")).at(1, {"cluster": (verb_call(1, "retire"),)})
+    assert "HW520: cluster cannot be retired: it is spent by web" == fleet.states["cluster"].not_counted[-1].why
+
+    fleet.at(2, {"web": (verb_call(2, "retire"),), "cluster": ()}).at(3, {"cluster": (verb_call(3, "retire"),)})
+    assert ("retired", "retired") == (fleet.states["web"].status, fleet.states["cluster"].status)
+
+
+def test_nothing_rises_on_an_upstream_that_is_retired() -> None:
+    """Retired before web was applied: web's raise finds no supply."""
+    fleet = Fleet(cluster(), spender("web", "50", "60", event="go"))
+    fleet.states["cluster"] = replace(fleet.states["cluster"], status="retired")
 
     assert "one" == fleet.event(2, "web", type="go").stages()["web"]
 

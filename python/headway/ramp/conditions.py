@@ -58,6 +58,8 @@ class Surroundings:
     """Why the clock is not trusted; None: it is."""
     full: str | None = None
     """Which upstream has no room for a raise; None: none stands in the way."""
+    spent_by: tuple[str, ...] = ()
+    """Who spends this contract and has not ended: it cannot be retired under them (`joint.still_spent_by`)."""
 
 
 NOTHING_KNOWN: Final = Surroundings({})

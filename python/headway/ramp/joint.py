@@ -164,6 +164,12 @@ def _in_terms_of(
     return None
 
 
+def still_spent_by(states: Mapping[str, RampState], links: Links, name: str) -> tuple[str, ...]:
+    """Who spends a contract and has not ended."""
+    spenders = dict.fromkeys(spender for spender, _ in links.spenders[name])
+    return tuple(one for one in spenders if one in states and states[one].status not in ("retired", "superseded"))
+
+
 def exposure_micro(
     contracts: Mapping[str, Contract], states: Mapping[str, RampState], links: Links, upstream: str, now_ms: int
 ) -> Mapping[str, int]:

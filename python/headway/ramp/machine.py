@@ -47,6 +47,7 @@ def step(
     calendars: Mapping[str, Calendar],
     full: str | None = None,
     may_enter: bool = True,
+    spent_by: tuple[str, ...] = (),
 ) -> Decisions:
     """Decide what happens to one contract now.
 
@@ -58,13 +59,14 @@ def step(
         calendars: All calendars by name.
         full: Which upstream has no room for a raise of this contract, in words (`settle` finds out); None: there is room.
         may_enter: False for a contract that changed its stage already in the same settling: one stage at a time.
+        spent_by: Who spends it and has not ended: it cannot be retired under them.
 
     Returns:
         What to record, publish and ask for. Never raises for what it was told: what cannot be done is a `refused` entry.
 
     Source: design, section 4.
     """
-    evaluation = _Evaluation(contract, state, now_ms, surroundings_of(observations, full), calendars)
+    evaluation = _Evaluation(contract, state, now_ms, surroundings_of(observations, full, spent_by), calendars)
     if state.status in ("retired", "superseded"):
         return evaluation.decisions(None)
     evaluation.arrive()
@@ -111,14 +113,16 @@ def apply_first(
     return replace(evaluation.decisions(ahead), wake_at_ms=now_ms, needs=())
 
 
-def surroundings_of(observations: Sequence[Observation], full: str | None) -> Surroundings:
+def surroundings_of(
+    observations: Sequence[Observation], full: str | None = None, spent_by: tuple[str, ...] = ()
+) -> Surroundings:
     """What the observations say about the world beside the contract; the latest word counts."""
-    if not observations and full is None:
+    if not observations and full is None and not spent_by:
         return NOTHING_KNOWN
     standings = {seen.standing.contract: seen.standing for seen in observations if isinstance(seen, UpstreamMoved)}
     clock = [seen for seen in observations if isinstance(seen, ClockSuspect)]
     suspect = (clock[-1].reason or "it jumped") if clock and clock[-1].suspect else None
-    return Surroundings(standings, suspect, full)
+    return Surroundings(standings, suspect, full, spent_by)
 
 
 class _Evaluation:

@@ -10,12 +10,13 @@ import heapq
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, cast
 
 from headway.contract.model import Calendar, Contract
 from headway.ramp.decisions import Decisions
 from headway.ramp.entries import EntryKind
-from headway.ramp.joint import no_room
+from headway.ramp.joint import no_room, still_spent_by
 from headway.ramp.links import Links, links_of
 from headway.ramp.machine import step
 from headway.ramp.observations import ClockSuspect, Observation, UpstreamMoved
@@ -98,13 +99,13 @@ class _Settling:
         contract, state, earlier = self.contracts[name], self.states[name], self.decided.get(name)
         told = self.told(name, () if earlier is not None else observed)
         may_enter = earlier is None or not any(entry.kind in CHANGES_STAGE for entry in earlier.entries)
-        decided = step(contract, state, self.now_ms, told, calendars=self.calendars, may_enter=may_enter)
+        spent_by = still_spent_by(self.states, self.links, name)
+        evaluate = partial(step, contract, state, self.now_ms, told, calendars=self.calendars, spent_by=spent_by)
+        decided = evaluate(may_enter=may_enter)
         if decided.curve is not None:
             full = no_room(self.contracts, self.states, self.links, name, decided.state, self.now_ms)
             if full is not None:
-                decided = step(
-                    contract, state, self.now_ms, told, calendars=self.calendars, full=full, may_enter=may_enter
-                )
+                decided = evaluate(may_enter=may_enter, full=full)
         self.states[name] = decided.state
         self.decided[name] = decided if earlier is None else _after(earlier, decided)
         if decided.curve is not None:

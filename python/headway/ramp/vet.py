@@ -38,8 +38,9 @@ def vet(
         surroundings: What else is known: a raise waits while the clock is suspect or an upstream is full.
 
     Raises:
-        Rejected: HW510 the ramp is over, HW511 no such stage, HW512 other terms, HW513 not asked of that group, HW514 four
-            eyes, HW515 given already, HW516 nothing to do, HW517 a bad override, HW518 it must wait, HW519 no reason.
+        Rejected: HW510 the ramp is over, HW511 no such stage, HW512 other terms, HW513 not asked of that group,
+            HW514 four eyes, HW515 given already, HW516 nothing to do, HW517 a bad override, HW518 it must wait,
+            HW519 no reason, HW520 still spent.
     """
     if isinstance(observation, Approval):
         _vet_approval(contract, state, observation, now_ms)
@@ -104,6 +105,14 @@ def _vet_verb(contract: Contract, state: RampState, call: VerbCall, now_ms: int,
     if call.verb == "hold" and state.held is not None:
         because = f"{state.held.by} holds it: {state.held.reason}"
         raise Rejected("HW516", f"{contract.name} is held already", because, "nothing is to be done")
+    if call.verb == "retire" and surroundings.spent_by:
+        spenders = ", ".join(surroundings.spent_by)
+        raise Rejected(
+            "HW520",
+            f"{contract.name} cannot be retired",
+            f"it is spent by {spenders}",
+            "retire those first, or apply versions of them that do not spend it",
+        )
     if call.verb == "resume":
         _vet_resume(contract, state, surroundings)
     elif call.verb == "advance":
