@@ -16,7 +16,7 @@ from headway.contract.read import Reading
 from headway.contract.runnable import not_yet
 from headway.engine.looking import surroundings
 from headway.engine.mover import Mover
-from headway.engine.publish import core_curves
+from headway.engine.publish import core_curves, windows_of
 from headway.engine.specs import meters_of, path_of
 from headway.engine.values import Outcome, Preview
 from headway.errors import ClockSuspected, NotYet, OverPromised, UnknownStage, VerbRefused
@@ -160,7 +160,7 @@ def apply(
             for name, one in new.items()
         }
         _has_room(mover, new, decided, now_ms)
-        _can_be_metered(mover, new, decided)
+        _can_be_metered(mover, new, decided, now_ms)
         versions = tuple(
             NewVersion(name, 1, digests[name], terms_digest(one), canonical(one)) for name, one in new.items()
         )
@@ -242,7 +242,9 @@ def _has_room(mover: Mover, new: Mapping[str, Contract], decided: Mapping[str, D
             )
 
 
-def _can_be_metered(mover: Mover, new: Mapping[str, Contract], decided: Mapping[str, Decisions]) -> None:
+def _can_be_metered(
+    mover: Mover, new: Mapping[str, Contract], decided: Mapping[str, Decisions], now_ms: int
+) -> None:
     """Builds what the core will be told, before the ledger has it: a level that no meter holds is refused here."""
     contracts = mover.board.contracts | dict(new)
     for name, contract in new.items():
@@ -250,7 +252,7 @@ def _can_be_metered(mover: Mover, new: Mapping[str, Contract], decided: Mapping[
         assert curve is not None, "a first version has a curve"
         try:
             meters_of(contract, born="full")
-            core_curves(contract, curve, curve.version, {})
+            core_curves(contract, curve, curve.version, windows_of(contract, now_ms, suspect=True))
             for workload in contract.workloads:
                 path_of(contract, workload, contracts)
         except ValueError as error:
