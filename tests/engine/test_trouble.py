@@ -118,6 +118,23 @@ def test_a_date_that_came_while_the_disk_was_full_is_taken_up(api: World, disk: 
     assert state.arrived_at_ms == state.course.end_ms
 
 
+def test_what_came_due_in_the_very_moment_the_disk_filled_is_still_due(api: World, disk: Disk):
+    """The climb ends while the disk is full for a second, and nothing was tried before (no sign of life was due either):
+    it is tried again, not forgotten.
+    """
+    api.run(11 * MINUTE + 7 * SECOND, {"api": 0.7})
+    api.engine.receive(api.event("replica.promoted"))
+    end_ms = api.engine.contract("api").state.course.end_ms
+    api.run(end_ms - api.clock.utc_ms() - 500)
+    disk.failing = FULL
+    api.run(SECOND)
+    assert "no room" in api.engine.unready()
+
+    disk.failing = None
+    api.run(5 * SECOND)
+    assert end_ms == api.engine.contract("api").state.arrived_at_ms
+
+
 def test_draws_that_cannot_be_booked_stop_the_engine_too(api: World, disk: Disk):
     """The writer says so from its own thread; the growth queue is closed, and reopened when writing works again."""
     disk.failing = FULL
