@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,40 +56,41 @@ def test_a_new_file_is_drift_until_it_is_applied(file: Path):
     engine.close()
 
 
-def watched(file: Path) -> Engine:
-    """An engine that watches, its loop ended: the test takes its turns."""
-    return Engine.open(file.parent, watch=True)
-
-
-def test_a_watched_folder_applies_what_is_new_and_logs_what_changed(file: Path, caplog: pytest.LogCaptureFixture):
-    """A new contract runs; a changed one does not, and is logged."""
-    engine = watched(file)
+@pytest.fixture
+def watched(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An engine that watches, without its loop: the test looks at the files when it wants to."""
+    monkeypatch.setattr(Engine, "_run", lambda engine: None)
+    engine = Engine.open(file.parent, watch=True)
     engine._files.read()
+    yield engine
+    engine.close()
+
+
+def test_a_watched_folder_applies_what_is_new_and_logs_what_changed(
+    watched: Engine, file: Path, caplog: pytest.LogCaptureFixture
+):
+    """A new contract runs; a changed one does not, and is logged."""
     write(file.parent / "second.yaml", API.replace("contract: api", "contract: second"), 1)
     write(file, API.replace("limit: 100", "limit: 50"), 1)
 
-    with engine._mover.lock:
-        engine._apply_newcomers()
+    watched._apply_newcomers()
 
-    assert ["api", "second"] == engine.names()
+    assert ["api", "second"] == watched.names()
     assert "differs from version 1" in caplog.text
-    assert 100_000_000 == engine.contract("api").curve.level_micro("", engine.now_ms())
-    engine.close()
+    assert 100_000_000 == watched.contract("api").curve.level_micro("", watched.now_ms())
 
 
-def test_a_watched_file_that_is_wrong_is_logged_and_what_runs_goes_on(file: Path, caplog: pytest.LogCaptureFixture):
+def test_a_watched_file_that_is_wrong_is_logged_and_what_runs_goes_on(
+    watched: Engine, file: Path, caplog: pytest.LogCaptureFixture
+):
     """A typing error in the editor stops nobody."""
-    engine = watched(file)
-    engine._files.read()
     write(file, "contract: [", 1)
 
-    with engine._mover.lock:
-        engine._apply_newcomers()
+    watched._apply_newcomers()
 
     assert "what runs goes on" in caplog.text
-    assert "unreadable" in [one.kind for one in engine.drift()]
-    assert engine.limiter("api").try_acquire()
-    engine.close()
+    assert "unreadable" in [one.kind for one in watched.drift()]
+    assert watched.limiter("api").try_acquire()
 
 
 def test_a_wrong_file_refuses_a_first_start_and_no_later_one(file: Path):

@@ -11,7 +11,7 @@ from headway.contract.faults import Unreadable
 from headway.contract.read import read_text
 from headway.errors import NotYet, OverPromised, UnknownContract, UnknownStage, UnknownWorkload, VerbRefused
 from headway.ramp.observations import VerbCall
-from tests.engine.world import DAY, HOUR, MINUTE, SECOND, START_MS, World, reading_of
+from tests.engine.world import HOUR, MINUTE, SECOND, START_MS, World, reading_of
 
 API = """
 contract: api
@@ -22,7 +22,7 @@ ramp:
   - {stage: now, limit: 100}
   - {stage: soaked, limit: 200, when: {soak: {for: 10m, above: 50%}}}
   - {stage: promoted, limit: 300, climb: 1h, when: {event: replica.promoted}}
-  - {stage: target, limit: 400, when: {not_before: 2025-12-03T00:00Z, approval: dba}}
+  - {stage: target, limit: 400, when: {not_before: 2025-12-01T06:00Z, approval: dba}}
 """
 
 POOL = """
@@ -122,17 +122,17 @@ def test_an_event_that_nobody_asks_for_leaves_no_trace(api: World):
 
 
 def test_a_date_and_an_approval_open_the_last_stage(api: World):
-    """The approval is there on the first day, the date on the third: it enters at the date, to the millisecond."""
+    """The approval is there in the third hour, the date is the sixth: it enters at the date, to the millisecond."""
     to_promoted(api)
     api.run(2 * HOUR)
     outcome = api.engine.submit("api", api.approval("api", "target"))
     assert "approved" in outcome.said
     assert "promoted" == api.stage("api")
 
-    api.run(3 * DAY)
+    api.run(5 * HOUR)
 
     entered = [one.entry for one in api.engine.ledger().records(0, 10_000) if one.entry.kind == "entered"]
-    assert START_MS + 2 * DAY == entered[-1].at_ms
+    assert START_MS + 6 * HOUR == entered[-1].at_ms
     assert 400 == api.limit("api")
     assert "completed" == api.engine.contract("api").state.status
 

@@ -10,7 +10,7 @@ import pytest
 from headway.errors import Fenced, LedgerFull, LedgerStopped
 from headway.ledger import Ledger, Move
 from tests.engine.test_engine import API
-from tests.engine.world import DAY, HOUR, MINUTE, SECOND, World
+from tests.engine.world import HOUR, MINUTE, SECOND, World
 
 
 @dataclass
@@ -154,7 +154,7 @@ def test_an_engine_that_was_fenced_never_moves_again(api: World, disk: Disk):
         api.engine.submit("api", api.verb("hold"))
 
     disk.failing = None
-    api.run(DAY)
+    api.run(HOUR)
     assert api.engine.unready()
     assert ["applied"] == api.kinds()
 
