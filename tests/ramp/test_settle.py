@@ -274,7 +274,7 @@ def test_a_ramp_that_is_over_spends_what_its_last_curve_admits() -> None:
 def test_a_contract_is_not_retired_while_something_spends_it() -> None:
     """Web spends the cluster: its retirement is refused with who; once web is retired, it is done."""
     fleet = Fleet(cluster(), spender("web", "50", "60", event="go")).at(1, {"cluster": (verb_call(1, "retire"),)})
-    assert "HW520: cluster cannot be retired: it is spent by web" == fleet.states["cluster"].not_counted[-1].why
+    assert "HW508: cluster cannot be retired: it is spent by web" == fleet.states["cluster"].not_counted[-1].why
 
     fleet.at(2, {"web": (verb_call(2, "retire"),), "cluster": ()}).at(3, {"cluster": (verb_call(3, "retire"),)})
     assert ("retired", "retired") == (fleet.states["web"].status, fleet.states["cluster"].status)

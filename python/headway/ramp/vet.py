@@ -40,7 +40,7 @@ def vet(
     Raises:
         Rejected: HW510 the ramp is over, HW511 no such stage, HW512 other terms, HW513 not asked of that group,
             HW514 four eyes, HW515 given already, HW516 nothing to do, HW517 a bad override, HW518 it must wait,
-            HW519 no reason, HW520 still spent.
+            HW519 no reason, HW508 its spenders would be promised what nobody guarantees.
     """
     if isinstance(observation, Approval):
         _vet_approval(contract, state, observation, now_ms)
@@ -108,7 +108,7 @@ def _vet_verb(contract: Contract, state: RampState, call: VerbCall, now_ms: int,
     if call.verb == "retire" and surroundings.spent_by:
         spenders = ", ".join(surroundings.spent_by)
         raise Rejected(
-            "HW520",
+            "HW508",
             f"{contract.name} cannot be retired",
             f"it is spent by {spenders}",
             "retire those first, or apply versions of them that do not spend it",
