@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,10 @@ from headway.cli.exits import told
 from headway.cli.show import say
 from headway.errors import NotYet
 from headway.server.problems import ServerError
+
+if TYPE_CHECKING:
+    from headway.contract.model import Server
+    from headway.contract.read import Reading
 
 DEFAULT_LISTEN = "127.0.0.1:7700"
 
@@ -50,6 +54,7 @@ def serve(
 ) -> None:
     from headway.contract.read import read_paths
     from headway.engine.engine import Engine
+    from headway.engine.folder import LEDGER, beside
     from headway.server.access import access_of
     from headway.server.listen import address_of, vet_address
     from headway.server.run import Tls
@@ -58,18 +63,28 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise ServerError("HW433", "--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
-    document = read_paths(paths).require().server if paths else None
+    folder = _folder(data, store) or beside(paths or [])
+    document = _server_of(read_paths(paths), first=not (folder / LEDGER).exists()) if paths else None
     access = access_of(document.tokens) if document is not None and document.tokens else None
     address = listen or (document.listen if document is not None else DEFAULT_LISTEN)
     # Before the engine is opened and anything is written: an address that is refused leaves nothing behind.
     vet_address(address_of(address), tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
     hosts = [*(host or ()), *(document.allowed_hosts if document is not None else ())]
-    engine = Engine.open(paths or None, data=_folder(data, store), watch=watch)
+    engine = Engine.open(paths or None, data=folder, watch=watch)
     try:
         run(engine, address, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say)
     finally:
         engine.close()
         say("stopped; the marks are saved")
+
+
+def _server_of(reading: Reading, *, first: bool) -> Server | None:
+    """The `server:` document. Unreadable where it is not valid itself, or anything is not at the first start: later a
+    faulty file is drift, and what runs goes on.
+    """
+    if first or any(document.kind == "server" and document.model is None for document in reading.documents):
+        reading.require()
+    return reading.server
 
 
 def _folder(data: Path | None, store: str | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -103,7 +104,14 @@ def serve(
     listener, bound, _ = _prepare(
         engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say
     )
-    listener.run(sockets=[bound])
+    # uvicorn raises a signal again once it has stopped; it must find a handler that lets the caller go on to close what
+    # it opened. The same handler ends a server that has not begun yet.
+    before = {sig: signal.signal(sig, lambda *_: listener.stop()) for sig in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        listener.run(sockets=[bound])
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
 
 
 def serve_in_thread(
