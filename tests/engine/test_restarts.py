@@ -9,6 +9,7 @@ import pytest
 
 from headway.engine import specs
 from headway.errors import Closed
+from headway.ledger import Ledger
 from tests.engine.test_engine import API
 from tests.engine.world import HOUR, SECOND, World
 
@@ -29,6 +30,12 @@ def born(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return seen
 
 
+def admitted(world: World) -> int:
+    """How many of 150 demands are admitted at this instant."""
+    limiter = world.engine.limiter("api")
+    return sum(bool(limiter.try_acquire()) for _ in range(150))
+
+
 def test_after_a_crash_a_rate_starts_empty(tmp_path: Path, born: list[tuple[str, str]]):
     """Full burst used, killed, started: no second burst; a second later there is a second's worth."""
     world = World(tmp_path, API)
@@ -38,6 +45,9 @@ def test_after_a_crash_a_rate_starts_empty(tmp_path: Path, born: list[tuple[str,
 
     assert {("api", "empty")} == set(born)
     assert ["applied"] == world.kinds()
+    assert not world.engine.limiter("api").try_acquire()
+    world.clock.advance(SECOND)
+    assert 100 == admitted(world)
 
 
 def test_after_crash_full_is_recorded_each_time(tmp_path: Path, born: list[tuple[str, str]]):
@@ -51,28 +61,28 @@ def test_after_crash_full_is_recorded_each_time(tmp_path: Path, born: list[tuple
     assert world.engine.ledger().verify().ok
 
 
-def test_a_clean_stop_hands_on_its_marks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_clean_stop_hands_on_its_marks_once(tmp_path: Path):
     """Used 40 of 100, stopped, started at once: 60 are left, not 100. After a crash that follows they are not taken up again."""
     world = World(tmp_path, API)
     limiter = world.engine.limiter("api")
     assert all(limiter.try_acquire() for _ in range(40))
 
     world.restart()
+    assert 60 == admitted(world)
     begun = world.engine.ledger().last_run()
 
     assert begun is not None
     assert 2 == begun.id
+    world.crash()
+    assert 0 == admitted(world)
     with world.engine.ledger()._store.read() as connection:
         assert 0 == connection.exec_driver_sql("SELECT count(*) FROM saved_marks").scalar_one()
 
 
-def test_marks_that_cannot_be_read_are_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_marks_that_cannot_be_read_are_a_crash(tmp_path: Path):
     """Another layout after an upgrade: rates start empty instead of full, and it starts."""
     world = World(tmp_path, AFTER_CRASH)
     world.engine.close()
-    world.path.touch()
-    from headway.ledger import Ledger
-
     ledger = Ledger.open(world.path)
     with ledger._store.write() as connection:
         connection.exec_driver_sql("UPDATE saved_marks SET marks = ?", (b"\x00garbage",))

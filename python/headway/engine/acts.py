@@ -242,9 +242,7 @@ def _has_room(mover: Mover, new: Mapping[str, Contract], decided: Mapping[str, D
             )
 
 
-def _can_be_metered(
-    mover: Mover, new: Mapping[str, Contract], decided: Mapping[str, Decisions], now_ms: int
-) -> None:
+def _can_be_metered(mover: Mover, new: Mapping[str, Contract], decided: Mapping[str, Decisions], now_ms: int) -> None:
     """Builds what the core will be told, before the ledger has it: a level that no meter holds is refused here."""
     contracts = mover.board.contracts | dict(new)
     for name, contract in new.items():

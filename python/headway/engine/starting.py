@@ -130,17 +130,19 @@ def _take_up(mover: Mover, meters: Meters, loaded: Loaded, begun: Begun) -> None
 
 
 def _restore(meters: Meters, begun: Begun) -> bool:
-    """Marks of a clean stop, if there are any; else the durable counts. Returns whether marks were taken up."""
+    """Marks of a clean stop, if there are any, and the durable counts. Returns whether marks were taken up.
+
+    Beside marks the counts only say how much is drawn; without, all that was drawn counts as used.
+    """
+    taken_up = False
     if begun.marks is not None:
         try:
             meters.restore(begun.marks)
+            taken_up = True
         except ValueError as error:
             log.warning("the marks of the last stop cannot be taken up, so rates start empty: %s", error)
-        else:
-            return True
-    if begun.drawn:
-        meters.restore_drawn(begun.drawn)
-    return False
+    meters.restore_drawn(begun.drawn)
+    return taken_up
 
 
 def _unguaranteed(loaded: Loaded, now_ms: int) -> list[Entry]:
