@@ -49,7 +49,8 @@ def test_an_open_calendar_is_next_open_now_and_next_changes_at_its_end() -> None
 def test_without_open_hours_only_what_is_closed_counts() -> None:
     frozen = Calendar(name="freeze", closed=("2026-12-24/2026-12-26",))
 
-    assert is_open(frozen, at("2026-12-23T23:59Z"))
+    assert is_open(frozen, at("2026-12-24T00:00Z") - 1)
+    assert not is_open(frozen, at("2026-12-24T00:00Z"))
     assert not is_open(frozen, at("2026-12-26T23:59Z"))
     assert at("2026-12-27T00:00Z") == next_open(frozen, at("2026-12-24T12:00Z"))
     assert next_change(frozen, at("2027-01-01T00:00Z")) is None

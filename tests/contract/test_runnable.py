@@ -1,0 +1,77 @@
+"""What is read and checked and not acted on yet: valid for `check`, refused with HW290 where it would run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headway.contract.read import read_paths, read_text
+from headway.contract.runnable import not_yet
+
+GOOD = Path(__file__).parents[1] / "contracts" / "good"
+API = (GOOD / "smallest.yaml").read_text(encoding="utf-8")
+SECOND = "{stage: now, limit: 100}, {stage: b, limit: 200, when: {approval: dba%s}%s}"
+
+
+def fields(text: str) -> list[str]:
+    """The field at the place of each finding, as authored."""
+    reading = read_text(text)
+    assert () == reading.findings
+    found = not_yet(reading.documents)
+    assert all(one.code == "HW290" and one.mend and one.excerpt for one in found)
+    return [one.excerpt[0][one.excerpt[1] :].split(":")[0] for one in found if one.excerpt]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("{stage: now, limit: 100}", SECOND % (", metric: {query: up, above: 0}", ""), "metric"),
+        ("{stage: now, limit: 100}", SECOND % (", any: [{metric: {query: up, above: 0}}, {event: x}]", ""), "metric"),
+        ("{stage: now, limit: 100}", SECOND % ("", ", was: old"), "was"),
+        ("{other: {}}", "{other: {match: {user: x}}}", "match"),
+        ("{other: {}}", "{other: {priority: critical}}", "priority"),
+        ("{other: {}}", "{other: {weight: 2}}", "weight"),
+        ("{other: {}}", "{other: {guarantee: 40%}}", "guarantee"),
+        ("{other: {}}", "{other: {ceiling: 40%}}", "ceiling"),
+        ("owner: team-web\n", "owner: team-web\nguards: {g: {keep: {query: q, below: 1}}}\n", "guards"),
+        ("owner: team-web\n", "owner: team-web\nlocked: 2027-01-01\n", "locked"),
+        ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
+        ("owner: team-web\n", "owner: team-web\nenforce: {bind: [{asgi: {}}]}\n", "bind"),
+        ("owner: team-web\n", "owner: team-web\nenforce: {recall: end}\n", "recall"),
+        ("owner: team-web\n", "owner: team-web\nenforce: {gates: [a, b]}\n", "gates"),
+        ("owner: team-web\n", "owner: team-web\nenforce: {when_cut_off: open}\n", "when_cut_off"),
+    ],
+)
+def test_a_field_that_comes_later_is_named_where_it_stands(old: str, new: str, field: str) -> None:
+    assert [field] == fields(API.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("team: dba\ntell: [{slack: env:X}]\n", "tell"),
+        ("team: dba\nescalate: sre\n", "escalate"),
+        ("server: main\noidc: {issuer: 'https://id.example'}\n", "oidc"),
+        ("server: main\ntls: {certificate: file:/x}\n", "tls"),
+        ("server: main\nsigners: [{key: x}]\n", "signers"),
+        ("server: main\nstore: postgresql://db.example/headway\n", "store"),
+        (API + "---\nrollout: r\nowner: team-web\ndemand: {api: 1}\nsteps: [{share: 5%}]\n", "rollout"),
+    ],
+)
+def test_other_documents_name_what_comes_later_too(text: str, field: str) -> None:
+    assert [field] == fields(text)
+
+
+def test_what_works_today_runs() -> None:
+    """Growth, dimensions, keys, exceptions, calendars, a floor, tokens: nothing of it is held back."""
+    for name in ("smallest.yaml", "dimensions.yaml", "each.yaml", "growth.yaml", "like.yaml"):
+        assert [] == not_yet(read_paths([GOOD / name]).documents)
+    assert [] == fields("server: main\nstore: sqlite:///headway.db\n")
+    assert [] == fields(API + "enforce: {recall: wait, floor: 1}\n")
+
+
+def test_an_abstract_contract_is_not_asked_whether_it_runs() -> None:
+    text = API + "---\ncontract: base\nabstract: true\nlocked: 2027-01-01\n"
+
+    assert [] == fields(text)
