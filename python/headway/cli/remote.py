@@ -75,14 +75,10 @@ def connect(server: str | None, token_file: Path | None, *, kind: Kind = "local"
         ServerError: HW431 without a token; HW433 for an address that is none.
     """
     url = server or os.environ.get("HEADWAY_URL") or DEFAULT_SERVER
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    host = _host_of(url)
+    if host is None:
         raise ServerError("HW433", "the server's address is not http://HOST:PORT or https://HOST:PORT")
-    return Remote(client_of(url.rstrip("/"), _token(parts.hostname or "", token_file, kind)))
+    return Remote(client_of(url.rstrip("/"), _token(host, token_file, kind)))
 
 
 def client_of(url: str, token: str) -> httpx.Client:
@@ -103,6 +99,16 @@ def folder_here() -> Path | None:
 def in_path(name: str) -> str:
     """A name as one segment of a path."""
     return quote(name, safe=":")
+
+
+def _host_of(url: str) -> str | None:
+    """The host of an address that can be called; None for any other text. A name and password in it are none."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.username is None and parts.port != 0
+    except ValueError:
+        return None
+    return parts.hostname if usable else None
 
 
 def _token(host: str, token_file: Path | None, kind: Kind) -> str:
