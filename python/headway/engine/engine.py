@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, TypeVar
@@ -219,7 +220,7 @@ class Engine:
         return explain.explain(
             place,
             board.causes[name],
-            looking.waits(board, name, now_ms, self.clock_status()),
+            looking.waits(board, place, now_ms, self.clock_status()),
             now_ms=now_ms,
             readings=by_meter(self.meters.snapshot()),
             paths=self.meters.paths(),
@@ -239,10 +240,9 @@ class Engine:
                 mend="take the ref of a newer refusal, or ask for the contract: headway explain NAME",
             )
         board, now_ms = self._mover.board, self.now_ms()
-        name = str(story["contract"])
-        return explain.explain_ref(
-            story, board.place(name), looking.waits(board, name, now_ms, self.clock_status()), now_ms
-        )
+        place = board.place(str(story["contract"]))
+        waits = looking.waits(board, place, now_ms, self.clock_status())
+        return explain.explain_ref(story, place, waits, now_ms)
 
     def drift(self) -> list[Drift]:
         """Where files and what runs part. Files are read again only where they changed."""
@@ -343,10 +343,10 @@ class Engine:
         declare_new(self.meters, contracts)
 
     def _running(self, place: Place) -> Running:
-        name, state = place.contract.name, place.state
-        waits = looking.waits(self._mover.board, name, self.now_ms(), self.clock_status())
+        state = place.state
+        look = partial(looking.waits, self._mover.board, place, self.now_ms(), self.clock_status())
         return Running(
-            place.contract, state, place.curve, state.digest, state.version, place.published, place.published_ms, waits
+            place.contract, state, place.curve, state.digest, state.version, place.published, place.published_ms, look
         )
 
     def _records(self, name: str) -> list[Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway.engine.board import Board
+from headway.engine.board import Board, Place
 from headway.engine.suspicion import ClockStatus
 from headway.ramp.conditions import Surroundings
 from headway.ramp.entering import prospect
@@ -22,9 +22,9 @@ def surroundings(board: Board, name: str, now_ms: int, clock: ClockStatus) -> Su
     return Surroundings(standings, clock.reason if clock.suspect else None)
 
 
-def waits(board: Board, name: str, now_ms: int, clock: ClockStatus) -> tuple[Awaited, ...]:
+def waits(board: Board, place: Place, now_ms: int, clock: ClockStatus) -> tuple[Awaited, ...]:
     """Every stage that is still to come, condition by condition."""
-    contract, state = board.contracts[name], board.states[name]
+    contract, state, name = place.contract, place.state, place.contract.name
     around = surroundings(board, name, now_ms, clock)
     ahead = prospect(contract, state, now_ms, around, board.calendars)
     if ahead is not None and ahead.open:

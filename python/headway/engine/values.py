@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from headway.contract.model import Contract
 from headway.ramp.conditions import Condition
@@ -13,9 +14,9 @@ from headway.ramp.state import RampState
 from headway.ramp.waits import Awaited
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Running:
-    """A contract as it runs.
+    """A contract as it runs. What it waits for is only looked at when it is asked for: a list of all does not need it.
 
     Attributes:
         contract: The version in force.
@@ -24,7 +25,7 @@ class Running:
         digest, version: Of the document, in the ledger.
         published: The version by which meters and refusals know the curve.
         published_ms: Since when they do.
-        waits: Every stage that is still to come, the next one first.
+        look: Looks at what it waits for.
     """
 
     contract: Contract
@@ -34,7 +35,12 @@ class Running:
     version: int
     published: int
     published_ms: int
-    waits: tuple[Awaited, ...]
+    look: Callable[[], tuple[Awaited, ...]] = field(repr=False, compare=False)
+
+    @cached_property
+    def waits(self) -> tuple[Awaited, ...]:
+        """Every stage that is still to come, the next one first."""
+        return self.look()
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
