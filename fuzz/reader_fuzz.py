@@ -1,16 +1,17 @@
 """The reader under a coverage-guided fuzzer: any bytes give a reading or an Unreadable, fast, in little memory.
 
-    python fuzz/reader_fuzz.py SECONDS CORPUS_DIR
+    python fuzz/reader_fuzz.py --seconds 3600 [--seed 1] [--corpus DIR] [--result FILE]
 
 The corpus is seeded from `tests/contracts`. Three promises are asserted on every case: nothing escapes but `Unreadable`;
 no case takes more than a second of processor time; the process stays under 200 MiB. What is valid is also sent through its
-canonical form. The last line printed is one JSON object; exit code 0 iff no promise broke.
+canonical form. The last line printed, and the result file, is one JSON object; exit code 0 iff no promise broke.
 
 atheris ends its process when it is done, so the fuzzing runs in a child, which leaves its counts in a file.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -23,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CASE_S = 1.0
 RSS_MIB = 200
+COUNTS = "HEADWAY_FUZZ_COUNTS"
+"""The environment variable that tells the child where to count."""
 COUNTS_EVERY = 500
 """Cases between two writes of the counts; a slow case or a crash is written at once."""
 
@@ -49,7 +52,7 @@ class Counts:
         self.path.write_text(json.dumps(counts))
 
 
-def child(seconds: int, corpus: Path, counts: Counts) -> None:
+def child(seconds: int, seed: int, corpus: Path, counts: Counts) -> None:
     """Fuzzes until the time is over or a promise breaks; does not return."""
     import atheris
 
@@ -75,6 +78,7 @@ def child(seconds: int, corpus: Path, counts: Counts) -> None:
 
     flags = [
         f"-max_total_time={seconds}",
+        f"-seed={seed}",
         f"-rss_limit_mb={RSS_MIB}",
         "-timeout=20",
         "-max_len=8192",
@@ -93,32 +97,42 @@ def seeded(corpus: Path) -> None:
             (corpus / f"seed-{path.stem}").write_bytes(path.read_bytes())
 
 
-def main(seconds: int, corpus: Path) -> int:
+def main(seconds: int, seed: int, corpus: Path, result: Path) -> int:
     """Runs the child and judges it."""
     seeded(corpus)
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts.json"
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "python"), "HEADWAY_FUZZ_COUNTS": str(counts)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "python"), COUNTS: str(counts)}
         began = time.monotonic()
-        done = subprocess.run([sys.executable, __file__, str(seconds), str(corpus)], env=environment, check=False)
+        arguments = ["--seconds", str(seconds), "--seed", str(seed), "--corpus", str(corpus)]
+        done = subprocess.run([sys.executable, __file__, *arguments], env=environment, check=False)
         seen = json.loads(counts.read_text()) if counts.exists() else {}
-    result = {
+    kept = seen.get("rss_mib", RSS_MIB + 1) <= RSS_MIB and seen.get("slowest_s", CASE_S + 1) <= CASE_S
+    told = {
         "what": "reader_fuzz",
+        "seed": seed,
         "seconds": round(time.monotonic() - began),
         "exit": done.returncode,
         **seen,
-        "ok": done.returncode == 0
-        and seen.get("rss_mib", RSS_MIB + 1) <= RSS_MIB
-        and seen.get("slowest_s", 9) <= CASE_S,
+        "ok": done.returncode == 0 and kept,
     }
-    print(json.dumps(result))
-    return 0 if result["ok"] else 1
+    result.parent.mkdir(parents=True, exist_ok=True)
+    result.write_text(json.dumps(told) + "\n")
+    print(json.dumps(told))
+    return 0 if told["ok"] else 1
+
+
+def asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--corpus", type=Path, default=ROOT / "target" / "fuzz" / "reader" / "corpus")
+    parser.add_argument("--result", type=Path, default=ROOT / "benches" / "results" / "reader-fuzz.json")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    if "HEADWAY_FUZZ_COUNTS" in os.environ:
-        child(int(sys.argv[1]), Path(sys.argv[2]), Counts(Path(os.environ["HEADWAY_FUZZ_COUNTS"])))
-    elif len(sys.argv) == 3:
-        sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
-    else:
-        sys.exit(__doc__)
+    given = asked()
+    if COUNTS in os.environ:
+        child(given.seconds, given.seed, given.corpus, Counts(Path(os.environ[COUNTS])))
+    sys.exit(main(given.seconds, given.seed, given.corpus, given.result))
