@@ -74,7 +74,8 @@ impl Pending {
             Grant::Quota(by) => ("quota_draw", (by.amount << self.meter.shift) as i64),
             Grant::Mark(utc_ns) => ("rate_mark", utc_ns),
         };
-        let key = self.key.as_ref().map_or_else(String::new, |(_, text)| text.clone());
+        let text = self.key.as_ref().map(|(_, text)| text.as_str()).or(self.meter.own_key.as_deref());
+        let key = text.unwrap_or_default().to_owned();
         let meter = self.meter.spec.name.clone();
         Growth { batch_id, kind, meter, key, by_micro, window_start_ns: self.window_start_utc }
     }

@@ -158,6 +158,8 @@ pub struct Meter {
     gives: Gives,
     gives_by_key: Option<GivesByKey>,
     pub(crate) scaled: Vec<Scaled>,
+    /// The key this is the meter of, where it is a scaled key's own: its draws are booked under it.
+    pub(crate) own_key: Option<Arc<str>>,
     /// The highest mark (rate) the store knows of; `u64::MAX` where nothing is durable.
     pub(crate) durable_to: AtomicU64,
     pub(crate) draws: Option<Draws>,
@@ -197,8 +199,10 @@ impl Meter {
             } else {
                 0
             };
-            let meter = Arc::new(Meter::with(own, log2, *ppm, None, growths, renew_at)?);
-            scaled.push(Scaled { hash: sip.hash(text.as_bytes()), text: text.as_str().into(), meter });
+            let name: Arc<str> = text.as_str().into();
+            let meter =
+                Meter { own_key: Some(Arc::clone(&name)), ..Meter::with(own, log2, *ppm, None, growths, renew_at)? };
+            scaled.push(Scaled { hash: sip.hash(text.as_bytes()), text: name, meter: Arc::new(meter) });
         }
         let most = spec.keys_max.map(|most| usize::try_from(most).unwrap_or(usize::MAX) - scaled.len());
         let meter = Meter::with(spec, log2, MICRO, most, growths, renew_at)?;
@@ -228,6 +232,7 @@ impl Meter {
             gives: Gives::default(),
             gives_by_key: (is_rate && most.is_some()).then(GivesByKey::new),
             scaled: vec![],
+            own_key: None,
             durable_to: AtomicU64::new(if spec.durable && is_rate { 0 } else { u64::MAX }),
             draws: spec.durable.then(|| Draws::new(Arc::clone(growths), most)),
             bell: Bell::default(),
