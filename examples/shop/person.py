@@ -20,7 +20,7 @@ from examples.shop.count import Count
 EVENT = "replica.promoted"
 GROUP = "dba"
 
-EVENT_AT, APPROVAL_AT = 0.28, 0.40
+EVENT_AT, APPROVAL_AT = 0.32, 0.48
 """When each is given, as a share of the run."""
 
 SOURCE = "/shop/operations"

@@ -12,7 +12,7 @@ import heapq
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -83,7 +83,7 @@ def _stream(stream: Stream, chance: random.Random, grows_s: float, until_s: floa
 
 def _arrival(stream: Stream, chance: random.Random, at_s: float) -> Arrival:
     takes_ms = min(4_000, max(5, round(chance.expovariate(1.0 / stream.takes_ms))))
-    asks: dict[str, str | int]
+    asks: Mapping[str, str | int]
     match stream.name:
         case "products":
             method, asks = "GET", {"page": chance.randrange(20)}

@@ -9,11 +9,12 @@ from examples.shop.demo import CONTRACTS
 SHORTER = {
     "shop-api.yaml": (
         ("stage: grown\n    limit: 80\n    climb: 10s", "stage: grown\n    limit: 80\n    climb: 2s"),
-        ("stage: target\n    limit: 120\n    climb: 10s", "stage: target\n    limit: 120\n    climb: 2s"),
+        ("stage: target\n    limit: 120\n    climb: 15s", "stage: target\n    limit: 120\n    climb: 2s"),
         ("soak: {for: 5s, above: 60%}", "soak: {for: 1s, above: 30%}"),
         ("soak: {for: 8s, above: 60%}", "soak: {for: 2s, above: 30%}"),
     ),
-    "orders-db.yaml": (("soak: {for: 6s, above: 40%}", "soak: {for: 1s, above: 20%}"),),
+    "orders-cpu.yaml": (("limit: 16", "limit: 15"), ("limit: 40", "limit: 30")),
+    "orders-db.yaml": (("soak: {for: 12s, above: 40%}", "soak: {for: 1s, above: 20%}"),),
     "tenant-exports.yaml": (("limit: 20", "limit: 4"), ("limit: 40", "limit: 8")),
 }
 """File -> what is said there -> what is said instead."""

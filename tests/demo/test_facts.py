@@ -15,23 +15,25 @@ from tests.demo.facts import forgotten, limits_above, rewritten, wrong_ramps
 
 TERMS = "t" * 64
 
+Fact = tuple[EntryKind, str, int, dict[str, object]]
+
 
 @pytest.fixture(scope="module")
 def contracts() -> dict[str, Contract]:
     return read_paths([CONTRACTS]).contracts
 
 
-def told(*facts: tuple[EntryKind, str, int, dict[str, object]]) -> list[Record]:
+def told(*facts: Fact) -> list[Record]:
     """A ledger of (kind, contract, seconds, body)."""
     entries = [Entry(kind, contract, at_s * 1000, "headway", "", {}, body) for kind, contract, at_s, body in facts]
     return [Record(seq, entry, 1, "d", "h") for seq, entry in enumerate(entries, start=1)]
 
 
-def applied(contract: str) -> tuple[EntryKind, str, int, dict[str, object]]:
+def applied(contract: str) -> Fact:
     return ("applied", contract, 0, {"version": 1, "digest": "d", "terms_digest": TERMS})
 
 
-def entered(contract: str, at_s: int, stage: int, level: int = 0) -> tuple[EntryKind, str, int, dict[str, object]]:
+def entered(contract: str, at_s: int, stage: int, level: int = 0) -> Fact:
     flat = {"": level * 1_000_000}
     course = {
         "start_ms": at_s * 1000,
@@ -43,9 +45,9 @@ def entered(contract: str, at_s: int, stage: int, level: int = 0) -> tuple[Entry
     return ("entered", contract, at_s, {"stage": stage, "name": "", "course": course})
 
 
-EVENT: tuple[EntryKind, str, int, dict[str, object]] = ("event", "orders-db", 20, {"type": "replica.promoted"})
-YES: tuple[EntryKind, str, int, dict[str, object]] = ("approved", "orders-db", 30, {"stage": "replica", "group": "dba"})
-CPU = [
+EVENT: Fact = ("event", "orders-db", 20, {"type": "replica.promoted"})
+YES: Fact = ("approved", "orders-db", 30, {"stage": "replica", "group": "dba"})
+CPU: list[Fact] = [
     applied("orders-cpu"),
     ("event", "orders-cpu", 20, {"type": "replica.promoted"}),
     entered("orders-cpu", 20, 1),
@@ -54,7 +56,7 @@ CPU = [
 
 def test_a_ramp_as_it_should_be_is_not_accused(contracts: dict[str, Contract]):
     """Event, upstream, approval, entry; then the soak, and the last stage."""
-    records = told(applied("orders-db"), *CPU, EVENT, YES, entered("orders-db", 30, 1), entered("orders-db", 40, 2))
+    records = told(applied("orders-db"), *CPU, EVENT, YES, entered("orders-db", 30, 1), entered("orders-db", 42, 2))
 
     assert [] == wrong_ramps(records, contracts)
 
@@ -86,7 +88,7 @@ def test_a_stage_entered_before_all_it_waits_for_is_found(contracts: dict[str, C
 
 def test_an_approval_of_another_stage_does_not_count(contracts: dict[str, Contract]):
     """A yes for the target is none for the replica."""
-    other: tuple[EntryKind, str, int, dict[str, object]] = (
+    other: Fact = (
         "approved", "orders-db", 30, {"stage": "target", "group": "dba"},
     )  # fmt: skip
     records = told(applied("orders-db"), *CPU, EVENT, other, entered("orders-db", 30, 1))
@@ -95,19 +97,19 @@ def test_an_approval_of_another_stage_does_not_count(contracts: dict[str, Contra
 
 
 def test_a_soak_that_cannot_have_been_earned_is_found(contracts: dict[str, Contract]):
-    """6 s of use do not fit into 3 s of a stage."""
+    """12 s of use do not fit into 3 s of a stage."""
     records = told(applied("orders-db"), *CPU, EVENT, YES, entered("orders-db", 30, 1), entered("orders-db", 33, 2))
 
-    assert ["orders-db entered target 3000 ms after the stage before, with a soak of 6000 ms"] == wrong_ramps(
+    assert ["orders-db entered target 3000 ms after the stage before, with a soak of 12000 ms"] == wrong_ramps(
         records, contracts
     )
 
 
 def test_a_requirement_that_still_climbs_does_not_count(contracts: dict[str, Contract]):
-    """The quota waits until the shop has arrived, 10 s after it entered its target."""
-    shop = [applied("shop-api"), *CPU, entered("shop-api", 30, 1), entered("shop-api", 50, 2)]
-    early = told(applied("tenant-exports"), *shop, entered("tenant-exports", 55, 1))
-    later = told(applied("tenant-exports"), *shop, entered("tenant-exports", 60, 1))
+    """The quota waits until the shop has arrived, 15 s after it entered its target."""
+    shop: list[Fact] = [applied("shop-api"), *CPU, entered("shop-api", 30, 1), entered("shop-api", 50, 2)]
+    early = told(applied("tenant-exports"), *shop, entered("tenant-exports", 64, 1))
+    later = told(applied("tenant-exports"), *shop, entered("tenant-exports", 65, 1))
 
     assert ["tenant-exports entered generous while shop-api was still climbing to target"] == wrong_ramps(
         early, contracts
