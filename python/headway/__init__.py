@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headway import enforce as enforce
+
 if TYPE_CHECKING:
     from headway._core import NEVER, UNKNOWN, Forked, Limiter, Permit, Refusal, Refused
     from headway.embedded import Headway, open

@@ -10,8 +10,8 @@ as long as it is open; the lifespan passes by.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from hashlib import sha256
 from typing import Any, Protocol
 
 from headway._core import Limiter, Permit, Refusal, Refused
@@ -23,8 +23,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-KEY_LENGTH_MAX = 256
-"""Characters of a key. A longer one is charged under its SHA-256, so that no caller fills the memory of refusals."""
+KEY_BYTES_MAX = 256
+"""Bytes of a key in UTF-8. A longer one, or one that is no UTF-8, is charged under its SHA-256."""
 
 NO_KEY = "-"
 """What requests are charged under for which `key` answers None: they share one key, and none goes unmetered."""
@@ -57,6 +57,8 @@ class Middleware:
 
     Raises:
         TypeError: `contract` or `workload` beside a `Limiter`, or no `contract` beside `headway.open(...)`.
+        ValueError: `key` for a limit that has none, or no `key` for one that has.
+        headway.HeadwayError: HW404, there is no such contract.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Middleware:
         tell: Tell | None = None,
     ) -> None:
         self._app = app
-        self._limiter_of = _limiters(limiter, contract, workload)
+        self._limiter_of = _limiters(limiter, contract, workload, keyed=key is not None)
         self._key = key
         self._units = units
         self._exempt = exempt
@@ -151,20 +153,24 @@ class _Held:
 
 
 def _limiters(
-    limiter: Limiter | Contracts, contract: str | None, workload: Callable[[Scope], str | None] | None
+    limiter: Limiter | Contracts, contract: str | None, workload: Callable[[Scope], str | None] | None, *, keyed: bool
 ) -> Callable[[Scope], Limiter]:
     if isinstance(limiter, Limiter):
         if contract is not None or workload is not None:
             raise TypeError("a Limiter already knows its contract and workload: leave `contract` and `workload` out")
-        only = limiter
-        return lambda scope: only
+        return _only(limiter, keyed)
     if contract is None:
         raise TypeError("name the contract: Middleware(app, headway.open(...), 'api')")
     if workload is None:
-        other = limiter.limiter(contract)
-        return lambda scope: other
+        return _only(limiter.limiter(contract), keyed)
     source, name, ask = limiter, contract, workload
     return lambda scope: source.limiter(name, ask(scope))
+
+
+def _only(limiter: Limiter, keyed: bool) -> Callable[[Scope], Limiter]:
+    # A limit with keys and no `key`, or the other way round, is told at start-up and not by the first request.
+    limiter.probe(1, NO_KEY if keyed else None)
+    return lambda scope: limiter
 
 
 def _declared(limiter: Limiter | Contracts, contract: str | None) -> Tell | None:
@@ -174,6 +180,8 @@ def _declared(limiter: Limiter | Contracts, contract: str | None) -> Tell | None
 def _bounded(key: str | None) -> str:
     if key is None:
         return NO_KEY
-    if len(key) <= KEY_LENGTH_MAX:
-        return key
-    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        size = KEY_BYTES_MAX + 1
+    return key if size <= KEY_BYTES_MAX else "sha256:" + sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

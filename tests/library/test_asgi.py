@@ -11,7 +11,7 @@ import pytest
 
 import headway
 from headway import _core
-from headway.asgi import KEY_LENGTH_MAX, App, Message, Middleware, Receive, Scope, Send
+from headway.asgi import KEY_BYTES_MAX, App, Message, Middleware, Receive, Scope, Send
 from headway.enforce.http import retry_after
 from headway.enforce.limit import limiter_of, read
 
@@ -128,7 +128,7 @@ def test_a_refused_request_never_reaches_the_application() -> None:
 def test_retry_after_is_a_promise_that_is_kept() -> None:
     """`Retry-After` is rounded up: after so many whole seconds the same request passes, on a clock that only we move."""
     clock = _core.Clock.manual()
-    app = Middleware(hello, limiter_of(read("7/minute"), name="api", clock=clock))
+    app = Middleware(hello, limiter_of(read("7/minute"), _core.Meters(clock), name="api"))
     for _ in range(7):
         ask(app)
     refused = ask(app)
@@ -174,7 +174,7 @@ def test_a_concurrency_says_its_unit_and_no_window() -> None:
 
 def test_in_public_a_refusal_says_nothing_of_others() -> None:
     """By default neither use nor limit nor workload of others is in the body; with `tell="full"` all is."""
-    limiter = limiter_of(read("3/minute"), name="api", clock=_core.Clock.manual())
+    limiter = limiter_of(read("3/minute"), _core.Meters(_core.Clock.manual()), name="api")
     for _ in range(3):
         limiter.try_acquire()
 
@@ -242,17 +242,17 @@ def test_each_key_has_its_own_limit_and_no_request_goes_unmetered() -> None:
 
 
 def test_a_long_key_is_charged_under_its_hash() -> None:
-    """A key of a megabyte is one key, apart from another that begins alike, and its text is not kept."""
+    """A key of a megabyte is one key, apart from another that begins alike; one that is no text passes too."""
     limiter = headway.limit("1/31d", keys=10)
     app = Middleware(hello, limiter, key=lambda scope: scope["path"])
     long, other = "x" * 1_000_000, "x" * 1_000_000 + "y"
 
     statuses = [ask(app, {**HTTP, "path": path}).status for path in (long, other, long)]
 
-    assert KEY_LENGTH_MAX < len(long)
+    assert KEY_BYTES_MAX < len(long)
     assert [200, 200, 429] == statuses
     assert not limiter.try_acquire(1, "sha256:" + hashlib.sha256(long.encode()).hexdigest())
-    assert limiter.try_acquire(1, long)
+    assert 200 == ask(app, {**HTTP, "path": "\udcff"}).status
 
 
 def test_exempt_requests_are_not_metered() -> None:
@@ -276,6 +276,15 @@ def test_units_may_come_from_the_request() -> None:
 
     assert [200, 429, 200] == [first.status, second.status, third.status]
     assert 2 == parsed(first.headers, "ratelimit")[0].params["r"]
+
+
+def test_keys_where_there_are_none_are_told_at_start_up() -> None:
+    """`key` beside a limit without keys, or none beside a limit that has them, fails before the first request."""
+    with pytest.raises(ValueError, match="key"):
+        Middleware(hello, headway.limit("5/s"), key=lambda scope: "ana")
+    with pytest.raises(ValueError, match="key"):
+        Middleware(hello, headway.limit("5/s", keys=10))
+    Middleware(hello, headway.limit("5/s", keys=10).bind("ana"))
 
 
 def test_a_limiter_already_knows_its_contract() -> None:

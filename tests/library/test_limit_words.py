@@ -94,7 +94,7 @@ def test_any_text_is_a_limit_or_a_coded_error(words: str) -> None:
 def test_a_limit_admits_one_burst_and_then_its_pace(amount: int, per_s: int) -> None:
     """`amount/per` lets `amount` through at once, refuses the next, and lets one more through a pace later."""
     clock = _core.Clock.manual()
-    limiter = limiter_of(read(f"{amount}/{per_s}s"), name="api", clock=clock)
+    limiter = limiter_of(read(f"{amount}/{per_s}s"), _core.Meters(clock), name="api")
 
     admitted = sum(bool(limiter.try_acquire()) for _ in range(amount + 1))
     refusal = limiter.try_acquire()

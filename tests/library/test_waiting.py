@@ -158,7 +158,8 @@ def test_without_a_wait_the_refusal_comes_at_once() -> None:
 def test_a_waiter_of_a_rate_is_served_at_the_earliest_instant_and_not_before() -> None:
     """1 a minute: one nanosecond before the minute is over the waiter still waits, at the minute it is served."""
     clock = _core.Clock.manual()
-    limiter = limiter_of(read("1/minute"), name="mails", clock=clock)
+    meters = _core.Meters(clock)
+    limiter = limiter_of(read("1/minute"), meters, name="mails")
     limiter.try_acquire()
 
     async def run() -> list[bool]:
@@ -177,7 +178,8 @@ def test_a_waiter_of_a_rate_is_served_at_the_earliest_instant_and_not_before() -
 def test_patience_ends_when_it_was_said_to() -> None:
     """A waiter with 30 seconds is refused as `timeout` at 30 seconds, and its place is free."""
     clock = _core.Clock.manual()
-    limiter = limiter_of(read("1 concurrent"), name="pool", clock=clock)
+    meters = _core.Meters(clock)
+    limiter = limiter_of(read("1 concurrent"), meters, name="pool")
     held = taken(limiter)
 
     async def run() -> headway.Refusal:

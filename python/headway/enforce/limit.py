@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from headway._core import Clock, Curve, Limiter, Meters, MeterSpec, PathSpec, Segment
+from headway._core import Curve, Limiter, Meters, MeterSpec, PathSpec, Segment
 from headway.errors import HeadwayError
 
 MICRO = 1_000_000
@@ -82,13 +82,11 @@ def limit(text: str, *, name: str | None = None, keys: int | None = None, wait: 
         >>> bool(mails.try_acquire())
         True
     """
-    return limiter_of(read(text), name=text.strip() if name is None else name, keys=keys, wait=wait)
+    return limiter_of(read(text), Meters(), name=text.strip() if name is None else name, keys=keys, wait=wait)
 
 
-def limiter_of(
-    said: Limit, *, name: str, keys: int | None = None, wait: float = 0.0, clock: Clock | None = None
-) -> Limiter:
-    """Builds the meter of a limit on a clock (the machine's where absent). Errors as `limit`."""
+def limiter_of(said: Limit, meters: Meters, *, name: str, keys: int | None = None, wait: float = 0.0) -> Limiter:
+    """Builds the meter of a limit among new meters, which may stand on a clock of their own. Errors as `limit`."""
     if keys is not None and not 1 <= keys <= KEYS_MAX:
         raise ValueError(f"keys must be 1 to {KEYS_MAX:,}, not {keys}")
     if not 0 <= wait <= 86_400:
@@ -97,7 +95,6 @@ def limiter_of(
     rate = said.measure == "rate"
     per_ns = said.per_s * 1_000_000_000
     level_micro = said.amount * MICRO
-    meters = Meters(clock)
     spec = MeterSpec(
         name,
         said.measure,

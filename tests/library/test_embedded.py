@@ -1,0 +1,150 @@
+"""`headway.open`: contracts in the user's process, over a data folder, with the API where it listens."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+import headway
+from headway.asgi import Middleware
+from headway.contract.faults import Unreadable
+
+CONTRACTS = """
+contract: api
+owner: team-web
+constraint: {measure: rate, unit: request, per: 1m}
+workloads: {checkout: {}, other: {}}
+ramp: [{stage: now, limit: 3}]
+---
+contract: search
+owner: team-web
+constraint: {measure: rate, unit: request, per: 1m}
+workloads: {checkout: {}}
+ramp: [{stage: now, limit: 3}]
+enforce: {tell: full}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with two contracts."""
+    file = tmp_path / "contracts.yaml"
+    file.write_text(CONTRACTS, encoding="utf-8")
+    return file
+
+
+def test_a_contract_is_enforced_as_soon_as_it_is_open(path: Path, tmp_path: Path) -> None:
+    """Three of 3 pass, the fourth is refused with a ref that `explain` knows."""
+    with headway.open(path, data=tmp_path / "data") as hw:
+        api = hw.limiter("api")
+
+        answers = [api.try_acquire() for _ in range(4)]
+
+        assert [True, True, True, False] == [bool(answer) for answer in answers]
+        refusal = answers[-1]
+        assert isinstance(refusal, headway.Refusal)
+        assert "api" == hw.explain(refusal.ref)["contract"]
+        assert "api" == hw.explain("api")["contract"]
+
+
+def test_limiters_are_kept_and_workloads_share_the_limit(path: Path, tmp_path: Path) -> None:
+    """The same names give the same object; without a name it is `other`, or the only workload there is."""
+    with headway.open(path, data=tmp_path / "data") as hw:
+        assert hw.limiter("api") is hw.limiter("api", "other")
+        assert hw.limiter("api", "checkout") is not hw.limiter("api")
+        assert "checkout" == hw.limiter("search").workload
+        for name in ("checkout", "other", "checkout"):
+            assert hw.limiter("api", name).try_acquire()
+        assert not hw.limiter("api").try_acquire()
+
+
+@pytest.mark.parametrize(
+    ("contract", "workload", "code", "nearest"),
+    [("apy", None, "HW404", "api"), ("search", "chekout", "HW406", "checkout")],
+)
+def test_a_name_that_is_not_there_is_told_with_its_nearest(
+    path: Path, tmp_path: Path, contract: str, workload: str | None, code: str, nearest: str
+) -> None:
+    """A mistyped contract or workload is an error with a mend."""
+    with headway.open(path, data=tmp_path / "data") as hw, pytest.raises(headway.HeadwayError) as caught:
+        hw.limiter(contract, workload)
+
+    assert code == caught.value.code
+    assert nearest in caught.value.mend
+
+
+def test_a_clean_stop_hands_out_no_second_burst(path: Path, tmp_path: Path) -> None:
+    """What was spent before `close` is spent after the next opening."""
+    with headway.open(path, data=tmp_path / "data") as hw:
+        for _ in range(3):
+            assert hw.limiter("api").try_acquire()
+
+    with headway.open(path, data=tmp_path / "data") as again:
+        assert not again.limiter("api").try_acquire(3)
+
+
+def test_without_a_data_folder_it_lies_beside_the_contracts(path: Path) -> None:
+    """`.headway` beside the file, readable by its owner alone."""
+    with headway.open(str(path)):
+        folder = path.parent / ".headway"
+        assert 0o700 == folder.stat().st_mode & 0o777
+
+
+def test_a_broken_contract_opens_nothing(tmp_path: Path) -> None:
+    """Every fault is told, and the folder is free for the next try."""
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("contract: api\nramp: [{stage: now, limit: -1}]\n", encoding="utf-8")
+
+    for _ in range(2):
+        with pytest.raises(Unreadable, match="HW"):
+            headway.open(broken, data=tmp_path / "data")
+
+
+def test_listening_serves_the_api_until_it_is_closed(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a free loopback port `/healthz` answers, where the tokens lie is printed, and after `close` nobody answers."""
+    with headway.open(path, data=tmp_path / "data", listen="127.0.0.1:0") as hw:
+        address = hw.address
+        assert address is not None
+        assert 200 == httpx.get(f"{address}/healthz").status_code
+        token = (tmp_path / "data" / "tokens" / "local").read_text(encoding="ascii").strip()
+        explained = httpx.get(f"{address}/v1/contracts/api/explain", headers={"authorization": f"Bearer {token}"})
+        assert "api" == explained.json()["contract"]
+
+    assert "tokens" in capsys.readouterr().out
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/healthz")
+
+
+@pytest.mark.parametrize("listen", ["7700", "127.0.0.1", "127.0.0.1:", ":7700x", "127.0.0.1:70000", "0.0.0.0:7700"])
+def test_an_address_that_cannot_be_listened_on_opens_nothing(path: Path, tmp_path: Path, listen: str) -> None:
+    """No address, or one beyond this machine without tokens: a coded error, and the folder is free for the next try."""
+    for _ in range(2):
+        with pytest.raises(headway.HeadwayError) as caught:
+            headway.open(path, data=tmp_path / "data", listen=listen)
+
+    assert caught.value.code.startswith("HW44")
+
+
+def test_the_middleware_takes_contracts_by_name(path: Path, tmp_path: Path) -> None:
+    """How much is told follows the contract; a contract that is not there, or is not named, is told at start-up."""
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("never called")
+
+    with headway.open(path, data=tmp_path / "data") as hw:
+        assert (None, "full") == (hw.tell("api"), hw.tell("search"))
+        Middleware(app, hw, "api", workload=lambda scope: "checkout")
+        with pytest.raises(TypeError, match="name the contract"):
+            Middleware(app, hw)
+        with pytest.raises(headway.HeadwayError, match="HW404"):
+            Middleware(app, hw, "apy")
+
+
+def test_its_repr_says_where_and_nothing_secret(path: Path, tmp_path: Path) -> None:
+    """The folder, nothing else; also after closing."""
+    hw = headway.open(path, data=tmp_path / "data")
+    hw.close()
+
+    assert f"<headway.Headway over {str(tmp_path / 'data')!r}>" == repr(hw)
