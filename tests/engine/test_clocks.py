@@ -66,6 +66,38 @@ def test_a_cut_proceeds_on_a_clock_that_is_not_believed(api: World):
     assert 40 == api.limit("api")
 
 
+def test_a_fall_that_is_decided_does_not_come_late_on_a_clock_that_jumped(api: World):
+    """An override to 150 until eleven past; at nine past the wall jumps beyond its end: the meters, which counted on from
+    their own time, are told at the look that saw the jump, before anything is evaluated.
+    """
+    api.engine.submit("api", api.override(150, api.clock.utc_ms() + 11 * MINUTE, second="user:bo"))
+    api.run(9 * MINUTE)
+    assert 150 == api.limit("api")
+
+    api.clock.jump(3 * MINUTE)
+    api.engine._mover.look()
+    assert 100 == api.limit("api")
+
+
+def test_a_climb_goes_no_faster_on_a_clock_that_jumped(tmp_path: Path):
+    """From 100 to 200 in an hour; the wall jumps half an hour ahead after six minutes: 110 goes on at its pace, and follows
+    the clock once that is trusted.
+    """
+    api = World(
+        tmp_path,
+        DATED.replace("limit: 200, when: {not_before: 2025-12-02T00:00Z}", "limit: 200, climb: 1h, when: {event: go}"),
+    )
+    api.engine.receive(api.event("go"))
+    api.run(6 * MINUTE)
+    api.clock.jump(30 * MINUTE)
+    api.run(MINUTE)
+    assert 111 <= api.limit("api") <= 112
+
+    api.run(5 * MINUTE)
+    assert not api.engine.clock_status().suspect
+    assert 169 <= api.limit("api") <= 170.5
+
+
 def test_a_person_cuts_and_does_not_raise_under_suspicion(api: World):
     """An override to 10 is made; one to 150 is refused with the clock as its reason."""
     api.clock.jump(HOUR)

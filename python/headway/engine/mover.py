@@ -20,7 +20,7 @@ from headway.contract.model import Contract
 from headway.engine import looking
 from headway.engine.board import Board, Place
 from headway.engine.ports import Publisher, Store, WallClock
-from headway.engine.publish import core_curves, targets_of, windows_of
+from headway.engine.publish import bends, core_curves, only_falls, targets_of, windows_of
 from headway.engine.specs import MS
 from headway.engine.subscribe import Bus
 from headway.engine.suspicion import ClockStatus, Suspicion
@@ -326,13 +326,27 @@ class Mover:
                 self.stop(stopped)
         self._bus.tell("", kind, now_ms, {"reason": reason})
         if status.suspect:
-            # Windows that were decided ahead would open by a clock that is not believed.
-            self._publish({name: place.curve for name, place in self.board.places.items() if place.windows}, now_ms)
+            # Meters count on from the instant they were told last. Windows decided ahead would open by a clock that is not
+            # believed, and falls would come late by as much as it jumped; a climb goes on as it was, no faster.
+            places = self.board.places.items()
+            narrowed = {
+                name: place.curve for name, place in places if place.windows or self._falls_ahead(place, now_ms)
+            }
+            self._publish(narrowed, now_ms)
         else:
             self._trusted(now_ms)
 
+    @staticmethod
+    def _falls_ahead(place: Place, now_ms: int) -> bool:
+        # From where the meters stand: by their time the fall may still be ahead though by ours it has passed.
+        return bends(place.curve, place.published_ms) and only_falls(place.curve, now_ms)
+
     def _trusted(self, now_ms: int) -> None:
-        """Whatever waited for the clock is due."""
+        """Whatever waited for the clock is due; and the meters take over its time."""
+        bent = {
+            name: place.curve for name, place in self.board.places.items() if bends(place.curve, place.published_ms)
+        }
+        self._publish(bent, now_ms)
         for name, place in self.board.places.items():
             self.board.wake(name, now_ms)
             if place.windows:

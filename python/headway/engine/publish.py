@@ -7,6 +7,7 @@ Ledger first, then publish: nothing here is called before the move that decided 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 from headway import _core
 from headway.contract.model import Contract
@@ -86,6 +87,24 @@ def highest_micro(segments: tuple[Segment, ...], now_ms: int) -> int:
     """The highest level from an instant on."""
     ahead = [one for one in segments if one.end_ms is None or one.end_ms > now_ms] or [segments[-1]]
     return max(max(one.from_micro, one.to_micro) for one in ahead)
+
+
+def bends(curve: Curve, now_ms: int) -> bool:
+    """Whether the limit changes from an instant on, by what is decided."""
+    return any(curve.highest_micro(one, now_ms) != curve.lowest_micro(one, now_ms) for one in curve.segments)
+
+
+def only_falls(curve: Curve, now_ms: int) -> bool:
+    """Whether no dimension rises from an instant on, by what is decided."""
+    for dimension, segments in curve.segments.items():
+        level = curve.level_micro(dimension, now_ms)
+        for one in segments:
+            if one.end_ms is None or one.end_ms > now_ms:
+                start = one.from_micro if one.start_ms >= now_ms else level
+                if start > level or one.to_micro > start:
+                    return False
+                level = Fraction(one.to_micro)
+    return True
 
 
 def _segment(segment: Segment) -> _core.Segment:

@@ -82,11 +82,11 @@ class Store:
         The connection is kept from one write to the next, and given up after an error: only the one writer calls this.
         """
         with self._turn or nullcontext(), told(self.where):
-            if self._writer is None:
-                self._writer = self._engine.connect().execution_options(headway_begin="BEGIN IMMEDIATE")
+            writer = self._writer or self._engine.connect().execution_options(headway_begin="BEGIN IMMEDIATE")
+            self._writer = writer
             try:
-                with self._writer.begin():
-                    yield self._writer
+                with writer.begin():
+                    yield writer
             except (DBAPIError, sqlite3.Error):
                 self._release()
                 raise
