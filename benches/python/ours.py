@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from benches.python.subject import HUGE, KEYS, Subject
 from headway._core import Curve, Limiter, Meters, MeterSpec, PathSpec, Segment
 from headway.enforce.limit import limit
-
-from benches.python.subject import HUGE, KEYS, Subject
 
 NAME = "headway"
 FLOOR = "floor"
@@ -43,7 +42,7 @@ def subjects() -> list[Subject]:
     spent.try_acquire()
     keyed = limit(f"{HUGE}/s", keys=2 * KEYS)
     bound = keyed.bind("user:1")
-    slots = limit(f"{HUGE} concurrent")
+    slots = limit("1M concurrent")
     return [
         Subject(NAME, "admitted", "take()", {"take": open_.try_acquire}),
         Subject(NAME, "refused", "take()", {"take": spent.try_acquire}),

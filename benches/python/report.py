@@ -81,7 +81,9 @@ def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(("git", *arguments), check=True, capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
+    return subprocess.run(
+        ("git", *arguments), check=True, capture_output=True, text=True, cwd=RESULTS.parent
+    ).stdout.strip()
 
 
 def _processor() -> str:

@@ -133,7 +133,7 @@ def _compile(subject: Subject) -> _Loop:
     )
     # The statement's names are locals of nobody: looked up as a service's module would look them up.
     names: dict[str, Any] = {"repeat": repeat, **subject.names}
-    exec(compile(text, f"<{subject.who}: {subject.case}>", "exec"), names)  # noqa: S102
+    exec(compile(text, f"<{subject.who}: {subject.case}>", "exec"), names)
     return _Loop(subject, names["run"])
 
 

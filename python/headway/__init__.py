@@ -13,7 +13,8 @@ from headway import enforce as enforce
 
 if TYPE_CHECKING:
     from headway._core import NEVER, UNKNOWN, Forked, Limiter, Permit, Refusal, Refused
-    from headway.embedded import Headway, open
+    from headway._core import __version__ as __version__
+    from headway.embedded import Headway, open  # noqa: A004 - `headway.open` is the name people know
     from headway.enforce.limit import limit
     from headway.errors import HeadwayError
 

@@ -170,7 +170,7 @@ def _limiters(
 def _only(limiter: Limiter, keyed: bool) -> Callable[[Scope], Limiter]:
     # A limit with keys and no `key`, or the other way round, is told at start-up and not by the first request.
     limiter.probe(1, NO_KEY if keyed else None)
-    return lambda scope: limiter
+    return lambda _scope: limiter
 
 
 def _declared(limiter: Limiter | Contracts, contract: str | None) -> Tell | None:

@@ -6,8 +6,8 @@ import json
 from types import SimpleNamespace
 from typing import Any, cast
 
-from http_sfv.list import List
 import pytest
+from http_sfv.list import List
 
 import headway
 from headway import _core

@@ -11,7 +11,19 @@ import headway
 
 ROOT = Path(__file__).parents[2]
 
-HEAVY = {"pydantic", "sqlalchemy", "fastapi", "starlette", "uvicorn", "alembic", "yaml", "typer", "rich", "httpx", "asyncio"}
+HEAVY = {
+    "pydantic",
+    "sqlalchemy",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "alembic",
+    "yaml",
+    "typer",
+    "rich",
+    "httpx",
+    "asyncio",
+}
 
 
 def loaded_after(statements: str) -> set[str]:
@@ -81,7 +93,9 @@ def test_a_typed_users_program_passes_the_strict_checker() -> None:
 
 def test_a_typed_users_program_runs() -> None:
     """The same program does what it says."""
-    ran = subprocess.run([sys.executable, "examples/typed_user.py"], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, "examples/typed_user.py"], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
 
     assert (0, "") == (ran.returncode, ran.stderr)
     assert "full" in ran.stdout

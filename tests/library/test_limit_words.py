@@ -57,6 +57,7 @@ def test_words_mean_what_people_mean_by_them(words: str, said: Limit) -> None:
         ("5/0s", "1 second to 31 days"),
         ("5/32d", "1 second to 31 days"),
         ("0 concurrent", "an amount is 1"),
+        ("10000001 concurrent", "1 to 10,000,000"),
     ],
 )
 def test_what_is_no_limit_is_said_with_its_mend(words: str, because: str) -> None:
@@ -106,6 +107,13 @@ def test_a_limit_admits_one_burst_and_then_its_pace(amount: int, per_s: int) -> 
     assert limiter.try_acquire()
     assert not limiter.try_acquire()
     assert refusal.retry_at_ns <= -(-per_s * SECOND_NS // amount)
+
+
+@pytest.mark.parametrize("words", ["1/s", "1000M/s", "1/31d", "1000M/31d", "1 concurrent", "10M concurrent"])
+@pytest.mark.parametrize("keys", [None, 1, 100_000_000])
+def test_every_limit_that_can_be_said_can_be_had(words: str, keys: int | None) -> None:
+    """The ends of each range are limits that decide, with and without keys."""
+    assert headway.limit(words, keys=keys).try_acquire(1, None if keys is None else "ana")
 
 
 def test_a_concurrency_in_words_holds_slots() -> None:

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -206,23 +205,20 @@ def preloaded(places: tuple[str, str], tmp_path: Path) -> Iterator[tuple[int, in
     """gunicorn with --preload and two workers over a site that opens Headway at import: (port, its pid)."""
     (tmp_path / "site_with_headway.py").write_text(SITE.format(places=places), encoding="utf-8")
     bound = socket.create_server(("127.0.0.1", 0))
-    os.set_inheritable(bound.fileno(), True)
-    command = ["gunicorn", "--preload", "--workers", "2", "--bind", f"fd://{bound.fileno()}", "site_with_headway:app"]
-    server = subprocess.Popen(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-m", *command],
-        cwd=tmp_path,
-        pass_fds=[bound.fileno()],
-        stderr=subprocess.DEVNULL,
-    )
+    port = bound.getsockname()[1]
+    where = ["--preload", "--workers", "2", "--no-control-socket", "--bind", f"fd://{bound.fileno()}"]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "gunicorn", *where, "site_with_headway:app"]
+    with bound, (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, pass_fds=[bound.fileno()], stderr=log)
+    # Closed here: the socket is the server's alone, so that a server that died refuses and does not hang.
     try:
-        yield bound.getsockname()[1], server.pid
+        yield port, server.pid
     finally:
         server.send_signal(signal.SIGTERM)
         try:
             server.wait(timeout=TIMEOUT_S)
         finally:
             server.kill()
-            bound.close()
 
 
 def test_gunicorns_preloaded_workers_are_told_the_mend(preloaded: tuple[int, int], places: tuple[str, str]) -> None:
@@ -236,7 +232,7 @@ def test_gunicorns_preloaded_workers_are_told_the_mend(preloaded: tuple[int, int
         answers.append(connection.getresponse().read().decode())
         connection.close()
 
-    told = run('print(json.dumps(refused(lambda: headway.open(contracts, data=data))))', places)
+    told = run("print(json.dumps(refused(lambda: headway.open(contracts, data=data))))", places)
 
     assert all(answer.startswith("HW501") for answer in answers), answers
     assert "HW501" == told[0]

@@ -32,7 +32,8 @@ def _taker(limit: int) -> Callable[[], bool]:
 
 
 def _filler() -> Callable[[str], object]:
-    return FixedMapping[str](HUGE, DAY).trigger
+    keyed: FixedMapping[str] = FixedMapping(HUGE, DAY)
+    return keyed.trigger
 
 
 PEER = Peer(NAME, _subjects, _taker, _filler)

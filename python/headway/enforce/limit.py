@@ -4,7 +4,7 @@ The grammar, blanks as you like, words in upper or lower case (a lower `m` is ne
 
     limit   = amount "/" [count] unit         a rate: 100/minute, 5/s, 1.5k / 10 s, 1000/day
             | amount "concurrent"             held at once: 10 concurrent
-    amount  = digits ["." digits] ["k" | "M"]   whole after the suffix, 1 to 1,000,000,000
+    amount  = digits ["." digits] ["k" | "M"]   whole after the suffix; 1 to 1,000,000,000, concurrent to 10,000,000
     count   = digits                            how many of the unit; 1 where absent
     unit    = s | sec | second | seconds | m | min | minute | minutes | h | hour | hours | d | day | days
 
@@ -26,6 +26,7 @@ MICRO = 1_000_000
 """Micro-units a unit."""
 
 AMOUNT_MAX = 1_000_000_000
+HELD_MAX = 10_000_000
 PERIOD_MAX_S = 31 * 86_400
 KEYS_MAX = 100_000_000
 TEXT_MAX = 100
@@ -120,7 +121,8 @@ def read(text: str) -> Limit:
     if shape is None:
         raise _not_a_limit(text, "it is not an amount and a period, nor an amount that is held at once")
 
-    amount = _amount(text, shape["whole"], shape["part"] or "", _SUFFIXES[shape["suffix"]])
+    at_most = HELD_MAX if shape["held"] else AMOUNT_MAX
+    amount = _amount(text, shape["whole"], shape["part"] or "", _SUFFIXES[shape["suffix"]], at_most)
     if shape["held"]:
         return Limit("concurrency", amount, 0)
 
@@ -133,12 +135,12 @@ def read(text: str) -> Limit:
     return Limit("rate", amount, per_s)
 
 
-def _amount(text: str, whole: str, part: str, factor: int) -> int:
+def _amount(text: str, whole: str, part: str, factor: int, at_most: int) -> int:
     amount, rest = divmod(int(whole + part) * factor, int("1" + "0" * len(part)))
     if rest:
         raise _not_a_limit(text, "an amount counts whole units")
-    if not 1 <= amount <= AMOUNT_MAX:
-        raise _not_a_limit(text, f"an amount is 1 to {AMOUNT_MAX:,}")
+    if not 1 <= amount <= at_most:
+        raise _not_a_limit(text, f"an amount is 1 to {at_most:,} here")
     return amount
 
 
