@@ -143,7 +143,7 @@ def _killed(life: int, data: Path) -> list[str]:
 
 def _after_kill(data: Path, before: Sequence[Record], found: Found) -> Sequence[Record]:
     """Reads the ledger that a kill left: whole, equal to its replay, nothing lost, no stage or approval wrong."""
-    if not (data / "ledger.db").exists():
+    if not before and not facts.is_made(data):
         return before
     try:
         records, contracts = facts.chain_of(data)

@@ -6,7 +6,9 @@ entries; only the level of each version is computed by the pure `curve_of`.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from math import floor
 from pathlib import Path
 
@@ -20,6 +22,14 @@ from headway.ramp.state import RampState, fold
 
 MOST = 10_000
 """Records read; a history under test has hundreds."""
+
+
+def is_made(data: Path) -> bool:
+    """Whether a data folder's ledger was ever made: before, its file is absent or holds no table at all."""
+    if not (data / "ledger.db").exists():
+        return False
+    with closing(sqlite3.connect(data / "ledger.db")) as database:
+        return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 def chain_of(data: Path) -> tuple[list[Record], dict[str, Contract]]:
