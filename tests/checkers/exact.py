@@ -23,8 +23,9 @@ def rate_over_by(
     """The most units that any interval `(s, t]` held above `B(s) + E(t) - E(s)`.
 
     With `A` what was admitted so far, no interval is over iff `A(t) - E(t)` never rises above the least
-    `A(s) - E(s) + B(s)` before it. That least only moves at an event or at an end of a piece, so only those are looked
-    at; at a change of burst both sides of it, because an interval may start just before.
+    `A(s) - E(s) + B(s)` before it. That least only moves at an event, at an end of a piece, or where a rising burst
+    passes one unit, so only those are looked at; at a change of burst both sides of it, because an interval may start
+    just before.
 
     Args:
         events: (instant ns, units), ascending: what was reserved until it is settled for less, then that.
@@ -32,7 +33,8 @@ def rate_over_by(
             over itself; but it counts in every later event's intervals, so it is paid before anything else enters.
         course: The pieces that were in force; the first begins at or before the first event.
     """
-    instants = sorted({at_ns for at_ns, _ in (*events, *debts)} | {piece.start_ns for piece in course})
+    corners = {corner for piece in course if (corner := _corner(piece, per_ns)) is not None}
+    instants = sorted({at_ns for at_ns, _ in (*events, *debts)} | {piece.start_ns for piece in course} | corners)
     worst, low = Fraction(-1), None
     admitted = entitled = Fraction(0)
     position = owed = 0
@@ -56,6 +58,15 @@ def rate_over_by(
         previous = at_ns
     assert position == len(events), "events begin before the course does"
     return worst
+
+
+def _corner(piece: Piece, per_ns: int) -> Fraction | None:
+    """Where a rising burst passes one unit: before it `E - B` rises, after it may fall, so a window may start there."""
+    if piece.to_micro <= piece.from_micro or piece.end_ns is None or not piece.burst_ns:
+        return None
+    one_micro = Fraction(MICRO * per_ns, piece.burst_ns)
+    at_ns = piece.origin_ns + (one_micro - piece.from_micro) * piece.span_ns / (piece.to_micro - piece.from_micro)
+    return at_ns if piece.start_ns < at_ns < piece.end_ns else None
 
 
 def concurrency_over_by(events: Sequence[tuple[int, int | None, int]], course: Sequence[Piece]) -> Fraction:

@@ -82,7 +82,7 @@ class ForgetsOtherGiveBacks(LeanRate):
     """The clamp without the running sum: two give-backs each believe the whole span above the floor is theirs."""
 
     def give_back(self, at_ns: int, returned: int, mark1: int, given_back1: int, key: str | None) -> None:
-        super().give_back(at_ns, returned, mark1, self.given_back, key)
+        super().give_back(at_ns, returned, mark1, self.given_back[key], key)
 
 
 class ClampsDebt(LeanRate):

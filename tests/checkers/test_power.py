@@ -49,7 +49,7 @@ def rate_history(meter: LeanRate, dice: Random) -> Fraction:
                 break
             events.append([now_ns, charge])
             if dice.random() < reserves:
-                open_.append((events[-1], meter.marks[None], meter.given_back))
+                open_.append((events[-1], meter.marks[None], meter.given_back[None]))
         if open_ and dice.random() < settles:
             event, mark1, given_back1 = open_.pop(dice.randrange(len(open_)))
             settled = dice.choice((0, dice.randrange(2 * event[1] + 1)))

@@ -10,6 +10,7 @@ Source: protocols of the meters: "available tokens are kept, cut to the new burs
 from __future__ import annotations
 
 from fractions import Fraction
+from math import floor
 
 from tests.model.curves import MICRO, Piece, Plan, joined
 
@@ -29,7 +30,7 @@ class Bucket:
         if self.course:
             self.settle(at_ns)
         self.course = joined(self.course, plan, offset_ns, at_ns)
-        newest = next(piece for piece in self.course if piece.start_ns == at_ns)
+        newest = next(piece for piece in reversed(self.course) if piece.start_ns == at_ns)
         burst = self._burst(newest, at_ns)
         self.level = burst if self.level is None else min(self.level, burst)
         self.settled_ns = at_ns
@@ -47,12 +48,30 @@ class Bucket:
                 break
             start_ns = max(piece.start_ns, self.settled_ns)
             end_ns = at_ns if piece.end_ns is None else min(at_ns, piece.end_ns)
-            self.level = min(self.level, self._burst(piece, start_ns))
-            mean = (piece.level(start_ns) + piece.level(end_ns)) / 2
-            self.level += mean * (end_ns - start_ns) / (MICRO * self.per_ns)
-            self.level = min(self.level, self._burst(piece, end_ns))
+            corner_ns = self._corner(piece)
+            if corner_ns is not None and start_ns < corner_ns <= end_ns:
+                self._fill(piece, start_ns, corner_ns)
+                self.level = min(self.level, Fraction(1))
+                start_ns = corner_ns
+            self._fill(piece, start_ns, end_ns)
         self.settled_ns = at_ns
         return self.level
+
+    def _fill(self, piece: Piece, start_ns: int, end_ns: int) -> None:
+        assert self.level is not None
+        self.level = min(self.level, self._burst(piece, start_ns))
+        mean = (piece.level(start_ns) + piece.level(end_ns)) / 2
+        self.level += mean * (end_ns - start_ns) / (MICRO * self.per_ns)
+        self.level = min(self.level, self._burst(piece, end_ns))
+
+    def _corner(self, piece: Piece) -> int | None:
+        """Where a rising burst passes one unit, up to the next nanosecond: there what is above one unit is cut."""
+        if piece.end_ns is None or piece.to_micro <= piece.from_micro or not piece.burst_ns:
+            return None
+        one_micro = Fraction(MICRO * self.per_ns, piece.burst_ns)
+        passed = (one_micro - piece.from_micro) * piece.span_ns / (piece.to_micro - piece.from_micro)
+        corner_ns = piece.origin_ns + floor(passed) + 1
+        return corner_ns if piece.start_ns < corner_ns < piece.end_ns else None
 
     def admit(self, at_ns: int, units: Fraction) -> bool:
         """Takes `units` if the settled level holds them."""

@@ -50,9 +50,9 @@ class Piece:
     to_micro: int
     burst_ns: int
 
-    def level(self, at_ns: int) -> Fraction:
+    def level(self, at_ns: int | Fraction) -> Fraction:
         """Exact, in micro-units; at `end_ns` the limit from the left."""
-        return self.from_micro + Fraction((self.to_micro - self.from_micro) * (at_ns - self.origin_ns), self.span_ns)
+        return self.from_micro + (self.to_micro - self.from_micro) * Fraction(at_ns - self.origin_ns) / self.span_ns
 
 
 def pieces(plan: Plan, offset_ns: int, from_ns: int) -> list[Piece]:
@@ -85,8 +85,11 @@ def pieces(plan: Plan, offset_ns: int, from_ns: int) -> list[Piece]:
 
 
 def joined(past: Sequence[Piece], plan: Plan, offset_ns: int, at_ns: int) -> list[Piece]:
-    """The course after a publication at `at_ns`: the old one up to it, the plan from it on."""
-    kept = [piece for piece in past if piece.start_ns < at_ns]
+    """The course after a publication at `at_ns`: the old one up to it, the plan from it on.
+
+    A piece that began at that very instant stays, with no length: what its burst cut stays cut.
+    """
+    kept = [piece for piece in past if piece.start_ns <= at_ns]
     if kept:
         last = kept[-1]
         kept[-1] = Piece(
@@ -95,7 +98,7 @@ def joined(past: Sequence[Piece], plan: Plan, offset_ns: int, at_ns: int) -> lis
     return kept + pieces(plan, offset_ns, at_ns)
 
 
-def piece_at(course: Sequence[Piece], at_ns: int) -> int:
+def piece_at(course: Sequence[Piece], at_ns: int | Fraction) -> int:
     """The index of the piece in force at an instant; ValueError before the course begins."""
     for index in range(len(course) - 1, -1, -1):
         if course[index].start_ns <= at_ns:

@@ -290,7 +290,8 @@ class History:
         index = dice.randrange(len(self.ways))
         way, limiter = self.ways[index], self.limiters[index]
         units = dice.choice((1, 1, 1, 1, 1, 2, 2, 3, 3, 7, 20, 60))
-        key = dice.choice(KEYS)
+        is_keyed = any(self.world.meters[name].spec.is_keyed for name, _ in way.steps)
+        key = dice.choice(KEYS) if is_keyed else None
         holds_slots = any(self.world.meters[name].spec.measure == "concurrency" for name, _ in way.steps)
         reserves = not holds_slots and dice.random() < 0.3
         twin = self.world.try_acquire(way, self.now_ns, units, key)

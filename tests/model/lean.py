@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
+from copy import copy
 from typing import Literal
 
-from tests.model.curves import MICRO, Piece, Plan, joined
+from tests.model.curves import MICRO, Piece, Plan, joined, pieces
 from tests.model.meters import FAR_NS, When, first
 
 
@@ -34,6 +36,24 @@ class Stretch:
         self._level = (piece.from_micro * span - climb * origin) * grains * piece.burst_ns
         self._unit = 1 << grains_log2
         self.k0 = max(k0, e0 - self.burst(piece.start_ns))
+
+    def corner(self) -> int | None:
+        """The first nanosecond at which a rising burst is more than one unit; None where it never passes it."""
+        if (
+            self.end_ns is None
+            or self.end_ns <= self.start_ns
+            or self._slope <= 0
+            or self.burst(self.start_ns) > self._unit
+        ):
+            return None
+        return first(self.start_ns, self.end_ns - 1, self._unit + 1, self.burst)
+
+    def cut(self, at_ns: int) -> Stretch:
+        """Cuts the stretch where its burst passes one unit; returns the second part. `E` is not rounded again."""
+        after = copy(self)
+        after.start_ns, self.end_ns = at_ns, at_ns
+        after.k0 = max(self.k0, self.entitlement(at_ns) - self._unit, self.spent_floor(at_ns))
+        return after
 
     def _area(self, at_ns: int) -> int:
         return (self._a + self._b * at_ns) * at_ns - self._n0
@@ -62,17 +82,17 @@ class LeanRate:
         self.stretches: list[Stretch] = []
         self._starts: list[int] = []
         self.marks: dict[str | None, int] = {}
-        self.given_back = 0
+        self.given_back: defaultdict[str | None, int] = defaultdict(int)
 
     def publish(self, plan: Plan, offset_ns: int, at_ns: int, *, born: Literal["full", "empty"] = "full") -> None:
         """Joins a version at `at_ns`, keeping every sum that was made before it."""
         is_first = not self.course
         self.course = joined(self.course, plan, offset_ns, at_ns)
-        kept = sum(stretch.start_ns < at_ns for stretch in self.stretches)
+        kept = sum(stretch.start_ns <= at_ns for stretch in self.stretches)
         del self.stretches[kept:]
         if kept:
             self.stretches[-1].end_ns = at_ns
-        for piece in self.course[kept:]:
+        for piece in pieces(plan, offset_ns, at_ns):
             e0, k0 = 0, -(1 << 200)
             if self.stretches:
                 last = self.stretches[-1]
@@ -81,6 +101,9 @@ class LeanRate:
             if is_first and born == "empty" and not self.stretches:
                 stretch.k0 = max(stretch.k0, 0)
             self.stretches.append(stretch)
+            corner_ns = stretch.corner()
+            if corner_ns is not None:
+                self.stretches.append(stretch.cut(corner_ns))
         self._starts = [stretch.start_ns for stretch in self.stretches]
 
     def stretch_at(self, at_ns: int) -> Stretch:
@@ -129,8 +152,8 @@ class LeanRate:
 
     def give_back(self, at_ns: int, returned: int, mark1: int, given_back1: int, key: str | None) -> None:
         """Gives back by the design's rule; see `meters.Rate.give_back`."""
-        before = self.given_back
-        self.given_back += returned
+        before = self.given_back[key]
+        self.given_back[key] += returned
         unexpired = mark1 - (before - given_back1) - self.spent_floor(at_ns)
         self.marks[key] -= max(0, min(unexpired, returned))
 

@@ -8,9 +8,11 @@ Source: design, section 3: E, K, M, giving back, earliest instants.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from math import ceil, floor
 from typing import Final, Literal, TypeVar
 
@@ -39,7 +41,7 @@ class Rate:
         self.course: list[Piece] = []
         self.floor_from: tuple[int, Fraction] | None = None
         self.marks: dict[str | None, Fraction] = {}
-        self.given_back = Fraction(0)
+        self.given_back: defaultdict[str | None, Fraction] = defaultdict(Fraction)
 
     # -- what belongs to the curve ----------------------------------------------------------------------------------
 
@@ -68,13 +70,31 @@ class Rate:
         span = self.scale * piece.level(at_ns) * piece.burst_ns / (MICRO * self.per_ns)
         return max(self._down(span), self._down(Fraction(1)))
 
+    def _corner(self, piece: Piece) -> int | None:
+        """The first nanosecond at which a rising burst is more than one unit; None where it never passes it."""
+        if piece.end_ns is None or piece.from_micro >= piece.to_micro:
+            return None
+        unit = self._down(Fraction(1))
+        if self.burst(piece, piece.start_ns) > unit or self.burst(piece, piece.end_ns - 1) == unit:
+            return None
+        # Above one unit means by a grain, or, without grains, by anything at all: the corner itself is not above it.
+        above = unit + 1 if self.grains_log2 is not None else unit + Fraction(1, 1 << 200)
+        return first(piece.start_ns, piece.end_ns - 1, above, partial(self.burst, piece))
+
     def spent_floor(self, at_ns: int) -> Fraction:
-        """`K(t)`, the largest `E - B` so far. In a piece `E - B` is monotone or has only a minimum, so its ends do."""
+        """`K(t)`, the largest `E - B` so far.
+
+        In a piece `E - B` is monotone or has only a minimum, so its ends do; but for one corner: where a rising burst
+        passes one unit, `E - B` rises before and may fall after.
+        """
         seen: list[Fraction] = []
         entitled = Fraction(0)
         for piece in self._until(at_ns):
             until_ns = at_ns if piece.end_ns is None else min(at_ns, piece.end_ns)
             seen.append(entitled - self.burst(piece, piece.start_ns))
+            corner_ns = self._corner(piece)
+            if corner_ns is not None and corner_ns <= until_ns:
+                seen.append(entitled + self._area(piece, corner_ns) - self._down(Fraction(1)))
             entitled += self._area(piece, at_ns)
             seen.append(entitled - self.burst(piece, until_ns))
         if self.floor_from is not None and at_ns >= self.floor_from[0]:
@@ -114,8 +134,8 @@ class Rate:
         self, at_ns: int, returned: Fraction, mark1: Fraction, given_back1: Fraction, key: str | None
     ) -> None:
         """Gives back part of a charge that left the mark at `mark1` and the sum of give-backs at `given_back1`."""
-        before = self.given_back
-        self.given_back += returned
+        before = self.given_back[key]
+        self.given_back[key] += returned
         unexpired = mark1 - (before - given_back1) - self.spent_floor(at_ns)
         self.marks[key] = self.marks[key] - max(Fraction(0), min(unexpired, returned))
 
@@ -125,11 +145,7 @@ class Rate:
         """The first instant at or after `from_ns` at which the charge fits on the course, if nothing else comes."""
         spent = self.mark(from_ns, key)
         under_a_burst = False
-        for piece in self.course[piece_at(self.course, from_ns) :]:
-            start_ns = max(piece.start_ns, from_ns)
-            end_ns = FAR_NS if piece.end_ns is None else piece.end_ns
-            if start_ns >= end_ns:
-                continue
+        for piece, start_ns, end_ns in self._stretches(from_ns):
             spent = max(spent, self.spent_floor(start_ns))
             last_ns = end_ns - 1
             holds_first, holds_last = (charge <= self.burst(piece, at_ns) for at_ns in (start_ns, last_ns))
@@ -146,6 +162,15 @@ class Rate:
                 assert fits_ns is not None
                 return fits_ns
         return "unknown" if under_a_burst else "never"
+
+    def _stretches(self, from_ns: int) -> Iterator[tuple[Piece, int, int]]:
+        """The pieces from an instant on, cut at their corners: on each stretch `K` is its start's or `E - B`."""
+        for piece in self.course[piece_at(self.course, from_ns) :]:
+            corner_ns = self._corner(piece)
+            ends = [piece.start_ns, *([] if corner_ns is None else [corner_ns]), piece.end_ns or FAR_NS]
+            for start_ns, end_ns in pairwise(ends):
+                if max(start_ns, from_ns) < end_ns:
+                    yield piece, max(start_ns, from_ns), end_ns
 
 
 def first(low_ns: int, high_ns: int, needed: N, value: Callable[[int], N]) -> int | None:

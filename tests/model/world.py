@@ -119,7 +119,7 @@ class Meter:
         if not twin.admit(at_ns, amount, key):
             return None
         if isinstance(twin, LeanRate):
-            return Charge(self, key, amount, twin.marks[key], twin.given_back)
+            return Charge(self, key, amount, twin.marks[key], twin.given_back[key])
         if isinstance(twin, Quota):
             return Charge(self, key, amount, window_ns=twin.by_key[key].window_ns)
         return Charge(self, key, amount)
