@@ -28,7 +28,7 @@ contract: calls
 owner: team-web
 constraint: {measure: quota, unit: call, per: month}
 workloads: {other: {}}
-each: {key: tenant, count: 40}
+each: {key: tenant, count: 40, scale: {acme: 4}}
 ramp: [{stage: now, limit: 100}]
 ---
 contract: slow
@@ -77,6 +77,7 @@ def used_up(contracts: Path, acknowledged: int) -> None:
     engine = Engine.open(contracts)
     for _ in range(30):
         assert engine.limiter("calls").try_acquire(key="a")
+        assert engine.limiter("calls").try_acquire(key="acme")
         assert engine.limiter("slow").try_acquire()
     os.write(acknowledged, b".")
     signal.pause()
@@ -84,7 +85,8 @@ def used_up(contracts: Path, acknowledged: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_crash_forfeits_at_most_a_chunk_of_a_quota_and_mints_nothing(contracts: Path):
-    """30 of 100 used and killed: between 65 and 70 are left of the quota, another tenant has all, and of a slow rate's burst
+    """30 of 100 used and killed: between 65 and 70 are left of the quota, another tenant has all,
+    one with four times the limit has 400 less its 30, and of a slow rate's burst
     there is never more than what was not used.
     """
     (contracts / "calls.yaml").write_text(DURABLE, encoding="utf-8")
@@ -93,11 +95,13 @@ def test_a_crash_forfeits_at_most_a_chunk_of_a_quota_and_mints_nothing(contracts
     engine = Engine.open(contracts)
     left = sum(bool(engine.limiter("calls").try_acquire(key="a")) for _ in range(200))
     other = sum(bool(engine.limiter("calls").try_acquire(key="b")) for _ in range(200))
+    scaled = sum(bool(engine.limiter("calls").try_acquire(key="acme")) for _ in range(500))
     slow = sum(bool(engine.limiter("slow").try_acquire()) for _ in range(200))
     engine.close()
 
     assert 65 <= left <= 70
     assert 100 == other
+    assert 350 <= scaled <= 370
     assert slow <= 70
 
 

@@ -17,15 +17,19 @@ class WallClock(Protocol):
 
     def utc_ms(self) -> int:
         """Wall time, UTC since 1970; may jump."""
+        ...
 
     def boot_ms(self) -> int:
         """The clock that runs through suspend and never jumps; starts anew with the machine."""
+        ...
 
     def boot_id(self) -> str:
         """Which start of the machine `boot_ms` counts from."""
+        ...
 
     def synchronised(self) -> bool:
         """Whether the kernel says that wall time is kept by a time server."""
+        ...
 
 
 class Store(Protocol):
@@ -33,9 +37,11 @@ class Store(Protocol):
 
     def commit(self, move: Move) -> tuple[int, ...]:
         """Writes a move whole; LedgerStopped where it could not, and nothing of it is written."""
+        ...
 
     def beat(self, utc_ms: int, boot_ms: int) -> None:
         """Writes a sign of life; the same errors."""
+        ...
 
 
 class Publisher(Protocol):
