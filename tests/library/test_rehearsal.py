@@ -1,7 +1,7 @@
 """`headway.testing`: real contracts over a clock that only the test moves."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -66,6 +66,16 @@ def test_a_stage_is_entered_when_its_instant_comes() -> None:
         assert 50 == hw.fill(hw.limiter("mails"))
 
 
+def test_a_long_advance_halts_at_every_instant_that_matters() -> None:
+    """Moved by an hour across the instant, the stage is entered at nine sharp and not when the hour is over."""
+    nine = datetime(2027, 3, 1, 8, 0, 0, tzinfo=UTC)
+    with headway.testing.open(MAILS, at=nine - timedelta(minutes=30)) as hw:
+        hw.advance(3600)
+
+        assert round(nine.timestamp() * 1000) == hw.explain("mails")["stage"]["entered_ms"]
+        assert nine + timedelta(minutes=30) == hw.now
+
+
 def test_slots_are_held_until_they_are_drained() -> None:
     """`fill` holds all 13 slots; after `drain` all are free again."""
     with headway.testing.open(POOL) as hw:
@@ -74,6 +84,7 @@ def test_slots_are_held_until_they_are_drained() -> None:
         assert 13 == hw.fill(pool)
         assert 0 == hw.fill(pool)
         hw.drain()
+        assert 0 == pool.reading().dropped_unreleased
         assert 13 == hw.fill(pool)
 
 

@@ -19,30 +19,23 @@ NS = 1_000_000_000
 SLEEP_MAX_S = 3600.0
 """The longest one sleep: an instant further away is looked at again. Event loops refuse timers of many years."""
 
-PATIENCE_MAX_S = 366.0 * 86_400.0
-"""The longest wait that is kept track of; a longer `timeout`, infinity too, waits this long."""
-
 
 async def wait_turn(limiter: Limiter, units: int, key: str | None, timeout: float | None) -> Permit:
-    """Waits for a permit in the limiter's queue.
+    """Waits for a permit in the limiter's queue. The core calls it where a demand that may wait does not fit at once.
 
     Args:
         limiter: Whose queue.
         units: How many units the demand is for, at least 1.
         key: For keyed limiters that are not bound to one.
-        timeout: Seconds on the limiter's clock; None: the contract's `enforce.wait`. Zero or less decides now.
+        timeout: Seconds on the limiter's clock, which the core has bounded; None: the contract's `enforce.wait`.
 
     Raises:
         Refused: `timeout` when patience ended, `queue_full` at the door, or a refusal that no waiting mends.
-        ValueError: `timeout` is not a number (NaN), or `units` and `key` are none this limiter knows.
     """
     patience_s = limiter.wait_s if timeout is None else timeout
-    if patience_s <= 0:
-        return _permit(limiter.try_acquire(units, key))
-
     clock = limiter.clock
     loop = asyncio.get_running_loop()
-    deadline_ns = clock.boot_ns() + round(min(patience_s, PATIENCE_MAX_S) * NS)
+    deadline_ns = clock.boot_ns() + round(patience_s * NS)
     ticket = limiter.ticket(units, key)
     if isinstance(ticket, Refusal):
         raise Refused(ticket)
