@@ -79,7 +79,7 @@ class Person:
     """
 
     def __init__(self, api: str, tokens: Path, seconds: float, count: Count) -> None:
-        self._client = httpx.AsyncClient(base_url=api, timeout=5.0)
+        self._client = httpx.AsyncClient(base_url=api, timeout=20.0)
         self._local = _bearer(tokens / "local")
         self._approver = _bearer(tokens / "approver")
         self._event_at_s = EVENT_AT * seconds
