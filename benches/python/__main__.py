@@ -29,7 +29,6 @@ def main() -> int:
         percentiles_ns=_percentiles(arguments.seed),
         memory={} if arguments.quick else {asked: memory.bytes_per_key(*asked) for asked in counts},
         exact={who: exactness.admitted(taker) for who, taker in takers.items()},
-        core_ns=None,
     )
     reached = targets(measured)
     report.show(console, measured, reached)

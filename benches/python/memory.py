@@ -19,12 +19,21 @@ from benches.python.peers import PEERS
 
 TIMEOUT_S = 600
 
+MARK_BYTES = 8
+"""The least that a live key can take: its mark."""
+
 
 def bytes_per_key(who: str, count: int) -> tuple[float, int]:
-    """(bytes a key, growth in bytes), measured in a child."""
+    """(bytes a key, growth in bytes), measured in a child.
+
+    Raises:
+        ValueError: Less than a mark a key: the keys did not stay live, and nothing was measured.
+    """
     command = [sys.executable, "-m", "benches.python.memory", who, str(count)]
     said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
     per_key, growth = json.loads(said)
+    if per_key < MARK_BYTES:
+        raise ValueError(f"{who} kept {per_key:.1f} bytes a key of {count:,}: they did not stay live")
     return per_key, growth
 
 

@@ -65,7 +65,6 @@ def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int
         "rounds": rounds,
         "machine": {"python": platform.python_version(), "processor": _processor(), "system": platform.platform()},
         "ns": [{"who": who, "case": case, **asdict(cost)} for (who, case), cost in measured.costs.items()],
-        "core_ns": measured.core_ns,
         "p999_wall_ns": measured.percentiles_ns,
         "memory": [
             {"who": who, "keys": keys, "bytes_per_key": per_key, "growth_bytes": growth}

@@ -1,4 +1,7 @@
-"""What is to be reached: the first five rows of the design's section 10, as functions of what was measured."""
+"""What is to be reached: the design's section 10, rows two to five, as functions of what was measured.
+
+Row one is a decision inside the core, without Python: `benches/core` measures it.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Measured:
-    """A run's results. Memory in bytes; `exact` who -> admitted under each switch interval; `core_ns` None: not run."""
+    """A run's results. Memory in bytes; `exact` who -> admitted under each switch interval."""
 
     costs: Costs
     percentiles_ns: Mapping[str, float]
     memory: Mapping[tuple[str, int], tuple[float, int]]
     exact: Mapping[str, Sequence[int | str]]
-    core_ns: float | None
 
 
 def targets(measured: Measured) -> list[Target]:
@@ -44,9 +46,7 @@ def targets(measured: Measured) -> list[Target]:
     call_ns = costs[ours.FLOOR, "empty Python call"].cpu_ns
     admitted_ns = _cpu(costs, "admitted")
     native_ns = min(costs[who, "admitted"].cpu_ns for who in NATIVE)
-    core = [] if measured.core_ns is None else [Target("core decision with its clock, ns", measured.core_ns, 40)]
     return [
-        *core,
         Target("admitted / empty Python call", admitted_ns / call_ns, 2.5),
         Target("refused / empty Python call", _cpu(costs, "refused") / call_ns, 4),
         Target("fastest native limiter / admitted", native_ns / admitted_ns, 1.5, at_least=True),
