@@ -158,15 +158,16 @@ impl Installed {
         let (burst_ns, grains) = (self.curve.burst_ns, self.grains);
         for (since, end, line) in lines {
             let e_since = e;
-            for (start, end) in cut_where_burst_passes_one(since, end, &line, burst_ns, &grains) {
+            let cut = burst_passes_one(since, end, &line, burst_ns, &grains);
+            let parts = cut.map_or([Some((since, end)), None], |at| [Some((since, at)), Some((at, end))]);
+            for (start, end) in parts.into_iter().flatten() {
                 let burst = burst_on(&line, start, burst_ns, &grains);
                 k = k.max(e.saturating_sub(burst));
                 let piece = Piece { start, end, line, since, e: e_since, k, burst_ns, burst };
                 if end < i64::MAX {
                     e = piece.entitlement(end, &grains);
-                    // The last instant before a cut still has the burst of one unit.
-                    let last =
-                        if end < line.end() { 1 << grains.log2 } else { burst_on(&line, end, burst_ns, &grains) };
+                    // Up to a cut the burst is one unit, and one ns later more.
+                    let last = if cut == Some(end) { burst } else { burst_on(&line, end, burst_ns, &grains) };
                     k = k.max(e.saturating_sub(last));
                 }
                 self.pieces.push(piece);
@@ -325,15 +326,10 @@ fn lines_of(curve: &Curve, anchor: i64, from: i64) -> Vec<(i64, i64, Line)> {
     lines
 }
 
-/// Where a rising level lifts `burst × L` over one unit, `E − B` may have a maximum: the piece ends there.
-fn cut_where_burst_passes_one(start: i64, end: i64, line: &Line, burst_ns: u64, grains: &Grains) -> Vec<(i64, i64)> {
+/// Where a rising level lifts `burst × L` over one unit, `E − B` may have a maximum: the piece is cut there.
+fn burst_passes_one(start: i64, end: i64, line: &Line, burst_ns: u64, grains: &Grains) -> Option<i64> {
     let over = |at: i64| line.burst(at, burst_ns, grains) > 1 << grains.log2;
-    if line.rises() && end < i64::MAX && !over(start) && over(end - 1) {
-        if let Some(at) = first(start, end - 1, over) {
-            return vec![(start, at), (at, end)];
-        }
-    }
-    vec![(start, end)]
+    if line.rises() && end < i64::MAX && !over(start) { first(start, end - 1, over) } else { None }
 }
 
 /// Tags for the windows of a curve: `known` ones keep theirs, new ones get the next.

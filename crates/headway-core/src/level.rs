@@ -102,25 +102,29 @@ pub(crate) fn spend(
             return Err(LevelStop::Frozen);
         }
         let Some(look) = look(seen) else { return Err(LevelStop::Frozen) };
-        let held = Tagged::of(seen.value());
-        if held.is_after(look.tag) {
-            // The look is of a window that ended since; the next one sees the new window.
-            return Err(LevelStop::Frozen);
-        }
-        let used = if held.tag == look.tag { held.amount } else { 0 };
+        let Tagged { tag, amount: used } = in_window(seen.value(), &look);
         let wanted = match used.checked_add(n) {
             Some(wanted) if wanted <= look.limit => wanted,
             _ => return Err(LevelStop::Full { amount: used, look }),
         };
-        if wanted > granted(look.tag) {
+        if wanted > granted(tag) {
             return Err(LevelStop::Draw { amount: used, look });
         }
-        let spent = Tagged { tag: look.tag, amount: wanted };
+        let spent = Tagged { tag, amount: wanted };
         if word.replace(seen, spent.value()).is_ok() {
             return Ok(spent);
         }
         pause();
     }
+}
+
+/// What counts as used at a look: nothing where the word is of a window before. A word of a later window than the look's
+/// (a clock that went back, or a thread that looked just before the boundary) stays there, and is charged there: nothing
+/// is forgotten, and neither window is over.
+#[inline]
+pub(crate) fn in_window(value: u64, look: &Look) -> Tagged {
+    let held = Tagged::of(value);
+    if held.tag == look.tag || held.is_after(look.tag) { held } else { Tagged { tag: look.tag, amount: 0 } }
 }
 
 /// Charges `n` more to the present window whatever the limit says: debt is never forgiven with the window it came from.
@@ -132,13 +136,9 @@ pub(crate) fn charge(word: &Word, n: u64, mut look: impl FnMut(Seen) -> Option<L
             return None;
         }
         let look = look(seen)?;
-        let held = Tagged::of(seen.value());
-        if held.is_after(look.tag) {
-            return None;
-        }
-        let used = if held.tag == look.tag { held.amount } else { 0 };
+        let Tagged { tag, amount: used } = in_window(seen.value(), &look);
         let amount = used.saturating_add(n).min(AMOUNT_MAX);
-        if word.replace(seen, Tagged { tag: look.tag, amount }.value()).is_ok() {
+        if word.replace(seen, Tagged { tag, amount }.value()).is_ok() {
             return Some(());
         }
         pause();

@@ -25,11 +25,6 @@ impl Line {
         self.to > self.from
     }
 
-    /// Where it ends; a flat one does not.
-    pub(crate) fn end(&self) -> i64 {
-        if self.is_flat() { i64::MAX } else { self.start.saturating_add(self.span as i64) }
-    }
-
     /// `level × span` at an instant, without rounding; before the line as at its start, after it as at its end.
     fn spanned(&self, at: i64) -> u128 {
         if self.is_flat() {

@@ -524,8 +524,7 @@ impl Meter {
         match self.spec.measure {
             Measure::Rate => value,
             Measure::Concurrency => Tagged::of(value).amount,
-            Measure::Quota if Tagged::of(value).tag == look.tag => Tagged::of(value).amount,
-            Measure::Quota => 0,
+            Measure::Quota => level::in_window(value, look).amount,
         }
     }
 
@@ -570,8 +569,8 @@ impl Meter {
             None => self.amount(None, look),
             Some(keys) => keys.largest(|value| match self.spec.measure {
                 Measure::Rate => value,
-                Measure::Quota if Tagged::of(value).tag != look.tag => 0,
-                _ => Tagged::of(value).amount,
+                Measure::Concurrency => Tagged::of(value).amount,
+                Measure::Quota => level::in_window(value, look).amount,
             }),
         }
     }
@@ -579,7 +578,7 @@ impl Meter {
     // --- saving -----------------------------------------------------------------------------------------------------
 
     /// What a clean stop keeps; None for what starts anew anyway, or before the first publish.
-    pub(crate) fn kept(&self, now: i64) -> Option<Kept> {
+    pub(crate) fn kept(&self, now: i64, utc_ns: i64) -> Option<Kept> {
         let curve = self.installed()?;
         let look = self.look(now)?;
         if self.spec.measure == Measure::Concurrency {
@@ -595,7 +594,7 @@ impl Meter {
         let is_rate = self.spec.measure == Measure::Rate;
         let one = if is_rate || used.tag == look.tag { relative(self.one.load().value()) } else { 0 };
         Some(Kept {
-            utc_ns: now.saturating_add(curve.anchor),
+            utc_ns,
             log2: self.grains.log2,
             k: if is_rate { look.k as i64 - look.e as i64 } else { 0 },
             window_start_utc,
@@ -608,7 +607,7 @@ impl Meter {
                     (hash, relative(value), drawn)
                 })
                 .collect(),
-            scaled: self.scaled.iter().filter_map(|s| Some((s.text.to_string(), s.meter.kept(now)?))).collect(),
+            scaled: self.scaled.iter().filter_map(|s| Some((s.text.to_string(), s.meter.kept(now, utc_ns)?))).collect(),
         })
     }
 

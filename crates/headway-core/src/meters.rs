@@ -22,7 +22,8 @@ struct Registry {
     order: Vec<Arc<Meter>>,
     paths: Vec<Weak<Path>>,
     shared: Arc<Shared>,
-    published: bool,
+    /// UTC less the meters' clock, as the last publish said; None before the first.
+    anchor: Option<i64>,
 }
 
 pub struct Meters {
@@ -36,7 +37,7 @@ impl Default for Meters {
         let growths = Arc::new(Growths::default());
         let flags = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared::new(SipKey::random(), Arc::clone(&growths), Arc::clone(&flags)));
-        let registry = Registry { meters: HashMap::new(), order: vec![], paths: vec![], shared, published: false };
+        let registry = Registry { meters: HashMap::new(), order: vec![], paths: vec![], shared, anchor: None };
         Meters { registry: Mutex::new(registry), growths, flags }
     }
 }
@@ -88,8 +89,8 @@ impl Meters {
             meter.may_install(curve)?;
             found.push((Arc::clone(meter), Arc::clone(curve)));
         }
-        registry.published |= !found.is_empty();
         let anchor = utc_ns.saturating_sub(now);
+        registry.anchor = Some(anchor);
         for (meter, curve) in &found {
             meter.install(curve, anchor, now);
         }
@@ -148,9 +149,14 @@ impl Meters {
 
     /// All marks, relative to their curves. Call after `close`.
     pub fn save(&self, now: i64) -> Vec<u8> {
-        let sip = self.registry().shared.sip;
+        let (sip, anchor) = {
+            let registry = self.registry();
+            (registry.shared.sip, registry.anchor)
+        };
         let meters = self.all_meters();
-        let kept = meters.iter().filter_map(|meter| Some((meter.spec.name.clone(), meter.kept(now)?)));
+        // A meter's own anchor may be older than what was last said of UTC.
+        let utc_ns = anchor.map_or(0, |anchor| now.saturating_add(anchor));
+        let kept = meters.iter().filter_map(|meter| Some((meter.spec.name.clone(), meter.kept(now, utc_ns)?)));
         Saved { sip, meters: kept.collect() }.to_bytes()
     }
 
@@ -159,7 +165,7 @@ impl Meters {
     pub fn restore(&self, bytes: &[u8]) -> Result<(), Error> {
         let saved = Saved::from_bytes(bytes)?;
         let mut registry = self.registry();
-        if registry.published || !registry.paths.is_empty() {
+        if registry.anchor.is_some() || !registry.paths.is_empty() {
             return Err(Error::invalid("restore before the first publish and the first limiter"));
         }
         let shared = Arc::new(Shared::new(saved.sip, Arc::clone(&self.growths), Arc::clone(&self.flags)));

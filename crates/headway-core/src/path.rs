@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::atomics::{AtomicU64, Ordering};
 use crate::curve::Measure;
+use crate::earliest::{Retry, may_ever_fit};
 use crate::error::Error;
 use crate::grain::{Charge, MICRO, PPM_MAX};
 use crate::growth::{Closed, Draw, Drawn};
@@ -147,6 +148,15 @@ impl Step {
             return (toll, None);
         }
         (&self.toll, key)
+    }
+
+    /// Whether a demand may fit on this meter's curve, and whether a fall lies ahead on it. Without a curve it may.
+    fn outlook(&self, now: i64, key: Option<u64>, units: u64) -> (bool, bool) {
+        let (Toll { meter, charge }, _) = self.toll(key);
+        let curve = meter.installed();
+        curve.map_or((true, false), |curve| {
+            (may_ever_fit(&curve, now, charge.of(units), meter.shift), curve.falls_after(now))
+        })
     }
 }
 
@@ -318,7 +328,7 @@ impl Path {
         self.steps.iter().enumerate().find_map(|(i, step)| {
             let (toll, own) = step.toll(key.map(|k| k.hash));
             let stop = toll.meter.probe(now, own, toll.charge.of(units)).err()?;
-            Some(self.why(now, i, toll, units, stop))
+            Some(self.why(now, key.map(|k| k.hash), i, units, stop))
         })
     }
 
@@ -375,7 +385,7 @@ impl Path {
                 Ok(one) => taken[i] = one,
                 Err(stop) => {
                     self.undo(now, key, &taken[..i]);
-                    return Err(self.why(now, i, toll, units, stop));
+                    return Err(self.why(now, key, i, units, stop));
                 }
             }
         }
@@ -401,22 +411,32 @@ impl Path {
         }
     }
 
-    /// Names what stopped a demand: `never_fits` where it is over every burst or level, now and ahead on the curve.
+    /// Names what stopped a demand: `never_fits` where it is over every burst or level, now and ahead on the curve, of
+    /// any meter on the way.
     #[cold]
-    fn why(&self, now: i64, step: usize, toll: &Toll, units: u64, stop: Stop) -> Stopped {
+    fn why(&self, now: i64, key: Option<u64>, step: usize, units: u64, stop: Stop) -> Stopped {
         let why = match stop {
             Stop::TooManyKeys => Why::TooManyKeys,
             Stop::NotPublished => Why::NotPublished,
             Stop::Draw { .. } => Why::Drawing,
-            Stop::Full { .. } => {
-                let n = toll.charge.of(units);
-                match toll.meter.installed() {
-                    Some(curve) if !crate::earliest::may_ever_fit(&curve, now, n, toll.meter.shift) => Why::NeverFits,
-                    _ => Why::Full,
-                }
-            }
+            Stop::Full { amount, .. } if self.never_fits(now, key, units, (step, amount)) => Why::NeverFits,
+            Stop::Full { .. } => Why::Full,
         };
         Stopped { why, step, stop: Some(stop) }
+    }
+
+    /// On one meter, what is under a burst or level ahead fits once. On several a fall may close one before another opens:
+    /// then only the search for the instant can tell.
+    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, u64)) -> bool {
+        let mut may_close = false;
+        for step in &self.steps {
+            let (may_fit, falls) = step.outlook(now, key, units);
+            if !may_fit {
+                return true;
+            }
+            may_close |= falls;
+        }
+        may_close && self.steps.len() > 1 && self.earliest(key, units, now, Some(seen)) == Retry::Never
     }
 
     #[cold]

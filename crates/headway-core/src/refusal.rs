@@ -337,7 +337,7 @@ impl Path {
         let mut at = from;
         // Each round moves on to where the slowest meter has room; a fall may close another one meanwhile.
         for _ in 0..64 {
-            let mut latest = at;
+            let (mut latest, mut is_known) = (at, true);
             for (i, step) in self.steps.iter().enumerate() {
                 let (toll, own) = step.toll(key);
                 let Some(curve) = toll.meter.installed() else { return Retry::Unknown };
@@ -347,8 +347,12 @@ impl Path {
                 let amount = seen.filter(|(step, _)| *step == i).map_or_else(live, |(_, amount)| amount);
                 match earliest(&curve, at, amount, tag, toll.charge.of(units), toll.meter.shift) {
                     Retry::At(fits) => latest = latest.max(fits),
-                    other => return other,
+                    Retry::Never => return Retry::Never,
+                    Retry::Unknown => is_known = false,
                 }
+            }
+            if !is_known {
+                return Retry::Unknown;
             }
             if latest == at {
                 return Retry::At(at);

@@ -1,0 +1,427 @@
+"""The compiled core: curves, meters, and the decision on every demand.
+
+Written by hand and compared with the built module on every run. Units are in the names: `_micro` is a millionth of a
+contract's unit (for a rate's level: per `per_ns` of its curve, so that 100 a minute is exact), `_ns` a time span or instant in nanoseconds, `_ppm` parts
+per million. UTC instants are nanoseconds since 1970; `boot_ns` is the clock that runs through suspend.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, final
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Measure = Literal["rate", "concurrency", "quota"]
+Mode = Literal["enforce", "observe", "record"]
+
+__version__: str
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+@final
+class Clock:
+    """The one clock decisions read. `Clock()` is the machine's; `Clock.manual(...)` stands still until moved."""
+
+    def __new__(cls) -> Clock: ...
+    @staticmethod
+    def manual(boot_ns: int = 0) -> Clock:
+        """A clock for tests and simulations; it only moves by `advance`."""
+    @property
+    def is_manual(self) -> bool: ...
+    def boot_ns(self) -> int:
+        """Nanoseconds on the clock that runs through suspend."""
+    def advance(self, by_ns: int, /) -> None:
+        """Moves a manual clock forward (or, in tests of clock steps, back), and wakes the head of every queue of waiters on
+        this clock so that it looks again. ValueError on the machine's clock."""
+
+# --- curves -------------------------------------------------------------------------------------------------------
+
+@final
+class Segment:
+    """A half-open stretch of a curve in UTC: constant where `from_micro == to_micro`, else linear."""
+
+    def __new__(cls, start_ns: int, end_ns: int | None, from_micro: int, to_micro: int) -> Segment: ...
+    @property
+    def start_ns(self) -> int: ...
+    @property
+    def end_ns(self) -> int | None:
+        """None: until the next version; only the last segment may say so, and then it is constant."""
+    @property
+    def from_micro(self) -> int: ...
+    @property
+    def to_micro(self) -> int: ...
+
+@final
+class Curve:
+    """The limit as decided, for one meter. Frozen. Levels are micro-units, for a rate micro-units per `per_ns`.
+
+    `per_ns` is the contract's `per` (100 a minute has level 100_000_000 and per_ns 60e9: the entitlement over one `per` and the
+    burst of one `per` are exactly 100). It never changes for a meter. `burst_ns` is the burst as a span of the limit:
+    B = max(level x burst_ns / per_ns, one unit).
+
+    Segments touch, in order, without gaps. Before the first the level is that at its start; past a finite last end
+    the level stays at `to_micro`. `burst_ns` and `per_ns` are 0 unless the measure is a rate; `window` holds UTC
+    starts of the present and the next windows of a quota (ascending), empty otherwise: past the last one a quota is
+    shut, because a window that was not decided does not open.
+    Raises ValueError on gaps, negative levels, or a level that no meter could hold.
+    """
+
+    def __new__(
+        cls,
+        measure: Measure,
+        version: int,
+        stage: str,
+        segments: Sequence[Segment],
+        per_ns: int = 0,
+        burst_ns: int = 0,
+        window: Sequence[int] = (),
+        raises_when: str = "",
+    ) -> Curve: ...
+    @property
+    def measure(self) -> Measure: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def segments(self) -> tuple[Segment, ...]: ...
+    @property
+    def per_ns(self) -> int: ...
+    @property
+    def burst_ns(self) -> int: ...
+    @property
+    def window(self) -> tuple[int, ...]: ...
+    @property
+    def raises_when(self) -> str:
+        """What would raise the limit, in words, for refusals (`tell: full`)."""
+    def limit_micro(self, utc_ns: int, /) -> int:
+        """The level at an instant, rounded down."""
+
+# --- meters -------------------------------------------------------------------------------------------------------
+
+@final
+class MeterSpec:
+    """What a meter is, for as long as the process lives.
+
+    name: `contract`, or `contract.dimension`, or either with `#total` for the limit over all keys.
+    ceiling_micro: the highest level any stage, exception or override band declares; with per_ns (rates) it picks the grain.
+    keys_max: None for an unkeyed meter; else at most this many live keys, one more is refused as `too_many_keys`.
+    scale_ppm: keys whose limit is multiplied, with the factor; they count towards `keys_max`.
+    born: `full` for a meter that is new; `empty` after a crash (rates only).
+    durable: draws from the growth queue before it admits (quotas; rates without keys and a `per` of a minute or more).
+    chunk_micro: how much one durable draw asks for; 0 lets the meter choose (a twentieth of the limit or burst, at least
+        one demand).
+    drawn_micro: what the durable store already counts as drawn (quota: used in `window_start_ns`), all of which
+        counts as used after a crash. Keys: see `Meters.restore_drawn`.
+    unit: the word for refusals, singular ("connection").
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        measure: Measure,
+        *,
+        ceiling_micro: int,
+        per_ns: int = 0,
+        unit: str = "unit",
+        keys_max: int | None = None,
+        scale_ppm: Sequence[tuple[str, int]] = (),
+        born: Literal["full", "empty"] = "full",
+        durable: bool = False,
+        chunk_micro: int = 0,
+    ) -> MeterSpec: ...
+    @property
+    def name(self) -> str: ...
+
+@final
+class PathSpec:
+    """One limiter's way through the meters: all or nothing.
+
+    steps: (meter name, factor in ppm, keyed). A demand of n units charges n x cost x factor on each; the order given
+        is kept (upstream first, then by name). `keyed` steps need a key.
+    cost_ppm: units a demand of this workload weighs (workload `cost`), 1_000_000 is one.
+    units_max: above it a demand is a ValueError, not a refusal; 0 is the largest the meters hold.
+    settle_max_micro: `cost.max`: the most a reservation may be settled at; 0 for none (settle at most what was reserved).
+    wait_ns: how long `acquire` waits where no timeout is told.
+    """
+
+    def __new__(
+        cls,
+        contract: str,
+        workload: str,
+        steps: Sequence[tuple[str, int, bool]],
+        *,
+        mode: Mode = "enforce",
+        cost_ppm: int = 1_000_000,
+        settle_max_micro: int = 0,
+        wait_ns: int = 0,
+    ) -> PathSpec: ...
+    @property
+    def contract(self) -> str: ...
+    @property
+    def workload(self) -> str: ...
+
+class MeterReading(NamedTuple):
+    """What one meter says at an instant. Taken without stopping decisions: each number is exact, their sum is not a cut."""
+
+    meter: str
+    measure: str
+    version: int
+    stage: str
+    boot_ns: int
+    utc_ns: int
+    limit_micro: int
+    use_micro: int
+    """rate: spent of the burst, 0..burst, above it debt; concurrency: in flight; quota: used in the window. Keyed: the largest key's, sampled."""
+    burst_micro: int
+    headroom_micro: int
+    """Signed: below zero it is a debt, and drains."""
+    charged_micro: int
+    """Charged since the process started, give-backs taken off; only differences mean something."""
+    entitled_micro: int
+    """Entitlement of a rate since the process started; 0 for other measures."""
+    keys_live: int
+    window_start_ns: int
+    published_ns: int
+    """UTC instant from which the present curve has been in force here."""
+
+class PathReading(NamedTuple):
+    """Counts of one limiter's decisions since the process started."""
+
+    contract: str
+    workload: str
+    admitted: int
+    admitted_micro: int
+    refused: int
+    refused_micro: int
+    refused_by: dict[str, int]
+    """By reason; sums to `refused`. In `observe`, what would have been refused (and was admitted)."""
+    waiting: int
+    dropped_unreleased: int
+    double_released: int
+    settled_above_max: int
+
+class Growth(NamedTuple):
+    """One durable draw that a meter asks for (`by_micro` > 0) or gives back lazily (< 0)."""
+
+    batch_id: int
+    kind: Literal["quota_draw", "rate_mark"]
+    meter: str
+    key: str
+    by_micro: int
+    window_start_ns: int
+    """quota: UTC start of the window drawn for. rate_mark: 0; `by_micro` is then the UTC ns up to which use is durable."""
+
+@final
+class GrowthQueue:
+    """Durable draws, for the ledger's one writer thread. See interfaces, 3."""
+
+    def take(self, max_items: int = 1000, wait_ms: int = 50, /) -> list[Growth]:
+        """The next batch (all with one `batch_id`), or [] after `wait_ms`. The interpreter's lock is let go while it waits."""
+    def answer(self, batch_id: int, ok: bytes, /) -> None:
+        """One byte an item: 1 granted, 0 no room, 2 fenced. ValueError for an unknown batch or wrong length."""
+    def close(self, reason: str, /) -> None:
+        """Every pending and later draw is refused as `not_durable` (disk full, read-only)."""
+    def reopen(self) -> None: ...
+
+@final
+class Meters:
+    """All meters and curves of a process. Publishing and declaring are rare; decisions take no lock of it."""
+
+    def __new__(cls, clock: Clock | None = None) -> Meters: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def growth(self) -> GrowthQueue: ...
+    def declare(self, specs: Sequence[MeterSpec], /) -> None:
+        """Adds meters; a name declared before is a ValueError. A meter without a curve refuses as `not_published`."""
+    def publish(self, curves: Sequence[tuple[str, Curve]], utc_ns: int, /) -> int:
+        """Installs curves, all or none. `utc_ns` is what the engine's clock says now: it anchors UTC to the meters' clock.
+
+        A new curve is in force from this call on; up to it the old one stays in the books: entitlement and the
+        burst's running maximum are continuous. Only newer versions: an older or equal one is a ValueError, nothing is
+        installed. Returns the boot_ns at which they came into force.
+        """
+    def restore(self, saved: bytes, /) -> None:
+        """Takes up what `save` wrote, before the first `publish`. ValueError if it is not ours or of another layout."""
+    def save(self) -> bytes:
+        """All marks, keys too, for a clean stop. Call after `close()`."""
+    def restore_drawn(self, rows: Sequence[tuple[str, str, int, int]], /) -> None:
+        """(meter, key, window_start_ns, drawn_micro): what the durable count says, after a crash or instead of `save` for
+        quotas. rate_mark rows give the UTC ns instead of an amount."""
+    def limiter(self, spec: PathSpec, /) -> Limiter:
+        """KeyError for a meter that was not declared."""
+    def snapshot(self) -> list[MeterReading]: ...
+    def paths(self) -> list[PathReading]: ...
+    def keys(self, meter: str, most: int = 10, /) -> list[tuple[str, int, int]]:
+        """The keys that press: (key, use_micro, limit_micro), most used first. Only keys whose text is known (scaled keys
+        and the last 1,024 refused)."""
+    def story(self, ref: str, /) -> dict[str, Any] | None:
+        """What was behind a refusal's `ref` (with or without `hw:`); None when it is not, or no longer, known (the last 4,096)."""
+    def close(self) -> None:
+        """Every later demand is refused as `closed`; waiters wake. Permits that are out may still be released."""
+    def mark_forked(self) -> None:
+        """In a forked child: every demand raises `Forked`; permits that crossed the fork release nothing."""
+
+# --- decisions ----------------------------------------------------------------------------------------------------
+
+@final
+class Never:
+    """`retry_at_ns` of a demand that does not fit under any burst of the curve. One instance, `NEVER`."""
+    def __bool__(self) -> Literal[False]: ...
+
+@final
+class Unknown:
+    """`retry_at_ns` of a demand that waits for something the curve does not know (a trigger, a release). `UNKNOWN`."""
+    def __bool__(self) -> Literal[False]: ...
+
+NEVER: Never
+UNKNOWN: Unknown
+
+@final
+class Permit:
+    """An admission; true. For rates and quotas one shared object; for concurrency it holds a slot until released.
+
+    As a context manager it releases at the end. Dropped unreleased, it is released and counted.
+    """
+
+    def __bool__(self) -> Literal[True]: ...
+    def __enter__(self) -> Permit: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
+    @property
+    def lost(self) -> bool:
+        """Whether what it held was taken back meanwhile (a lease that ended). Always False in one process."""
+    def release(self) -> None:
+        """Gives a slot back. A second time does nothing and is counted; for rates and quotas it does nothing."""
+    def settle(self, actual: int, /) -> None:
+        """Sets what a reservation really cost, in units, at most `cost.max` (more is cut to it and counted), once. Less is given back
+        without minting; more is charged as debt. ValueError on a negative number; on a second call RuntimeError."""
+
+@final
+class Refusal:
+    """A refused demand; false. Everything to say about it; numbers are computed when asked for."""
+
+    def __bool__(self) -> Literal[False]: ...
+    @property
+    def contract(self) -> str: ...
+    @property
+    def workload(self) -> str: ...
+    @property
+    def meter(self) -> str: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def why(self) -> str:
+        """`full`, `never_fits`, `too_many_keys`, `queue_full`, `timeout`, `drawing`, `not_durable`, `not_published`, `closed`."""
+    @property
+    def retryable(self) -> bool: ...
+    @property
+    def units(self) -> float: ...
+    @property
+    def limit(self) -> float:
+        """Units (rate: per `per`)."""
+    @property
+    def use(self) -> float: ...
+    @property
+    def limit_micro(self) -> int: ...
+    @property
+    def use_micro(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def retry_at_ns(self) -> int | Never | Unknown:
+        """The earliest instant, on the meters' clock, at which the same demand would fit if nothing else came."""
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds from the refusal to `retry_at_ns`; None where it never fits or cannot be known."""
+    @property
+    def raises_when(self) -> str: ...
+    @property
+    def ref(self) -> str:
+        """`hw:` and a short name under which `headway explain` tells the story; recorded when first asked for."""
+    def __str__(self) -> str:
+        """The sentence, number first."""
+
+class Refused(Exception):
+    """Raised by `acquire`, `with`, decorators. `refusal` says everything."""
+
+    refusal: Refusal
+    code: str
+    def __init__(self, refusal: Refusal) -> None: ...
+
+class Forked(RuntimeError):
+    """HW501: this process was forked from the one that holds the engine."""
+
+    code: str
+
+@final
+class Ticket:
+    """A place in a limiter's FIFO of waiters, for asynchronous waiting. Leaving is idempotent."""
+
+    def poll(self) -> Permit | Refusal | None:
+        """A permit if this ticket is at the head and the demand fits; None to wait on; a refusal that waiting cannot mend."""
+    @property
+    def wake_at_ns(self) -> int | None:
+        """For the head: the earliest instant at which polling again may help; None: wait for a wake-up."""
+    def on_wake(self, wake: Callable[[], None], /) -> None:
+        """Called from any thread that releases or publishes, with the interpreter's lock held and none of ours."""
+    def leave(self) -> None: ...
+    def give_up(self) -> Refusal:
+        """Leaves without a permit: the refusal (`timeout`, counted) that says what stood in the way. RuntimeError once it has its
+        permit."""
+
+@final
+class Limiter:
+    """A contract's limit as one workload meets it. Thread-safe, lock-free, shared freely."""
+
+    @property
+    def contract(self) -> str: ...
+    @property
+    def workload(self) -> str: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def wait_s(self) -> float: ...
+    @property
+    def clock(self) -> Clock:
+        """The clock its meters read: `retry_at_ns` and `Ticket.wake_at_ns` are instants on it."""
+    def bind(self, key: str, /) -> Limiter:
+        """The same limiter with a key of its own: no look-up on the way."""
+    def try_acquire(self, units: int = 1, key: str | None = None) -> Permit | Refusal:
+        """Decides now. Never waits for room (a first draw from a durable quota may take one commit)."""
+    def probe(self, units: int = 1, key: str | None = None) -> Permit | Refusal:
+        """What `try_acquire` would answer, charging nothing. Its permit holds nothing."""
+    def reserve(self, estimate: int, key: str | None = None) -> Permit | Refusal:
+        """Admits an estimate that `Permit.settle` corrects later."""
+    def acquire(self, units: int = 1, key: str | None = None, timeout: float | None = None) -> Permit:
+        """Waits its turn, at most `timeout` seconds (None: the contract's `enforce.wait`). Raises `Refused`."""
+    def acquire_async(self, units: int = 1, key: str | None = None, timeout: float | None = None) -> Awaitable[Permit]:
+        """The same for coroutines; already done where it fits now. Raises `Refused`."""
+    def ticket(self, units: int = 1, key: str | None = None) -> Ticket | Refusal:
+        """Queues behind the waiters there are; a refusal `queue_full` past 10,000."""
+    def reading(self) -> PathReading: ...
+    def rate_limit(self, key: str | None = None) -> list[tuple[str, int, int, int, int]]:
+        """(meter, quota units, window seconds, remaining units, seconds until more): what `RateLimit` headers say."""
+    def __enter__(self) -> Permit: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
+    def __aenter__(self) -> Awaitable[Permit]: ...
+    def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> Awaitable[None]: ...
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]:
+        """Decorates a function or a coroutine function: each call holds a permit; raises `Refused`."""
+
+@final
+class Ready(Awaitable[Permit]):
+    """An awaitable that is already done."""
+
+    def __await__(self) -> Generator[None, None, Permit]: ...
+
+def set_waiting(wait: Callable[[Limiter, int, str | None, float | None], Awaitable[Permit]], /) -> None:
+    """Tells `acquire_async` how to wait where a demand does not fit at once (`enforce/waiting.py`)."""
+
+def grains_log2(ceiling_micro: int, per_ns: int, /) -> int:
+    """The grain of a rate's meter: marks count 2^-g units, so that a u64 lasts for decades at the ceiling."""
