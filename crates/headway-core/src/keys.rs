@@ -287,6 +287,24 @@ impl Keys {
         &self,
         hash: u64,
         is_alive: &dyn Fn(u64) -> bool,
+        act: impl FnMut(&Word, u64) -> Option<R>,
+    ) -> Result<R, TooManyKeys> {
+        self.with_at_most(self.keys_max, hash, is_alive, act)
+    }
+
+    /// Takes up a key of an earlier run, over `keys_max` if need be: what was used is never forgotten for want of room.
+    pub(crate) fn take_up(&self, hash: u64, value: u64) {
+        let carry = |word: &Word, _| Some(word.carry(value));
+        let taken = self.with_at_most(usize::MAX, hash, &|_| true, carry);
+        assert!(taken.is_ok(), "a table that may grow always has a slot");
+    }
+
+    #[inline]
+    fn with_at_most<R>(
+        &self,
+        most: usize,
+        hash: u64,
+        is_alive: &dyn Fn(u64) -> bool,
         mut act: impl FnMut(&Word, u64) -> Option<R>,
     ) -> Result<R, TooManyKeys> {
         let hash = if hash <= SEALED { hash + 2 } else { hash };
@@ -303,7 +321,6 @@ impl Keys {
                         next
                     }
                 };
-                let most = self.keys_max;
                 let room = || {
                     let moving = if next.is_some() { present.occupied.load(Ordering::SeqCst) } else { 0 };
                     target.occupied.load(Ordering::SeqCst) + moving <= most && target.has_slots()

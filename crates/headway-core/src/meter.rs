@@ -685,9 +685,7 @@ impl Meter {
             self.one.carry(mark(kept.one));
             if let Some(keys) = &self.keys {
                 for (hash, from_e, _) in &kept.keys {
-                    // More keys than may live now were saved: the last ones start anew, none is let over.
-                    let carry = |word: &Word, _| Some(word.carry(mark(*from_e)));
-                    keys.with(*hash, &|_| true, carry).unwrap_or(());
+                    keys.take_up(*hash, mark(*from_e));
                 }
             }
             return;
@@ -704,9 +702,8 @@ impl Meter {
             draws.grant(None, tagged(kept.drawn >> self.shift));
         }
         if let Some(keys) = &self.keys {
-            for (hash, used, drawn) in &kept.keys {
-                let value = tagged(count((*used).max(0) as u64)).value();
-                keys.with(*hash, &|_| true, |word, _| Some(word.carry(value))).unwrap_or(());
+            for (hash, used, drawn) in kept.keys.iter().filter(|(_, used, drawn)| *used > 0 || *drawn > 0) {
+                keys.take_up(*hash, tagged(count((*used).max(0) as u64)).value());
                 if let Some(draws) = &self.draws {
                     draws.grant(Some(*hash), tagged(*drawn >> self.shift));
                 }
