@@ -364,6 +364,17 @@ def test_apply_puts_a_first_version_in_force(callers: Callers, world: World):
     assert [] == callers["olaf"].post("/v1/apply", content=NEW, headers=YAML).json()["seqs"]
 
 
+def test_apply_may_link_to_what_runs_already(callers: Callers, world: World):
+    """A document that spends cluster-cpu, which is not in it but runs: the names need not be repeated."""
+    spender = NEW.replace("ramp:", "upstream: [{contract: cluster-cpu, spends: 0.1}]\nramp:", 1)
+
+    response = callers["olaf"].post("/v1/apply", content=spender, headers=YAML)
+
+    assert 200 == response.status_code, response.json()
+    unknown = spender.replace("cluster-cpu", "elsewhere")
+    assert 422 == callers["olaf"].post("/v1/apply", content=unknown, headers=YAML).status_code
+
+
 def test_apply_of_other_terms_is_refused_until_amendments_come(callers: Callers, unchanged: Any, world: World):
     callers["olaf"].post("/v1/apply", content=NEW, headers=YAML)
     before = world.engine.ledger().count()

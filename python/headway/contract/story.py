@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headway.contract.model import Alternative, ApprovalNeed, Constraint, Contract, Measured, Stage, When, Workload
+from headway.contract.model import Alternative, ApprovalNeed, Contract, Measured, Stage, When, Workload
 from headway.contract.quantities import render_decimal, render_duration
+from headway.contract.words import amount, limit_in_words, many, number
 
 __all__ = ["Answer", "Story", "explain_contract"]
 
@@ -82,40 +83,11 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _number(micro: int) -> str:
-    """A number as people read it: 1,200."""
-    whole, dot, rest = render_decimal(micro).partition(".")
-    return f"{int(whole):,}{dot}{rest}"
-
-
-def _plural(micro: int, unit: str) -> str:
-    number = _number(micro)
-    return f"{number} {unit}" if number == "1" else f"{number} {_many(unit)}"
-
-
-def _many(unit: str) -> str:
-    """The plural of a unit as English forms it most of the time."""
-    if unit.endswith(("s", "x", "z", "ch", "sh")):
-        return f"{unit}es"
-    return f"{unit[:-1]}ies" if unit.endswith("y") and unit[-2:-1] not in "aeiou" else f"{unit}s"
-
-
-def _limit(constraint: Constraint, micro: int) -> str:
-    amount = _plural(micro, constraint.unit)
-    if constraint.measure == "concurrency":
-        return f"{amount} at once"
-    per = constraint.per
-    if not isinstance(per, int):
-        return f"{amount} a {per}"
-    period = {1_000: "second", 60_000: "minute", 3_600_000: "hour", 86_400_000: "day"}.get(per)
-    return f"{amount} a {period}" if period else f"{amount} every {render_duration(per)}"
-
-
 def _limits(contract: Contract, levels: Mapping[str, int]) -> str:
     """The limit of every dimension in words."""
     parts = []
     for dimension, micro in levels.items():
-        words = _limit(contract.constraint[dimension], micro)
+        words = limit_in_words(contract.constraint[dimension], micro)
         parts.append(f"{words} ({dimension})" if dimension else words)
     return _and(parts)
 
@@ -129,7 +101,7 @@ def _constraint(contract: Contract) -> Iterator[str]:
     who = f"for each {contract.each.key}" if contract.each else "shared by all"
     yield f"The initial limit is {_limits(contract, now.limit_micro)}, {who}."
     if contract.each is not None:
-        yield f"At most {contract.each.count:,} different {_many(contract.each.key)} are counted at a time."
+        yield f"At most {contract.each.count:,} different {many(contract.each.key)} are counted at a time."
         for key, factor in contract.each.scale_ppm.items():
             yield f"For {key} the limit is {render_decimal(factor)} times as high."
         if contract.each.total_micro is not None:
@@ -137,7 +109,7 @@ def _constraint(contract: Contract) -> Iterator[str]:
     for dimension, constraint in contract.constraint.items():
         what = f" ({dimension})" if dimension else ""
         if constraint.capacity_micro is not None:
-            known = f"The thing itself is known to hold {_plural(constraint.capacity_micro, constraint.unit)}{what}"
+            known = f"The thing itself is known to hold {amount(constraint.capacity_micro, constraint.unit)}{what}"
             since = constraint.evidence.on if constraint.evidence else None
             yield f"{known}, measured on {since.date}." if since else f"{known}."
         if constraint.measure == "quota":
@@ -221,7 +193,7 @@ def _when(when: When | None) -> str:
         if isinstance(wanted, str):
             parts.append(f"{name} has arrived at its stage {wanted}")
         else:
-            levels = [_number(level) + (f" ({dim})" if dim else "") for dim, level in wanted.items()]
+            levels = [number(level) + (f" ({dim})" if dim else "") for dim, level in wanted.items()]
             parts.append(f"{name} has arrived at {_and(levels)} or more")
     if when.approval:
         parts.append(_approvals(when.approval))

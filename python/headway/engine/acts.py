@@ -14,6 +14,7 @@ from headway.contract.faults import Unreadable
 from headway.contract.model import Contract
 from headway.contract.read import Reading
 from headway.contract.runnable import not_yet
+from headway.contract.words import limit_in_words, number
 from headway.engine.looking import surroundings
 from headway.engine.mover import Mover
 from headway.engine.publish import core_curves, windows_of
@@ -21,7 +22,6 @@ from headway.engine.specs import meters_of, path_of
 from headway.engine.values import Outcome, Preview
 from headway.errors import ClockSuspected, NotYet, OverPromised, UnknownStage, VerbRefused
 from headway.ledger import Event, Ledger, Move, NewVersion
-from headway.ramp.conditions import spell_micro
 from headway.ramp.curve import Curve
 from headway.ramp.decisions import Decisions, Rejected
 from headway.ramp.entries import Entry
@@ -304,9 +304,9 @@ def _said(
     if entered:
         parts.append(f"it enters {entered[-1]}")
     if before != after:
-        unit = mover.board.contracts[name].constraint
+        constraint = mover.board.contracts[name].constraint
         changes = [
-            f"{one} {spell_micro(before[one])} → {spell_micro(after[one])} {unit[one].unit}".strip()
+            f"{one} from {number(before[one])} to {limit_in_words(constraint[one], after[one])}".strip()
             for one in before
             if before[one] != after[one]
         ]
@@ -329,7 +329,7 @@ def _applied_words(mover: Mover, names: Sequence[str], now_ms: int) -> str:
     shown = []
     for name in names[:5]:
         contract, levels = mover.board.contracts[name], _levels(mover, name, mover.board.place(name).curve, now_ms)
-        limits = ", ".join(f"{spell_micro(level)} {contract.constraint[one].unit}" for one, level in levels.items())
+        limits = ", ".join(limit_in_words(contract.constraint[one], level) for one, level in levels.items())
         shown.append(f"{name} ({limits})")
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return "applied: " + ", ".join(shown) + more

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from headway._core import Limiter, Meters
 from headway.contract.faults import Unreadable
-from headway.contract.model import Contract
+from headway.contract.model import Contract, Document
 from headway.contract.read import Reading
 from headway.engine import acts, explain, looking
 from headway.engine.board import Place
@@ -180,6 +180,11 @@ class Engine:
         """All contracts, by name."""
         self._usable()
         return [self._running(self._mover.board.places[name]) for name in self.names()]
+
+    def agreed(self) -> list[Document]:
+        """What runs, as documents that new ones may link to."""
+        board = self._mover.board
+        return [*board.contracts.values(), *board.calendars.values()]
 
     def limiter(self, contract: str, workload: str | None = None) -> Limiter:
         """A contract's limit as one workload meets it; the same object for the same names.

@@ -12,7 +12,8 @@ from math import floor
 from typing import Any
 
 from headway._core import MeterReading, PathReading
-from headway.contract.model import Constraint, Contract
+from headway.contract.model import Contract
+from headway.contract.words import limit_in_words
 from headway.engine.board import Place
 from headway.engine.suspicion import ClockStatus
 from headway.engine.values import Drift
@@ -124,7 +125,7 @@ def _level(place: Place, dimension: str, now_ms: int) -> int:
 def _why(place: Place, entry: Entry, now_ms: int) -> str:
     contract, state = place.contract, place.state
     limits = " and ".join(
-        f"{spell_micro(_level(place, name, now_ms))} {_units(constraint)}"
+        limit_in_words(constraint, _level(place, name, now_ms)) + (f" ({name})" if name else "")
         for name, constraint in contract.constraint.items()
     )
     stage = contract.ramp[state.stage].name
@@ -144,13 +145,6 @@ def _why(place: Place, entry: Entry, now_ms: int) -> str:
     else:
         because = f"stage {stage} is in force since {_date(entry.at_ms)}: {entry.reason}"
     return f"{contract.name} is limited to {limits}, because {because}"
-
-
-def _units(constraint: Constraint) -> str:
-    per = constraint.per
-    if isinstance(per, int):
-        return f"{constraint.unit}s in {per / 1000:g} s" if per != 1000 else f"{constraint.unit}s a second"
-    return f"{constraint.unit}s a {per}" if per else f"{constraint.unit}s"
 
 
 def _next(contract: Contract, waits: Sequence[Awaited]) -> dict[str, Any] | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headway.engine.board import Board, Place
 from headway.engine.suspicion import ClockStatus
 from headway.ramp.conditions import Surroundings
 from headway.ramp.entering import prospect
-from headway.ramp.joint import no_room
+from headway.ramp.joint import no_room, still_spent_by
 from headway.ramp.machine import step
 from headway.ramp.standing import standing_of
 from headway.ramp.waits import Awaited, awaited, raises_when
@@ -19,7 +21,8 @@ def surroundings(board: Board, name: str, now_ms: int, clock: ClockStatus) -> Su
         for required in board.links.requires[name]
         if required in board.states
     }
-    return Surroundings(standings, clock.reason if clock.suspect else None)
+    suspect = clock.reason if clock.suspect else None
+    return Surroundings(standings, suspect, spent_by=still_spent_by(board.states, board.links, name))
 
 
 def waits(board: Board, place: Place, now_ms: int, clock: ClockStatus) -> tuple[Awaited, ...]:
@@ -31,7 +34,7 @@ def waits(board: Board, place: Place, now_ms: int, clock: ClockStatus) -> tuple[
         # All holds, and yet it did not enter: an upstream may have no room for it.
         tried = step(contract, state, now_ms, [], calendars=board.calendars)
         full = no_room(board.contracts, board.states, board.links, name, tried.state, now_ms)
-        around = Surroundings(around.standings, around.suspect, full)
+        around = replace(around, full=full)
     return awaited(contract, state, now_ms, around, board.calendars)
 
 

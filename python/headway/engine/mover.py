@@ -27,7 +27,7 @@ from headway.engine.suspicion import ClockStatus, Suspicion
 from headway.engine.use import by_meter, of_contract, use_between
 from headway.errors import Fenced, LedgerBroken, LedgerStopped
 from headway.ledger.moves import Move
-from headway.ledger.reading import LEVEL_KINDS
+from headway.ledger.reading import moves_limit
 from headway.ramp.curve import Curve, curve_of
 from headway.ramp.decisions import Decisions, Need
 from headway.ramp.entries import Entry, EntryKind
@@ -239,7 +239,7 @@ class Mover:
             self._take(name, one, now_ms)
         self._publish(curves, now_ms)
         for seq, entry in zip(seqs, move.entries, strict=True):
-            if entry.kind in LEVEL_KINDS:
+            if moves_limit(entry):
                 board.causes[entry.contract] = (seq, entry)
             self._bus.tell(entry.contract, entry.kind, entry.at_ms, _told(seq, entry))
         return seqs

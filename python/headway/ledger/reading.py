@@ -36,10 +36,18 @@ LEVEL_KINDS = frozenset(
         "aborted",
     }
 )
-"""Kinds that may change a limit: the last one of a contract says why its limit is what it is."""
+"""Kinds that may change a limit."""
+
+STOPS = frozenset({"held", "resumed"})
+"""Of these, the kinds that change a limit only where a climb was under way."""
 
 MOST = 10_000
 """Records one call returns at most; more are asked for again from the last one's `seq`."""
+
+
+def moves_limit(entry: Entry) -> bool:
+    """Whether an entry changed its contract's limit: the last one that did says why the limit is what it is."""
+    return entry.kind in LEVEL_KINDS and (entry.kind not in STOPS or "course" in entry.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ def _fold(walk: Replay, record: Record, documents: dict[tuple[str, int], tuple[s
     except (Unreadable, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         return f"record {record.seq} does not follow from those before it: {error!r}"
     walk.last[name] = record.seq
-    if record.entry.kind in LEVEL_KINDS:
+    if moves_limit(record.entry):
         walk.causes[name] = (record.seq, record.entry)
     return None
 

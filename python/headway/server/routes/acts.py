@@ -113,7 +113,7 @@ ramp: [{stage: now, limit: 100}]
 
 
 def _apply(engine: Engine, body: bytes, actor: str, reason: str, expect: str | None) -> Any:
-    reading = read_text(body, "request")
+    reading = read_text(body, "request", agreed=engine.agreed())
     if not reading.ok:
         raise Unreadable(reading.findings)
     return engine.apply(reading, actor=actor, reason=reason.strip(), expect=expect)
