@@ -2,8 +2,8 @@
 
 Three workloads stress it: browsing reads products, checkout writes sales, reporting reads everything and exports. All
 of them meet `shop-api` in Headway's middleware before they meet a handler here; a handler that needs the database takes
-a connection of `orders-db`; reports and exports keep a worker of `orders-cpu` busy themselves, and an export counts
-against its tenant's day.
+a connection of `orders-db`; reports and exports keep a worker of `orders-cpu` busy themselves, an export counts against
+its tenant's day, and a lookup, which a cache answers, against its visitor's ten seconds.
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ from examples.shop.store import Pool, PoolFull
 from headway import Limiter, Refusal
 from headway.asgi import App, Message, Middleware, Receive, Scope, Send
 
-API, POOL, CPU, EXPORTS = "shop-api", "orders-db", "orders-cpu", "tenant-exports"
+API, POOL, CPU = "shop-api", "orders-db", "orders-cpu"
+EXPORTS, LOOKUPS = "tenant-exports", "visitor-lookups"
 
-WORKLOAD_OF = {"products": "browsing", "checkout": "checkout", "reports": "reporting", "exports": "reporting"}
+WORKLOAD_OF = {
+    "products": "browsing",
+    "lookups": "browsing",
+    "checkout": "checkout",
+    "reports": "reporting",
+    "exports": "reporting",
+}
 """The first part of a path says who asks; any other path is `other`."""
 
 PAGE_S, CHECKOUT_S, REPORT_S = 0.08, 0.45, 1.2
@@ -58,10 +65,12 @@ class Shop:
 def build(hw: headway.Headway, database: Path, count: Count) -> Shop:
     """Puts the shop together around an open Headway; every decision is stamped in `count`."""
     pool = Pool(database, {name: hw.limiter(POOL, name) for name in ("browsing", "checkout")}, count)
-    handlers = _Handlers(pool, hw.limiter(CPU, "reporting"), hw.limiter(EXPORTS, "reporting"), count)
+    limiters = {CPU: "reporting", EXPORTS: "reporting", LOOKUPS: "browsing"}
+    handlers = _Handlers(pool, {name: hw.limiter(name, workload) for name, workload in limiters.items()}, count)
     inner = Starlette(
         routes=[
             Route("/products", handlers.products),
+            Route("/lookups", handlers.lookups),
             Route("/checkout", handlers.checkout, methods=["POST"]),
             Route("/reports", handlers.reports),
             Route("/exports", handlers.exports, methods=["POST"]),
@@ -72,10 +81,9 @@ def build(hw: headway.Headway, database: Path, count: Count) -> Shop:
 
 
 class _Handlers:
-    def __init__(self, pool: Pool, cpu: Limiter, exports: Limiter, count: Count) -> None:
+    def __init__(self, pool: Pool, limiters: dict[str, Limiter], count: Count) -> None:
         self._pool = pool
-        self._cpu = cpu
-        self._exports = exports
+        self._limiters = limiters
         self._count = count
 
     async def products(self, request: Request) -> JSONResponse:
@@ -87,6 +95,13 @@ class _Handlers:
                 return JSONResponse({"page": number, "products": store.page(db, number)})
         except PoolFull as full:
             return _refused(full.refusal)
+
+    async def lookups(self, request: Request) -> JSONResponse:
+        visitor = request.query_params.get("visitor", "")[:64]
+        if not visitor:
+            return _bad("a lookup names its `visitor`")
+        answer = self._count.decide(self._limiters[LOOKUPS], key=visitor)
+        return _refused(answer, 429) if isinstance(answer, Refusal) else JSONResponse({"in_stock": True})
 
     async def checkout(self, request: Request) -> JSONResponse:
         cart = request.query_params.get("cart", "")[:64]
@@ -112,14 +127,14 @@ class _Handlers:
 
     async def _on_a_worker(self, request: Request, said: dict[str, str], tenant: str | None = None) -> JSONResponse:
         """Work that keeps one worker busy. The worker first: it can be given back, an export of a day cannot."""
-        worker = self._count.decide(self._cpu)
+        worker = self._count.decide(self._limiters[CPU])
         if isinstance(worker, Refusal):
             return _refused(worker)
         with worker:
             if tenant is not None:
-                export = self._count.decide(self._exports, key=tenant)
+                export = self._count.decide(self._limiters[EXPORTS], key=tenant)
                 if isinstance(export, Refusal):
-                    return _refused(export)
+                    return _refused(export, 429)
             await asyncio.sleep(_takes(request, REPORT_S))
         return JSONResponse(said)
 
@@ -168,12 +183,13 @@ class _Stamped:
         await self._app(scope, receive, send)
 
 
-def _refused(refusal: Refusal) -> JSONResponse:
-    """503: the shop is full; when to come again where that is known."""
+def _refused(refusal: Refusal, status: int = 503) -> JSONResponse:
+    """503: the shop is full, 429: the caller has had its share; with when to come again where that is known."""
     seconds = refusal.retry_after_s
     headers = {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
-    said = {"title": "The shop is full", "status": 503, "detail": str(refusal), "ref": refusal.ref}
-    return JSONResponse(said, 503, headers, media_type="application/problem+json")
+    title = "The shop is full" if status == 503 else "That was your share"
+    said = {"title": title, "status": status, "detail": str(refusal), "ref": refusal.ref}
+    return JSONResponse(said, status, headers, media_type="application/problem+json")
 
 
 def _bad(detail: str) -> JSONResponse:

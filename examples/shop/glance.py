@@ -37,8 +37,8 @@ class Glance:
 
     Attributes:
         unit: In words, with its period where it has one: "requests a second".
-        limit, use: In units; a rate's use is what was admitted in about the last second, a keyed quota's that of its
-            fullest key.
+        limit, use: In units; a rate's use is how fast it was admitted in about the last second, that of a contract with
+            keys is its fullest key's.
         course: The limit from the first stage until now, oldest first, in units.
         stages: Name and limit of each stage, in units.
         upcoming: The next stage, empty where there is none; `waiting` is what it waits for.
@@ -86,8 +86,8 @@ class Glancer:
         reading = self._readings()[name]
         admitted, refused = answers(self._count, name)
         use = reading.use_micro / MICRO
-        if constraint.measure == "rate":
-            use = self._paces.setdefault(name, Pace()).of(admitted, reading.boot_ns)
+        if isinstance(constraint.per, int) and contract.each is None:
+            use = self._paces.setdefault(name, Pace()).of(admitted, reading.boot_ns) * constraint.per / 1000
         return Glance(
             name=name,
             unit=in_words(constraint.measure, constraint.unit, constraint.per),
@@ -141,10 +141,12 @@ def answers(count: Count, contract: str) -> tuple[int, dict[str, int]]:
 
 
 def in_words(measure: str, unit: str, per: int | str | None) -> str:
-    """A contract's unit with its period: "requests a second", "connections at once", "exports a day"."""
+    """A contract's unit with its period: "requests a second", "lookups in 10 s", "workers at once"."""
     if measure == "concurrency":
         return f"{unit}s at once"
-    return f"{unit}s a {PERIODS.get(per, f'{per} ms') if isinstance(per, int) else per}"
+    if isinstance(per, int) and per not in PERIODS:
+        return f"{unit}s in {per / 1000:g} s"
+    return f"{unit}s a {PERIODS[per] if isinstance(per, int) else per}"
 
 
 def course(pieces: Sequence[Piece], now_ms: int) -> tuple[float, ...]:

@@ -16,14 +16,14 @@ from examples.shop.glance import Glance
 
 BAR = 30
 BLOCKS = "▁▂▃▄▅▆▇█"
-SENTENCES = 3
+SENTENCES = 2
 
 
 def screen(glances: Sequence[Glance], said: Sequence[Said], heading: str, asks: Sequence[str]) -> RenderableType:
     """Everything at one instant.
 
     Args:
-        glances: The contracts, each on at most four lines.
+        glances: The contracts, each on at most four lines; one of a single stage on two.
         said: Refusals, oldest first; the last few are shown.
         heading: What is going on, one line.
         asks: Commands that a person could type now.
@@ -45,7 +45,8 @@ def screen(glances: Sequence[Glance], said: Sequence[Said], heading: str, asks: 
 
 def _add(contracts: Table, glance: Glance) -> None:
     contracts.add_row(Text(glance.name, style="bold cyan"), bar(glance))
-    contracts.add_row("ramp", Text(f"{picture(glance)}  ") + _stages(glance))
+    if len(glance.stages) > 1:
+        contracts.add_row("ramp", Text(f"{picture(glance)}  ") + _stages(glance))
     contracts.add_row("refused", Text(_refused(glance), style="red" if glance.refused else "dim"))
     if glance.upcoming:
         contracts.add_row(f"{glance.upcoming} needs", _needs(glance))

@@ -26,6 +26,10 @@ OUTSTANDING_MOST = 1_000
 TENANTS = ("acme", "birch", "cedar", "dune", "elm", "fjord", "grove", "heath")
 ACME_SHARE = 0.3
 
+VISITORS = 40
+BOT_SHARE = 0.3
+"""What the one busiest visitor asks of all lookups; the others are alike."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -43,6 +47,7 @@ STREAMS = (
     Stream("checkout", 12, 45, takes_ms=450, over_http=True),
     Stream("reports", 7, 26, takes_ms=1200),
     Stream("exports", 5, 9, takes_ms=500),
+    Stream("lookups", 6, 20, takes_ms=5),
 )
 
 
@@ -91,6 +96,9 @@ def _arrival(stream: Stream, chance: random.Random, at_s: float) -> Arrival:
             method, asks = ("POST", {"cart": f"cart-{chance.randrange(10_000)}", "pieces": chance.randint(1, 4)})
         case "reports":
             method, asks = "GET", {}
+        case "lookups":
+            visitor = "bot" if chance.random() < BOT_SHARE else f"visitor-{chance.randrange(VISITORS)}"
+            method, asks = "GET", {"visitor": visitor}
         case _:
             tenant = TENANTS[0] if chance.random() < ACME_SHARE else chance.choice(TENANTS[1:])
             method, asks = "POST", {"tenant": tenant}

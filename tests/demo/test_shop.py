@@ -12,7 +12,7 @@ import pytest
 
 import headway.testing
 from examples.shop import app
-from examples.shop.app import API, CPU, EXPORTS, POOL, Shop
+from examples.shop.app import API, CPU, EXPORTS, LOOKUPS, POOL, Shop
 from examples.shop.count import Count, read_record
 from examples.shop.demo import CONTRACTS
 from headway.testing import Rehearsal
@@ -101,15 +101,27 @@ def test_a_request_over_the_rate_is_a_429_that_the_shop_counts(shop: Shop, hw: R
 
 
 def test_an_export_that_is_over_its_tenants_day_gives_its_worker_back(shop: Shop, hw: Rehearsal, count: Count):
-    """birch has used its 20: 503, no worker stays in use, and acme, another tenant, is served."""
+    """birch has used its 20: 429, no worker stays in use, and acme, another tenant, is served."""
     for _ in range(20):
         assert hw.limiter(EXPORTS, "reporting").try_acquire(1, "birch")
 
     birch, acme = answers(shop, f"POST /exports?tenant=birch{FAST}", f"POST /exports?tenant=acme{FAST}")
 
-    assert (503, 200) == (birch.status_code, acme.status_code)
+    assert (429, 200) == (birch.status_code, acme.status_code)
     assert "tenant-exports" in birch.json()["detail"]
     assert 0 == in_use(hw, CPU)
+
+
+def test_a_bot_is_turned_away_and_a_visitor_is_not(shop: Shop, hw: Rehearsal):
+    """10 lookups are its share of ten seconds; one second later it may look up one thing more."""
+    limiter = hw.limiter(LOOKUPS, "browsing")
+    assert 10 == hw.fill(limiter, "bot")
+
+    bot, visitor = answers(shop, "GET /lookups?visitor=bot", "GET /lookups?visitor=v")
+
+    assert (429, "1", 200) == (bot.status_code, bot.headers["retry-after"], visitor.status_code)
+    hw.advance(1)
+    assert 200 == answers(shop, "GET /lookups?visitor=bot")[0].status_code
 
 
 def test_a_customer_who_goes_away_leaves_no_slot_behind(shop: Shop, hw: Rehearsal, count: Count, tmp_path: Path):
@@ -142,6 +154,7 @@ def test_a_customer_who_goes_away_leaves_no_slot_behind(shop: Shop, hw: Rehearsa
         "POST /checkout?cart=a&pieces=21",
         "POST /exports",
         "POST /exports?tenant=",
+        "GET /lookups",
     ],
 )
 def test_a_request_that_makes_no_sense_is_a_400_and_uses_nothing(shop: Shop, hw: Rehearsal, asked: str):

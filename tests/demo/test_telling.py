@@ -119,10 +119,16 @@ def test_the_picture_rises_with_the_limit():
 
 def test_the_screen_shows_limit_conditions_commands_and_sentences():
     """Everything the watcher needs is on one screen."""
-    console = Console(width=120, record=True, file=None, quiet=False)
+    lookups = replace(POOL, name="visitor-lookups", stages=(("now", 10),), upcoming="", waiting=())
+    console = Console(width=120)
     with console.capture() as shown:
         console.print(
-            screen([POOL] * 4, [Said(1, "orders-db", "checkout", "orders-db is full [hw:1]")], "12 s", ["approve it"])
+            screen(
+                [*[POOL] * 4, lookups],
+                [Said(1, "orders-db", "checkout", "orders-db is full [hw:1]")],
+                "12 s",
+                ["approve it"],
+            )
         )
 
     assert len(shown.get().splitlines()) <= 24
@@ -147,6 +153,6 @@ def test_a_pace_looks_back_one_second():
 def test_units_are_told_with_their_period():
     """As a person would say them."""
     assert "requests a second" == in_words("rate", "request", 1000)
-    assert "requests a 1500 ms" == in_words("rate", "request", 1500)
+    assert "lookups in 1.5 s" == in_words("rate", "lookup", 1500)
     assert "exports a day" == in_words("quota", "export", "day")
     assert "workers at once" == in_words("concurrency", "worker", None)

@@ -188,3 +188,13 @@ def test_a_contract_nobody_asked_is_judged_too(contracts: dict[str, Contract]):
 
     assert sorted(contracts) == sorted(found)
     assert {0} == {one[count] for one in found.values() for count in ("admitted", "refused", "certain_violations")}
+
+
+def test_each_visitor_has_a_burst_of_its_own_and_no_second_one(contracts: dict[str, Contract]):
+    """10 lookups at once for each of two visitors are within; 10 more of one, half a second later, are not."""
+    both = [admitted("visitor-lookups", "browsing", 1, key=visitor) for visitor in ("ann", "bot") for _ in range(10)]
+
+    assert {} == violations(record(both), contracts)
+    again = [admitted("visitor-lookups", "browsing", 1.5, key="bot", life=2) for _ in range(10)]
+    lives = (Life(1, 1, 1, 0, 0, int(1.1 * S), False), Life(2, 2, 1, int(1.4 * S), 0, LATE_S * S, True))
+    assert "visitor-lookups" in violations(replace(record([*both, *again]), lives=lives), contracts)
