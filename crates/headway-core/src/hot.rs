@@ -16,7 +16,8 @@ pub(crate) struct Look {
     pub(crate) e: u64,
     pub(crate) k: u64,
     pub(crate) base: u64,
-    /// Concurrency, quota: the level in the meter's counts; 0 where a quota's window is shut.
+    /// The most that one demand may be now, in the meter's counts. Concurrency, quota: the level, 0 where a quota's window
+    /// is shut. Rate: the burst.
     pub(crate) limit: u64,
     /// Concurrency: the curve's version, cut to a tag. Quota: the window's.
     pub(crate) tag: u16,
@@ -60,7 +61,7 @@ impl Hot {
             let x = now.wrapping_sub(self.start.load(Ordering::Relaxed)) as u64;
             let known = x < self.span.load(Ordering::Relaxed);
             let flags = self.flags.load(Ordering::Relaxed);
-            let limit = self.limit.load(Ordering::Relaxed);
+            let mut limit = self.limit.load(Ordering::Relaxed);
             let (mut e, mut k, mut base) = (0, 0, 0);
             if measure == Measure::Rate {
                 base = self.base.load(Ordering::Relaxed);
@@ -75,6 +76,7 @@ impl Hot {
                 if known {
                     e = e.wrapping_add(elapsed(x, whole, part, numerator, down));
                     k = k.max(e.saturating_sub(burst));
+                    limit = burst;
                 }
             }
             fence(Ordering::Acquire);
@@ -132,21 +134,21 @@ impl Hot {
 /// The curve at `now` by the slow way; exact for climbs and for the past.
 pub(crate) fn look_at(curve: &Installed, now: i64, shift: u32, seq: u64) -> Look {
     let piece = curve.piece(now);
-    let level = piece.level(now, &curve.grains) >> shift;
+    let level = || piece.level(now, &curve.grains) >> shift;
     let falls = curve.falls_after(now);
     let base = curve.base;
     match curve.curve.measure {
         Measure::Rate => {
-            let (e, k) = (piece.entitlement(now, &curve.grains), piece.floor(now, &curve.grains));
-            Look { seq, e, k, base, limit: level, tag: 0, falls }
+            let (e, burst) = (piece.entitlement(now, &curve.grains), piece.burst(now, &curve.grains));
+            Look { seq, e, k: piece.k.max(e.saturating_sub(burst)), base, limit: burst, tag: 0, falls }
         }
         Measure::Concurrency => {
             let tag = curve.curve.version as u16 & crate::word::TAG_MASK;
-            Look { seq, e: 0, k: 0, base, limit: level, tag, falls }
+            Look { seq, e: 0, k: 0, base, limit: level(), tag, falls }
         }
         Measure::Quota => {
             // Before the first window nothing is open.
-            let (limit, tag) = curve.window_at(now).map_or((0, 0), |w| (level, w.tag));
+            let (limit, tag) = curve.window_at(now).map_or((0, 0), |w| (level(), w.tag));
             Look { seq, e: 0, k: 0, base, limit, tag, falls }
         }
     }

@@ -58,6 +58,17 @@ pub(crate) fn hold(
     }
 }
 
+/// One try of `hold` on a versioned word, where no fall lies ahead; false for everything else.
+#[inline]
+pub(crate) fn hold_at_once(word: &Word, n: u64, look: impl FnOnce() -> Option<Look>) -> bool {
+    let seen = word.load();
+    let Some(look) = look() else { return false };
+    let held = Tagged::of(seen.value());
+    let Some(wanted) = held.amount.checked_add(n) else { return false };
+    let fits = wanted <= look.limit && held.tag == look.tag && !look.falls && !seen.is_frozen();
+    fits && word.replace(seen, Tagged { amount: wanted, ..held }.value()).is_ok()
+}
+
 /// Gives `n` slots back; false where the word is being moved and nothing was given.
 pub(crate) fn let_go(word: &Word, n: u64) -> bool {
     loop {

@@ -409,6 +409,16 @@ impl Meter {
 
     #[inline]
     fn take_rate(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+        if self.keys.is_none() {
+            let look = || self.hot.look(Measure::Rate, now);
+            if let Some(marked) = rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look) {
+                return Ok(Taken { n, held: Held::Rate(marked) });
+            }
+        }
+        self.take_rate_carefully(now, key, n)
+    }
+
+    fn take_rate_carefully(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         let gives = self.gives(key);
         let result = self.on_word(key, now, |word, base| {
             let look = |_| self.look(now).filter(|look| base == u64::MAX || look.base == base);
@@ -427,7 +437,15 @@ impl Meter {
         }
     }
 
+    #[inline]
     fn take_slots(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+        if self.keys.is_none() && level::hold_at_once(&self.one, n, || self.hot.look(Measure::Concurrency, now)) {
+            return Ok(Taken { n, held: Held::Slots });
+        }
+        self.take_slots_carefully(clock, now, key, n)
+    }
+
+    fn take_slots_carefully(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         let keyed = self.keys.is_some();
         let result = self.on_word(key, now, |word, _| {
             let again = |look: &Look| {

@@ -75,7 +75,8 @@ pub struct Counts {
     pub(crate) others: AtomicU64,
     pub(crate) other_units: AtomicU64,
     pub(crate) refused: [AtomicU64; Why::COUNT],
-    pub(crate) refused_units: AtomicU64,
+    /// Units of refused demands beyond one each.
+    pub(crate) refused_more: AtomicU64,
     /// Units of slots given back.
     pub(crate) released_units: AtomicU64,
     pub(crate) dropped_unreleased: AtomicU64,
@@ -96,7 +97,9 @@ impl Counts {
 
     pub(crate) fn refuse(&self, why: Why, units: u64) {
         self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
-        self.refused_units.fetch_add(units, Ordering::Relaxed);
+        if units > 1 {
+            self.refused_more.fetch_add(units - 1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn admitted_units(&self) -> u64 {
@@ -153,6 +156,11 @@ impl Step {
     /// Whether a demand may fit on this meter's curve, and whether a fall lies ahead on it. Without a curve it may.
     fn outlook(&self, now: i64, key: Option<u64>, units: u64) -> (bool, bool) {
         let (Toll { meter, charge }, _) = self.toll(key);
+        if let Some(look) = meter.look(now)
+            && charge.of(units) <= look.limit
+        {
+            return (true, look.falls);
+        }
         let curve = meter.installed();
         curve.map_or((true, false), |curve| {
             (may_ever_fit(&curve, now, charge.of(units), meter.shift), curve.falls_after(now))
@@ -378,6 +386,16 @@ impl Path {
         key: Option<u64>,
         keep: Option<&mut Vec<Taken>>,
     ) -> Result<(), Stopped> {
+        if let ([step], None) = (&self.steps[..], &keep) {
+            // The usual path has nothing to undo and nothing to keep.
+            let (toll, own) = step.toll(key);
+            let n = toll.charge.of(units);
+            toll.meter.take(clock, now, own, n).map_err(|stop| self.why(now, key, 0, units, stop))?;
+            if units != 1 {
+                toll.meter.charged.fetch_add(n as i64, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
         let mut taken = [Taken::NOTHING; N];
         for (i, step) in self.steps.iter().enumerate() {
             let (toll, own) = step.toll(key);
@@ -419,8 +437,12 @@ impl Path {
             Stop::TooManyKeys => Why::TooManyKeys,
             Stop::NotPublished => Why::NotPublished,
             Stop::Draw { .. } => Why::Drawing,
-            Stop::Full { amount, .. } if self.never_fits(now, key, units, (step, amount)) => Why::NeverFits,
-            Stop::Full { .. } => Why::Full,
+            Stop::Full { amount, look } => {
+                // Under today's burst or level it fits once, on this meter.
+                let fits_here = self.steps[step].toll(key).0.charge.of(units) <= look.limit;
+                let is_simple = fits_here && self.steps.len() == 1;
+                if !is_simple && self.never_fits(now, key, units, (step, amount)) { Why::NeverFits } else { Why::Full }
+            }
         };
         Stopped { why, step, stop: Some(stop) }
     }

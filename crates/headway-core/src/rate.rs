@@ -107,6 +107,24 @@ pub(crate) fn take(
     }
 }
 
+/// One try of `take` on the usual way, nothing but loads and one exchange; None for everything else, which `take` then
+/// tells apart.
+#[inline]
+pub(crate) fn take_at_once(
+    word: &Word,
+    gives: &Gives,
+    n: u64,
+    durable_to: &AtomicU64,
+    look: impl FnOnce() -> Option<Look>,
+) -> Option<Marked> {
+    let given = gives.ended.load(Ordering::Acquire);
+    let seen = word.load();
+    let look = look()?;
+    let wanted = seen.value().max(look.k).checked_add(n)?;
+    let fits = wanted <= look.e && wanted <= durable_to.load(Ordering::Acquire) && !seen.is_frozen();
+    (fits && word.replace(seen, wanted).is_ok()).then_some(Marked { mark: wanted, gives: given, base: look.base })
+}
+
 /// Gives `r` grains of a reservation back, as far as that mints nothing. Returns what was given.
 ///
 /// What is below K is forgiven already, and what other give-backs took off the mark is not there twice:

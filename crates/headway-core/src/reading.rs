@@ -145,13 +145,14 @@ impl Path {
             .map(|why| (why.name(), read(&counts.refused[*why as usize])))
             .filter(|(_, count)| *count > 0)
             .collect();
+        let refused: u64 = refused_by.iter().map(|(_, count)| count).sum();
         PathReading {
             contract: self.spec.contract.clone(),
             workload: self.spec.workload.clone(),
             admitted: read(&counts.ones) + read(&counts.others),
             admitted_micro: micro(counts.admitted_units()),
-            refused: refused_by.iter().map(|(_, count)| count).sum(),
-            refused_micro: micro(read(&counts.refused_units)),
+            refused,
+            refused_micro: micro(refused.saturating_add(read(&counts.refused_more))),
             refused_by,
             waiting: self.waiting() as u64,
             dropped_unreleased: read(&counts.dropped_unreleased),

@@ -33,8 +33,11 @@ impl Wide {
     }
 
     fn to_f64(self) -> f64 {
+        const TWO_64: f64 = 18_446_744_073_709_551_616.0;
         const TWO_128: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
-        self.hi as f64 * TWO_128 + self.lo as f64
+        // By halves: a u128 as such is converted by a slow library routine.
+        let by_halves = |x: u128| (x >> 64) as u64 as f64 * TWO_64 + (x as u64) as f64;
+        if self.hi == 0 { by_halves(self.lo) } else { by_halves(self.hi) * TWO_128 + by_halves(self.lo) }
     }
 
     /// `⌊self / divisor⌋`, `u64::MAX` where that is more than a u64 holds.

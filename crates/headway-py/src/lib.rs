@@ -35,8 +35,6 @@ mod _core {
     #[pymodule_export]
     use crate::permit::Permit;
     #[pymodule_export]
-    use crate::ready::Ready;
-    #[pymodule_export]
     use crate::refusal::{Never, Refusal, Unknown};
     #[pymodule_export]
     use crate::specs::{MeterSpec, PathSpec};
@@ -47,6 +45,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("Ready", crate::ready::class(py)?)?;
         module.add("NEVER", crate::refusal::never(py)?)?;
         module.add("UNKNOWN", crate::refusal::unknown(py)?)?;
         crate::tuples::add_to(module)

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Time};
 use crate::errors::{raised, refused};
 use crate::guarded;
 use crate::permit::Permit;
-use crate::ready::Ready;
+use crate::ready;
 use crate::refusal::Refusal;
 use crate::ticket::{Ticket, checked};
 
@@ -70,7 +70,7 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     pub(crate) fn new(py: Python<'_>, path: Arc<Path>, time: Time) -> PyResult<Limiter> {
-        let (shared, ready) = (Permit::shared(py)?.into_any(), Ready::shared(py)?.into_any());
+        let (shared, ready) = (Permit::shared(py)?.into_any(), ready::shared(py)?);
         Ok(Limiter { path, time, bound: None, shared, ready, is_scope: false, unheld: Arc::default() })
     }
 
@@ -374,15 +374,13 @@ impl Limiter {
         if !may_wait || me.path.is_free(hash) {
             match me.path.try_now(&me.time, units, key) {
                 Ok(()) if me.is_scope || !me.path.has_slots() => return Ok(me.ready.clone_ref(py)),
-                Ok(()) => return Ok(Ready::with(py, me.permit(py, own, units, hash, true)?)?.into_any()),
+                Ok(()) => return Ok(ready::with(py, me.permit(py, own, units, hash, true)?)?),
                 Err(stopped) if stopped.is_draw() => wait_s = patience_s.max(DRAW_WAIT_S),
                 Err(stopped) if may_wait && stopped.may_wait() => {}
                 Err(stopped) => {
                     return Ok(match me.conclude(py, units, key, stopped)? {
-                        Answer::Admitted { holds } => {
-                            Ready::with(py, me.permit(py, own, units, hash, holds)?)?.into_any()
-                        }
-                        Answer::Refused(refusal) => Ready::refused(py, Py::new(py, Refusal(refusal))?)?.into_any(),
+                        Answer::Admitted { holds } => ready::with(py, me.permit(py, own, units, hash, holds)?)?,
+                        Answer::Refused(refusal) => ready::refusing(py, Py::new(py, Refusal(refusal))?)?,
                     });
                 }
             }
@@ -449,10 +447,10 @@ impl Limiter {
         kind: &Bound<'_, PyAny>,
         error: &Bound<'_, PyAny>,
         trace: &Bound<'_, PyAny>,
-    ) -> PyResult<Py<Ready>> {
+    ) -> PyResult<Py<PyAny>> {
         let _: [&Bound<'_, PyAny>; 3] = [kind, error, trace];
         self.leave();
-        Ready::nothing(py)
+        ready::nothing(py)
     }
 
     /// Decorates a function or a coroutine function: each call holds a permit; raises `Refused`.

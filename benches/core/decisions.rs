@@ -1,0 +1,131 @@
+//! What a decision costs in the core, beside the clock read it contains: CPU ns, median of seven rounds.
+//!
+//! `cargo bench -p headway-core --bench decisions`
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, Path, PathSpec, Segment};
+
+const SECOND: u64 = 1_000_000_000;
+const UNIT: u64 = 1_000_000;
+/// A limit that no loop here reaches.
+const PLENTY: u64 = 1_000_000_000 * UNIT;
+
+struct Boot;
+
+impl Clock for Boot {
+    fn boot_ns(&self) -> i64 {
+        read(libc::CLOCK_BOOTTIME)
+    }
+}
+
+fn read(clock: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec of ours.
+    assert_eq!(0, unsafe { libc::clock_gettime(clock, &raw mut time) });
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+fn spec(name: &str, measure: Measure, keys_max: Option<u64>) -> MeterSpec {
+    let (scale_ppm, unit) = (vec![], "unit".to_owned());
+    let per_ns = if measure == Measure::Rate { SECOND } else { 0 };
+    let ceiling_micro = if measure == Measure::Rate { PLENTY } else { 1_000 * UNIT };
+    let (born_empty, durable, chunk_micro) = (false, false, 0);
+    let name = name.to_owned();
+    MeterSpec { name, measure, ceiling_micro, per_ns, unit, keys_max, scale_ppm, born_empty, durable, chunk_micro }
+}
+
+fn curve(measure: Measure, from: u64, to: u64) -> Arc<Curve> {
+    let span = 3_600 * SECOND as i64;
+    let segments = vec![Segment { start_ns: 0, end_ns: Some(span), from_micro: from, to_micro: to }];
+    let per_ns = if measure == Measure::Rate { SECOND } else { 0 };
+    let (stage, window, raises_when) = (String::new(), vec![], String::new());
+    let curve = Curve { measure, version: 1, stage, segments, per_ns, burst_ns: per_ns, window, raises_when };
+    Arc::new(curve.checked().expect("a curve"))
+}
+
+/// A limit under which a key stays alive for seconds after each demand: what a full table is.
+fn slow_keys() -> Arc<Curve> {
+    let fast = curve(Measure::Rate, UNIT, UNIT);
+    Arc::new(Curve { burst_ns: 20_000_000 * SECOND, ..(*fast).clone() }.checked().expect("a curve"))
+}
+
+fn path(meters: &Meters, steps: &[(&str, bool)]) -> Arc<Path> {
+    let steps = steps.iter().map(|(name, keyed)| ((*name).to_owned(), UNIT, *keyed)).collect();
+    let (contract, workload) = ("bench".to_owned(), "other".to_owned());
+    let (mode, cost_ppm, units_max, settle_max_micro, wait_ns) = (Mode::Enforce, UNIT, 0, 0, 0);
+    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns };
+    meters.path(spec).expect("a path")
+}
+
+/// CPU ns a call, the median of seven rounds.
+fn measure(name: &str, mut call: impl FnMut(usize)) {
+    const CALLS: usize = 500_000;
+    let mut rounds: Vec<i64> = (0..7)
+        .map(|_| {
+            let before = read(libc::CLOCK_PROCESS_CPUTIME_ID);
+            for i in 0..CALLS {
+                call(i);
+            }
+            read(libc::CLOCK_PROCESS_CPUTIME_ID) - before
+        })
+        .collect();
+    rounds.sort_unstable();
+    println!("{name:44} {:7.1} ns", rounds[3] as f64 / CALLS as f64);
+}
+
+fn main() {
+    let meters = Meters::default();
+    let rates = ["a", "b", "c", "d"];
+    let mut specs: Vec<MeterSpec> = rates.iter().map(|name| spec(name, Measure::Rate, None)).collect();
+    specs.push(spec("climb", Measure::Rate, None));
+    specs.push(spec("keys", Measure::Rate, Some(100_000_000)));
+    specs.push(spec("shut", Measure::Rate, None));
+    specs.push(spec("slots", Measure::Concurrency, None));
+    meters.declare(specs).expect("meters");
+    let rate = |from, to| curve(Measure::Rate, from, to);
+    let mut curves: Vec<(String, Arc<Curve>)> =
+        rates.iter().map(|name| ((*name).to_owned(), rate(PLENTY, PLENTY))).collect();
+    curves.push(("climb".to_owned(), rate(PLENTY / 2, PLENTY)));
+    curves.push(("keys".to_owned(), slow_keys()));
+    curves.push(("shut".to_owned(), rate(0, 0)));
+    curves.push(("slots".to_owned(), curve(Measure::Concurrency, 1_000 * UNIT, 1_000 * UNIT)));
+    meters.publish(curves, 0, Boot.boot_ns()).expect("published");
+
+    measure("clock_gettime(CLOCK_BOOTTIME)", |_| {
+        black_box(Boot.boot_ns());
+    });
+    let one = path(&meters, &[("a", false)]);
+    measure("one rate, clock included", |_| assert!(one.try_now(&Boot, 1, None).is_ok()));
+    let four = path(&meters, &rates.map(|name| (name, false)));
+    measure("four rates, clock included", |_| assert!(four.try_now(&Boot, 1, None).is_ok()));
+    let climb = path(&meters, &[("climb", false)]);
+    measure("one rate on a climb", |_| assert!(climb.try_now(&Boot, 1, None).is_ok()));
+    let shut = path(&meters, &[("shut", false)]);
+    assert!(shut.try_now(&Boot, 1, None).is_ok(), "a burst has one unit at least");
+    measure("a refusal", |_| {
+        let stopped = shut.try_now(&Boot, 1, None).expect_err("a limit of 0");
+        black_box(shut.conclude(&Boot, 1, None, stopped));
+    });
+    let slots = path(&meters, &[("slots", false)]);
+    measure("a slot taken and given back (two clock reads)", |_| {
+        assert!(slots.try_now(&Boot, 1, None).is_ok());
+        slots.release(&Boot, 1, None);
+    });
+    let keys = path(&meters, &[("keys", true)]);
+    let hot = keys.key("tenant");
+    measure("one key, hot", |_| assert!(keys.try_now(&Boot, 1, Some(hot)).is_ok()));
+    for count in [100_000, 1_000_000] {
+        let texts: Vec<String> = (0..count).map(|i| format!("tenant-{:x}", (i * 7_919) % count)).collect();
+        for text in &texts {
+            assert!(keys.try_now(&Boot, 1, Some(keys.key(text))).is_ok());
+        }
+        measure(&format!("{count} keys, scattered"), |i| {
+            let key = keys.key(&texts[i % count]);
+            assert!(keys.try_now(&Boot, 1, Some(key)).is_ok());
+        });
+        let bytes = meters.key_bytes("keys").expect("a meter");
+        println!("{:44} {:7.1} bytes", format!("a key, of {count}"), bytes as f64 / count as f64);
+    }
+}
