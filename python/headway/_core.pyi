@@ -1,16 +1,25 @@
 """The compiled core: curves, meters, and the decision on every demand.
 
 Written by hand and compared with the built module on every run. Units are in the names: `_micro` is a millionth of a
-contract's unit (for a rate's level: per `per_ns` of its curve, so that 100 a minute is exact), `_ns` a time span or instant in nanoseconds, `_ppm` parts
-per million. UTC instants are nanoseconds since 1970; `boot_ns` is the clock that runs through suspend.
+contract's unit (for a rate's level: per `per_ns` of its curve, so that 100 a minute is exact), `_ns` a time span or
+instant in nanoseconds, `_ppm` parts per million. UTC instants are nanoseconds since 1970; `boot_ns` is the clock that
+runs through suspend.
 """
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, final
+from typing import Any, Literal, NamedTuple, ParamSpec, Self, TypeVar, final
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "NEVER", "UNKNOWN", "Clock", "Curve", "Forked", "Growth", "GrowthQueue", "Limiter", "Measure", "MeterReading",
+    "MeterSpec", "Meters", "Mode", "Never", "PathReading", "PathSpec", "Permit", "Ready", "Refusal", "Refused", "Segment",
+    "Ticket", "Unknown", "__version__", "grains_log2", "set_waiting",
+]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 Measure = Literal["rate", "concurrency", "quota"]
 Mode = Literal["enforce", "observe", "record"]
@@ -62,8 +71,8 @@ class Curve:
 
     Segments touch, in order, without gaps. Before the first the level is that at its start; past a finite last end
     the level stays at `to_micro`. `burst_ns` and `per_ns` are 0 unless the measure is a rate; `window` holds UTC
-    starts of the present and the next windows of a quota (ascending), empty otherwise: past the last one a quota is
-    shut, because a window that was not decided does not open.
+    starts of the present and the next windows of a quota (ascending), empty otherwise: before the first a quota is shut,
+    and a window that was not decided does not open: past the start of the last one what is left of it stays.
     Raises ValueError on gaps, negative levels, or a level that no meter could hold.
     """
 
@@ -112,8 +121,6 @@ class MeterSpec:
     durable: draws from the growth queue before it admits (quotas; rates without keys and a `per` of a minute or more).
     chunk_micro: how much one durable draw asks for; 0 lets the meter choose (a twentieth of the limit or burst, at least
         one demand).
-    drawn_micro: what the durable store already counts as drawn (quota: used in `window_start_ns`), all of which
-        counts as used after a crash. Keys: see `Meters.restore_drawn`.
     unit: the word for refusals, singular ("connection").
     """
 
@@ -154,6 +161,7 @@ class PathSpec:
         *,
         mode: Mode = "enforce",
         cost_ppm: int = 1_000_000,
+        units_max: int = 0,
         settle_max_micro: int = 0,
         wait_ns: int = 0,
     ) -> PathSpec: ...
@@ -347,17 +355,23 @@ class Refusal:
     def __str__(self) -> str:
         """The sentence, number first."""
 
+@disjoint_base
 class Refused(Exception):
-    """Raised by `acquire`, `with`, decorators. `refusal` says everything."""
+    """HW531: raised by `acquire`, `with`, decorators. `refusal` says everything."""
 
-    refusal: Refusal
-    code: str
+    def __new__(cls, refusal: Refusal) -> Self: ...
     def __init__(self, refusal: Refusal) -> None: ...
+    @property
+    def refusal(self) -> Refusal: ...
+    @property
+    def code(self) -> str: ...
 
 class Forked(RuntimeError):
     """HW501: this process was forked from the one that holds the engine."""
 
-    code: str
+    def __new__(cls, *args: object) -> Self: ...
+    @property
+    def code(self) -> str: ...
 
 @final
 class Ticket:
@@ -411,7 +425,7 @@ class Limiter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
     def __aenter__(self) -> Awaitable[Permit]: ...
     def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> Awaitable[None]: ...
-    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]:
+    def __call__(self, function: Callable[_P, _R], /) -> Callable[_P, _R]:
         """Decorates a function or a coroutine function: each call holds a permit; raises `Refused`."""
 
 @final

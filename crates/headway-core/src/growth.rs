@@ -153,7 +153,7 @@ impl Growths {
             if ok.len() != length || ok.iter().any(|byte| *byte > 2) {
                 return Err(Error::invalid(format!("batch {batch_id} wants {length} bytes of 0, 1 or 2")));
             }
-            asked.batches.remove(&batch_id).unwrap_or_else(Vec::new)
+            asked.batches.remove(&batch_id).unwrap_or_default()
         };
         for (pending, byte) in batch.into_iter().zip(ok) {
             pending.end(match byte {

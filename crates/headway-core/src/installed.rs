@@ -105,11 +105,11 @@ impl Installed {
                 let burst = burst_on(&lines[0].2, from, new.curve.burst_ns, &grains);
                 (burst, 0)
             }
-            (Measure::Rate, Birth::Empty) => (0, 0),
             (Measure::Rate, Birth::Resumed(r)) => {
                 let behind = r.k_from_e.min(0).unsigned_abs();
                 (behind, 0)
             }
+            // Born empty: K is E. Other measures have neither.
             _ => (0, 0),
         };
         new.lay(lines, e, k);

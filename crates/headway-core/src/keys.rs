@@ -43,16 +43,16 @@ struct Table {
 }
 
 impl Table {
-    fn new(capacity: usize, base: u64) -> Box<Table> {
+    fn new(capacity: usize, base: u64) -> Table {
         debug_assert!(capacity.is_power_of_two());
-        Box::new(Table {
+        Table {
             slots: empty_slots(capacity),
             occupied: AtomicUsize::new(0),
             next: AtomicPtr::new(std::ptr::null_mut()),
             cursor: AtomicUsize::new(0),
             carried: AtomicUsize::new(0),
             base,
-        })
+        }
     }
 
     #[inline]
@@ -198,14 +198,14 @@ fn empty_slots(capacity: usize) -> Box<[Slot]> {
 #[repr(align(64))]
 struct Stripe(AtomicUsize);
 
-/// No slot for a new key: `keys_max` live keys are there.
+/// No slot for a new key: as many as may live are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyKeys;
 
 /// The table of a meter's keys.
 pub(crate) struct Keys {
     present: AtomicPtr<Table>,
-    keys_max: usize,
+    most: usize,
     /// Readers inside, by stripe: a retired table is freed once each stripe was seen empty.
     inside: [Stripe; STRIPES],
     retired: Mutex<Vec<Retired>>,
@@ -244,15 +244,15 @@ fn stripe() -> usize {
 }
 
 impl Keys {
-    pub(crate) fn new(keys_max: usize) -> Keys {
-        Keys::with_capacity(keys_max, SMALLEST)
+    pub(crate) fn new(most: usize) -> Keys {
+        Keys::with_capacity(most, SMALLEST)
     }
 
     /// Starts with room for `capacity` slots, a power of two; small ones are for tests that want many moves.
-    pub(crate) fn with_capacity(keys_max: usize, capacity: usize) -> Keys {
+    pub(crate) fn with_capacity(most: usize, capacity: usize) -> Keys {
         Keys {
-            present: AtomicPtr::new(Box::into_raw(Table::new(capacity, 0))),
-            keys_max,
+            present: AtomicPtr::new(Box::into_raw(Box::new(Table::new(capacity, 0)))),
+            most,
             inside: std::array::from_fn(|_| Stripe::default()),
             retired: Mutex::new(vec![]),
             has_retired: AtomicBool::new(false),
@@ -289,12 +289,15 @@ impl Keys {
         is_alive: &dyn Fn(u64) -> bool,
         act: impl FnMut(&Word, u64) -> Option<R>,
     ) -> Result<R, TooManyKeys> {
-        self.with_at_most(self.keys_max, hash, is_alive, act)
+        self.with_at_most(self.most, hash, is_alive, act)
     }
 
-    /// Takes up a key of an earlier run, over `keys_max` if need be: what was used is never forgotten for want of room.
+    /// Takes up a key of an earlier run, over the ceiling if need be: what was used is never forgotten for want of room.
     pub(crate) fn take_up(&self, hash: u64, value: u64) {
-        let carry = |word: &Word, _| Some(word.carry(value));
+        let carry = |word: &Word, _| {
+            word.carry(value);
+            Some(())
+        };
         let taken = self.with_at_most(usize::MAX, hash, &|_| true, carry);
         assert!(taken.is_ok(), "a table that may grow always has a slot");
     }
@@ -381,8 +384,8 @@ impl Keys {
         self.hang(present, Table::new(capacity, base));
     }
 
-    fn hang(&self, present: &Table, next: Box<Table>) {
-        let next = Box::into_raw(next);
+    fn hang(&self, present: &Table, next: Table) {
+        let next = Box::into_raw(Box::new(next));
         let hung = present.next.compare_exchange(std::ptr::null_mut(), next, Ordering::SeqCst, Ordering::Acquire);
         if hung.is_err() {
             // SAFETY: nobody else has seen this table; another thread hung its own first.
@@ -395,20 +398,19 @@ impl Keys {
         // SAFETY: the references end with this call, `inside` does not.
         let (present, next) = unsafe { self.tables(inside) };
         let before = present.occupied.load(Ordering::SeqCst) + next.map_or(0, |n| n.occupied.load(Ordering::SeqCst));
-        match next {
-            Some(next) => self.help(present, next, STEP_AT_CEILING, is_alive),
-            None => {
-                self.hang(present, Table::new(present.slots.len(), present.base));
-                // SAFETY: as above.
-                if let (present, Some(next)) = unsafe { self.tables(inside) } {
-                    self.help(present, next, STEP_AT_CEILING, is_alive);
-                }
+        if let Some(next) = next {
+            self.help(present, next, STEP_AT_CEILING, is_alive);
+        } else {
+            self.hang(present, Table::new(present.slots.len(), present.base));
+            // SAFETY: as above.
+            if let (present, Some(next)) = unsafe { self.tables(inside) } {
+                self.help(present, next, STEP_AT_CEILING, is_alive);
             }
         }
         // SAFETY: as above.
         let (present, next) = unsafe { self.tables(inside) };
         let after = present.occupied.load(Ordering::SeqCst) + next.map_or(0, |n| n.occupied.load(Ordering::SeqCst));
-        after < before && after < self.keys_max
+        after < before && after < self.most
     }
 
     /// Renews the base of every mark by moving all keys into a table of the new base.

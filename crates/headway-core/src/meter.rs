@@ -145,7 +145,7 @@ struct State {
     published_utc: i64,
 }
 
-pub struct Meter {
+pub(crate) struct Meter {
     pub(crate) spec: MeterSpec,
     /// How levels become counts, the scale of a key's own limit included.
     pub(crate) grains: Grains,
@@ -309,18 +309,17 @@ impl Meter {
         }
         let mut state = lock(&self.state);
         let kept = state.kept.take();
-        let mut new = match &state.curve {
-            Some(old) => old.joined(Arc::clone(curve), anchor, now),
-            None => {
-                let birth = match &kept {
-                    Some(kept) if self.spec.measure == Measure::Rate => {
-                        Birth::Resumed(Resumed { utc_ns: kept.utc_ns, k_from_e: kept.k_from_e(self.grains.log2) })
-                    }
-                    _ if self.spec.born_empty => Birth::Empty,
-                    _ => Birth::Full,
-                };
-                Installed::first(Arc::clone(curve), self.grains, anchor, now, birth)
-            }
+        let mut new = if let Some(old) = &state.curve {
+            old.joined(Arc::clone(curve), anchor, now)
+        } else {
+            let birth = match &kept {
+                Some(kept) if self.spec.measure == Measure::Rate => {
+                    Birth::Resumed(Resumed { utc_ns: kept.utc_ns, k_from_e: kept.k_from_e(self.grains.log2) })
+                }
+                _ if self.spec.born_empty => Birth::Empty,
+                _ => Birth::Full,
+            };
+            Installed::first(Arc::clone(curve), self.grains, anchor, now, birth)
         };
         let now = new.since;
         if let Some(kept) = kept {

@@ -18,7 +18,7 @@ use crate::time::Clock;
 use crate::waiting::Queue;
 
 /// The most meters on one path.
-pub const STEPS_MAX: usize = 16;
+pub(crate) const STEPS_MAX: usize = 16;
 /// The usual path; its marks fit on a short stretch of the stack.
 const STEPS_FEW: usize = 4;
 /// How long a demand waits for its first durable draw.
@@ -69,7 +69,7 @@ impl PathSpec {
 
 /// The counts of one limiter's decisions since the process started; all relaxed, for readings.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Admitted demands of one unit, and the others with their units: one addition on the usual way.
     pub(crate) ones: AtomicU64,
     pub(crate) others: AtomicU64,
@@ -182,14 +182,16 @@ pub struct Path {
 /// What stopped a demand: why, on which step, and what was seen there.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopped {
+    /// When it was decided.
+    pub(crate) at: i64,
     pub(crate) why: Why,
     pub(crate) step: usize,
     pub(crate) stop: Option<Stop>,
 }
 
 impl Stopped {
-    pub(crate) fn by(why: Why) -> Stopped {
-        Stopped { why, step: 0, stop: None }
+    pub(crate) fn by(why: Why, at: i64) -> Stopped {
+        Stopped { at, why, step: 0, stop: None }
     }
 
     /// Whether there is room that the store has yet to grant: `conclude` then waits for one commit.
@@ -321,7 +323,7 @@ impl Path {
     pub fn probe(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Answer {
         match self.probe_stop(clock, units, key) {
             Some(stopped) if self.spec.mode == Mode::Enforce || stopped.why == Why::Closed => {
-                Answer::Refused(Arc::new(Refusal::new(self, clock.boot_ns(), units, key, stopped)))
+                Answer::Refused(Arc::new(Refusal::new(self, units, key, stopped)))
             }
             _ => Answer::Admitted { holds: false },
         }
@@ -329,10 +331,10 @@ impl Path {
 
     /// What would stop a demand now; nothing is charged, counted or claimed.
     pub(crate) fn probe_stop(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Option<Stopped> {
-        if self.shared.is_closed() {
-            return Some(Stopped::by(Why::Closed));
-        }
         let now = clock.boot_ns();
+        if self.shared.is_closed() {
+            return Some(Stopped::by(Why::Closed, now));
+        }
         self.steps.iter().enumerate().find_map(|(i, step)| {
             let (toll, own) = step.toll(key.map(|k| k.hash));
             let stop = toll.meter.probe(now, own, toll.charge.of(units)).err()?;
@@ -362,7 +364,7 @@ impl Path {
         keep: Option<&mut Vec<Taken>>,
     ) -> Result<(), Stopped> {
         if self.shared.is_closed() {
-            return Err(Stopped::by(Why::Closed));
+            return Err(Stopped::by(Why::Closed, now));
         }
         let hash = key.map(|k| k.hash);
         if self.steps.len() <= STEPS_FEW {
@@ -444,7 +446,7 @@ impl Path {
                 if !is_simple && self.never_fits(now, key, units, (step, amount)) { Why::NeverFits } else { Why::Full }
             }
         };
-        Stopped { why, step, stop: Some(stop) }
+        Stopped { at: now, why, step, stop: Some(stop) }
     }
 
     /// On one meter, what is under a burst or level ahead fits once. On several a fall may close one before another opens:
@@ -544,7 +546,7 @@ impl Path {
             };
             break;
         }
-        self.refuse(clock.boot_ns(), units, key, stopped)
+        self.refuse(units, key, stopped)
     }
 
     fn wait_for(&self, draw: &Draw) -> Drawn {
@@ -553,7 +555,7 @@ impl Path {
 
     /// Counts a refusal and says it, or admits it where the contract only looks on.
     #[cold]
-    pub(crate) fn refuse(self: &Arc<Self>, now: i64, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Answer {
+    pub(crate) fn refuse(self: &Arc<Self>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Answer {
         let looks_on = self.spec.mode != Mode::Enforce && stopped.why != Why::Closed;
         if self.spec.mode != Mode::Record {
             self.counts.refuse(stopped.why, units);
@@ -562,7 +564,7 @@ impl Path {
             self.counts.admit(units);
             return Answer::Admitted { holds: false };
         }
-        Answer::Refused(Arc::new(Refusal::new(self, now, units, key, stopped)))
+        Answer::Refused(Arc::new(Refusal::new(self, units, key, stopped)))
     }
 
     // --- giving back ------------------------------------------------------------------------------------------------

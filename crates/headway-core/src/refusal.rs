@@ -80,19 +80,18 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(path: &Arc<Path>, at: i64, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Refusal {
-        let hash = key.map(|k| k.hash);
+    pub(crate) fn new(path: &Arc<Path>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Refusal {
+        let (at, hash) = (stopped.at, key.map(|k| k.hash));
         let (toll, own) = path.steps[stopped.step].toll(hash);
         let key = key.map(|k| (k.hash, Arc::<str>::from(k.text)));
         if let (Some(hash), Some((_, text))) = (own, &key) {
             toll.meter.remember(hash, text);
         }
-        let (amount, look) = match stopped.stop {
-            Some(Stop::Full { amount, look } | Stop::Draw { amount, look, .. }) => (amount, Some(look)),
-            _ => {
-                let look = toll.meter.look(at);
-                (look.map_or(0, |look| toll.meter.amount(own, &look)), look)
-            }
+        let (amount, look) = if let Some(Stop::Full { amount, look } | Stop::Draw { amount, look, .. }) = stopped.stop {
+            (amount, Some(look))
+        } else {
+            let look = toll.meter.look(at);
+            (look.map_or(0, |look| toll.meter.amount(own, &look)), look)
         };
         let curve = toll.meter.installed();
         let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);

@@ -88,10 +88,14 @@ fn put_meters(out: &mut Vec<u8>, meters: &[(String, Kept)]) {
         put_u64(out, name.len() as u64);
         out.extend_from_slice(name.as_bytes());
         let numbers = [kept.utc_ns, i64::from(kept.log2), kept.k, kept.window_start_utc, kept.one, kept.drawn as i64];
-        numbers.into_iter().for_each(|number| put_u64(out, number as u64));
+        for number in numbers {
+            put_u64(out, number as u64);
+        }
         put_u64(out, kept.keys.len() as u64);
         for (hash, value, drawn) in &kept.keys {
-            [*hash, *value as u64, *drawn].into_iter().for_each(|number| put_u64(out, number));
+            for number in [*hash, *value as u64, *drawn] {
+                put_u64(out, number);
+            }
         }
         put_meters(out, &kept.scaled);
     }

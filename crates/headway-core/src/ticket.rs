@@ -47,8 +47,7 @@ impl Path {
     pub fn ticket(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<Ticket, Answer> {
         let hash = key.map(|k| k.hash);
         let Some(waiter) = self.queue.join(hash) else {
-            let stopped = Stopped::by(Why::QueueFull);
-            return Err(self.refuse(clock.boot_ns(), units, key, stopped));
+            return Err(self.refuse(units, key, Stopped::by(Why::QueueFull, clock.boot_ns())));
         };
         for step in &self.steps {
             step.toll(hash).0.meter.bell.hear(&self.queue);
@@ -74,7 +73,7 @@ impl Ticket {
         self.waiter.listen();
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
         if self.has_left.load(Ordering::Acquire) {
-            return self.refuse(clock, Stopped::by(Why::Timeout));
+            return self.refuse(Stopped::by(Why::Timeout, clock.boot_ns()));
         }
         // Closing wakes everybody, not only heads.
         if !self.path.queue.is_head(&self.waiter) && !self.path.shared.is_closed() {
@@ -95,13 +94,13 @@ impl Ticket {
                 self.wake_at.store(wake_at, Ordering::Release);
                 Polled::Waiting
             }
-            Err(stopped) => self.refuse(clock, stopped),
+            Err(stopped) => self.refuse(stopped),
         }
     }
 
-    fn refuse(&self, clock: &impl Clock, stopped: Stopped) -> Polled {
+    fn refuse(&self, stopped: Stopped) -> Polled {
         self.leave();
-        match self.path.refuse(clock.boot_ns(), self.units, self.key(), stopped) {
+        match self.path.refuse(self.units, self.key(), stopped) {
             Answer::Admitted { holds } => Polled::Admitted { holds },
             Answer::Refused(refusal) => Polled::Refused(refusal),
         }
@@ -113,11 +112,12 @@ impl Ticket {
             return None;
         }
         self.leave();
-        let (now, key) = (clock.boot_ns(), self.key());
-        let stopped = self.path.probe_stop(clock, self.units, key).unwrap_or(Stopped::by(Why::Timeout));
+        let key = self.key();
+        let stopped =
+            self.path.probe_stop(clock, self.units, key).unwrap_or(Stopped::by(Why::Timeout, clock.boot_ns()));
         let why = if stopped.why == Why::Closed { Why::Closed } else { Why::Timeout };
         self.path.counts.refuse(why, self.units);
-        Some(Arc::new(Refusal::new(&self.path, now, self.units, key, Stopped { why, ..stopped })))
+        Some(Arc::new(Refusal::new(&self.path, self.units, key, Stopped { why, ..stopped })))
     }
 
     /// For the head: when polling again may help on the boot clock; None: a ring will tell.

@@ -38,6 +38,7 @@ impl Seen {
 pub(crate) struct Word(AtomicU64);
 
 impl Word {
+    #[cfg(test)]
     pub(crate) fn new(value: u64) -> Word {
         Word(AtomicU64::new(value << 2 | SET))
     }
@@ -74,7 +75,7 @@ impl Word {
     /// Carries a value into a word that nobody has written; where somebody has, theirs is newer and stays.
     pub(crate) fn carry(&self, value: u64) {
         // Failure means that another thread carried the same frozen value first, and the key may have been used since.
-        drop(self.0.compare_exchange(0, value << 2 | SET, Ordering::SeqCst, Ordering::Acquire));
+        self.0.compare_exchange(0, value << 2 | SET, Ordering::SeqCst, Ordering::Acquire).unwrap_or(0);
     }
 }
 

@@ -106,7 +106,9 @@ impl Clock {
             let listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
             listeners.iter().filter_map(Weak::upgrade).collect()
         };
-        told.iter().for_each(|meters| meters.ring_all());
+        for meters in told {
+            meters.ring_all();
+        }
         Ok(())
     }
 }

@@ -31,6 +31,7 @@ impl Segment {
     }
 
     #[getter]
+    #[allow(clippy::wrong_self_convention)] // The field's name in Python.
     fn from_micro(&self) -> u64 {
         self.0.from_micro
     }
@@ -53,7 +54,10 @@ pub(crate) struct Curve(pub(crate) Arc<headway_core::Curve>);
 #[pymethods]
 impl Curve {
     #[new]
-    #[pyo3(signature = (measure, version, stage, segments, per_ns = 0, burst_ns = 0, window = vec![], raises_when = String::new()))]
+    #[pyo3(
+        signature = (measure, version, stage, segments, per_ns = 0, burst_ns = 0, window = vec![], raises_when = String::new()),
+        text_signature = "(measure, version, stage, segments, per_ns=0, burst_ns=0, window=(), raises_when='')"
+    )]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
         py: Python<'_>,

@@ -36,8 +36,10 @@ pub(crate) struct Forked;
 #[pymethods]
 impl Forked {
     #[new]
-    #[pyo3(signature = (*_args))]
-    fn new(_args: &Bound<'_, pyo3::types::PyTuple>) -> Forked {
+    #[pyo3(signature = (*args))]
+    fn new(args: &Bound<'_, pyo3::types::PyTuple>) -> Forked {
+        // RuntimeError keeps them; here they only have to be taken.
+        let _: &Bound<'_, pyo3::types::PyTuple> = args;
         Forked
     }
 

@@ -374,7 +374,7 @@ impl Limiter {
         if !may_wait || me.path.is_free(hash) {
             match me.path.try_now(&me.time, units, key) {
                 Ok(()) if me.is_scope || !me.path.has_slots() => return Ok(me.ready.clone_ref(py)),
-                Ok(()) => return Ok(ready::with(py, me.permit(py, own, units, hash, true)?)?),
+                Ok(()) => return ready::with(py, me.permit(py, own, units, hash, true)?),
                 Err(stopped) if stopped.is_draw() => wait_s = patience_s.max(DRAW_WAIT_S),
                 Err(stopped) if may_wait && stopped.may_wait() => {}
                 Err(stopped) => {

@@ -13,7 +13,13 @@ pub(crate) struct MeterSpec(pub(crate) headway_core::MeterSpec);
 #[pymethods]
 impl MeterSpec {
     #[new]
-    #[pyo3(signature = (name, measure, *, ceiling_micro, per_ns = 0, unit = "unit".to_owned(), keys_max = None, scale_ppm = vec![], born = "full", durable = false, chunk_micro = 0))]
+    #[pyo3(
+        signature = (
+            name, measure, *, ceiling_micro, per_ns = 0, unit = "unit".to_owned(), keys_max = None, scale_ppm = vec![],
+            born = "full", durable = false, chunk_micro = 0
+        ),
+        text_signature = "(name, measure, *, ceiling_micro, per_ns=0, unit='unit', keys_max=None, scale_ppm=(), born='full', durable=False, chunk_micro=0)"
+    )]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
         py: Python<'_>,
@@ -64,7 +70,10 @@ pub(crate) struct PathSpec(pub(crate) headway_core::PathSpec);
 #[pymethods]
 impl PathSpec {
     #[new]
-    #[pyo3(signature = (contract, workload, steps, *, mode = "enforce", cost_ppm = 1_000_000, units_max = 0, settle_max_micro = 0, wait_ns = 0))]
+    #[pyo3(signature = (
+        contract, workload, steps, *, mode = "enforce", cost_ppm = 1_000_000, units_max = 0, settle_max_micro = 0,
+        wait_ns = 0
+    ))]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
         py: Python<'_>,

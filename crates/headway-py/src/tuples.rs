@@ -62,9 +62,14 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PathReading", class(py, &PATH, "PathReading", PATH_FIELDS)?)?;
     module.add("Growth", class(py, &GROWTH, "Growth", GROWTH_FIELDS)?)?;
     let typing = py.import("typing")?;
-    let literal = typing.getattr("Literal")?;
-    module.add("Measure", literal.get_item(("rate", "concurrency", "quota"))?)?;
-    module.add("Mode", literal.get_item(("enforce", "observe", "record"))?)
+    // One literal each, as type checkers see them.
+    let one_of = |words: &[&str]| -> PyResult<_> {
+        let literal = typing.getattr("Literal")?;
+        let each = words.iter().map(|word| literal.get_item(word)).collect::<PyResult<Vec<_>>>()?;
+        typing.getattr("Union")?.get_item(PyTuple::new(py, each)?)
+    };
+    module.add("Measure", one_of(&["rate", "concurrency", "quota"])?)?;
+    module.add("Mode", one_of(&["enforce", "observe", "record"])?)
 }
 
 pub(crate) fn meter_reading(py: Python<'_>, r: MeterReading) -> PyResult<Bound<'_, PyAny>> {
