@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,11 +92,10 @@ def test_a_document_over_1_mib_is_refused_and_the_others_are_read() -> None:
     assert ["api", "web"] == list(reading.contracts)
 
 
-@pytest.mark.parametrize("name", ["no-such-file.yaml", "folder", "pipe"])
+@pytest.mark.parametrize("name", ["no-such-file.yaml", "folder", "pipe", "x" * 5_000, "nul-\0.yaml", "loop.yaml"])
 def test_a_path_that_cannot_be_read_is_a_finding(tmp_path: Path, name: str) -> None:
-    import os
-
     (tmp_path / "folder").mkdir()
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     os.mkfifo(tmp_path / "pipe")
 
     reading = read_paths([tmp_path / name])
@@ -102,8 +104,109 @@ def test_a_path_that_cannot_be_read_is_a_finding(tmp_path: Path, name: str) -> N
     assert not reading.ok
 
 
+def test_a_folder_passes_over_nothing_that_may_have_been_meant(tmp_path: Path) -> None:
+    """A pipe, a link to nothing and a link to itself end like documents and are none: each is said, and the good file
+    beside them is read. An editor's hidden files are nobody's documents.
+    """
+    (tmp_path / "api.yaml").write_text(API)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nothing")
+    (tmp_path / "self.yaml").symlink_to("self.yaml")
+    (tmp_path / "round").symlink_to(tmp_path)
+    (tmp_path / ".#api.yaml").symlink_to("ana@host.1234")
+
+    reading = read_paths([tmp_path])
+
+    assert ["gone.yaml", "pipe.yaml", "self.yaml"] == [
+        Path(one.where.file).name for one in reading.findings if one.where
+    ]
+    assert {"HW105"} == set(codes(reading))
+    assert ["api"] == list(reading.contracts)
+
+
+def test_a_folder_that_may_not_be_read_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold a contract. Root reads everything, so the refusal is the kernel's words, put in its mouth."""
+    (tmp_path / "api.yaml").write_text(API)
+    (tmp_path / "theirs").mkdir()
+    scandir = os.scandir
+
+    def refused(path: Path) -> object:
+        if path.name == "theirs":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    reading = read_paths([tmp_path])
+
+    assert [f"`{tmp_path}/theirs` cannot be read: Permission denied"] == [one.problem for one in reading.findings]
+    assert ["api"] == list(reading.contracts)
+
+
+def test_a_file_below_a_folder_that_may_not_be_entered_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refused)
+
+    assert ["HW105"] == codes(read_paths([tmp_path / "theirs" / "api.yaml"]))
+
+
+def test_folders_may_lie_as_deep_as_they_like(tmp_path: Path) -> None:
+    """2,000 folders in one another: an answer within the length of a path, no recursion that ends the reader."""
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(2_000):
+        os.mkdir("deep-er", dir_fd=at)
+        inner = os.open("deep-er", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(at)
+    try:
+        assert ["HW105"] == codes(read_paths([tmp_path]))
+    finally:
+        subprocess.run(["rm", "-rf", str(tmp_path / "deep-er")], check=True)
+
+
+def test_a_name_that_is_no_text_is_shown_as_one(tmp_path: Path) -> None:
+    """A byte that is not UTF-8, a line break and an escape in a file's name reach neither a terminal nor JSON as such."""
+    (tmp_path / os.fsdecode(b"a\xff\n\x1b[31m.yaml")).write_text("contract: [")
+
+    (found,) = read_paths([tmp_path]).findings
+
+    assert found.where is not None
+    assert f"{tmp_path}/a\\xff\\n\\x1b[31m.yaml" == found.where.file
+    assert json.dumps(found.as_json(), ensure_ascii=False).encode()
+
+
+def test_no_message_grows_with_what_an_author_wrote() -> None:
+    """A name of 900,000 characters, and one of 200,000 lines: bounded, and on one line, wherever it is told."""
+    for name in ("k" * 900_000, "|\n" + "  x\n" * 200_000):
+        found = read_text(f"contract: {name}\n").findings
+        problems = [one.problem for one in found]
+
+        assert 4 <= len(problems)
+        assert 1_500 > max(len(json.dumps(one.as_json())) for one in found)
+        assert 300 > max(map(len, problems))
+        assert not any("\n" in problem for problem in problems)
+
+
 def test_too_many_documents_in_one_file_are_refused_unread() -> None:
     assert ["HW112"] == codes(read_text("---\n" * 20_001))
+
+
+def test_a_file_whose_documents_are_each_within_bounds_is_bounded_as_a_whole() -> None:
+    """100 documents of 49,000 nodes would keep the reader for eleven seconds: it leaves after the 21st, and says where.
+    What was read until then is told all the same.
+    """
+    full = "contract: a\nx-list: [" + ",".join("x" * 49_000) + "]\n"
+
+    reading = read_text("---\n".join([full] * 100))
+
+    (stop,) = [found for found in reading.findings if found.code == "HW112"]
+    assert stop.where is not None
+    assert 60 == stop.where.line
+    assert 20 == codes(reading).count("HW229")
 
 
 def test_what_multiplies_is_bounded() -> None:

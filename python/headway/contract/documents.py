@@ -27,6 +27,9 @@ KINDS: dict[str, type[Frozen]] = {
 
 Loc = Sequence[str | int]
 
+NAME_SHOWN = 200
+"""Characters of a name that findings carry; names have fewer."""
+
 
 def kind_of(model: Document) -> str:
     """The first field of a model's document."""
@@ -64,8 +67,8 @@ class Authored:
 
     @property
     def contract(self) -> str | None:
-        """The name a finding carries as its contract."""
-        return self.name if self.kind == "contract" else None
+        """The name a finding carries as its contract; one too long to be one is cut."""
+        return self.name[:NAME_SHOWN] if self.kind == "contract" else None
 
     def place(self, loc: Loc, *, key: bool = False) -> tuple[Source, Position]:
         """Where a part stands: the deepest part of `loc` that was written; the key rather than the value if asked.

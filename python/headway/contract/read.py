@@ -11,23 +11,19 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from headway.contract import laws, like, meaning
 from headway.contract.build import built
 from headway.contract.documents import KINDS, Authored
-from headway.contract.faults import Finding, Unreadable, Where, finding
+from headway.contract.faults import Finding, Unreadable, Where
+from headway.contract.files import bytes_of, files_of, printable
 from headway.contract.mistake import shown
 from headway.contract.model import Calendar, Contract, Document, Rollout, Server, Team
 from headway.contract.model import Source as SourceModel
 from headway.contract.refusals import is_foreign, nearest
-from headway.contract.text import FILE_BYTES, Map, Source, documents_of
+from headway.contract.text import Map, Source, documents_of
 
 __all__ = ["Reading", "read_paths", "read_text"]
-
-SUFFIXES = (".yaml", ".yml", ".json")
-FILES = 100_000
-"""Files of one run."""
 
 
 @dataclass(frozen=True)
@@ -91,54 +87,16 @@ def read_text(text: str | bytes, name: str = "<text>", *, agreed: Sequence[Docum
 def read_paths(paths: Iterable[str | os.PathLike[str]], *, agreed: Sequence[Document] = ()) -> Reading:
     """Reads files and folders (recursively: `*.yaml`, `*.yml`, `*.json`), in the order of their names; `agreed` as above.
 
-    A file larger than 16 MiB is refused before it is read. What cannot be opened is a finding (HW105), no exception.
+    Hidden names are passed over. A file larger than 16 MiB is refused before it is read. What cannot be opened is a finding
+    (HW105), no exception.
     """
     findings: list[Finding] = []
     sources = []
-    for path in _files(paths, findings):
-        data = _bytes(path, findings)
+    for path in files_of(paths, findings):
+        data = bytes_of(path, findings)
         if data is not None:
-            sources.append(Source(str(path), data))
+            sources.append(Source(printable(path), data))
     return _read(sources, findings, agreed)
-
-
-def _files(paths: Iterable[str | os.PathLike[str]], findings: list[Finding]) -> list[Path]:
-    seen: dict[Path, Path] = {}
-    for given in paths:
-        path = Path(given)
-        if path.is_dir():
-            inside = sorted(found for found in path.rglob("*") if found.suffix in SUFFIXES and found.is_file())
-            if not inside:
-                problem = f"the folder `{path}` holds no .yaml, .yml or .json file"
-                findings.append(finding("HW102", problem, where=Where(str(path), 1, 1)))
-            for found in inside:
-                seen.setdefault(found.absolute(), found)
-        else:
-            seen.setdefault(path.absolute(), path)
-        if len(seen) > FILES:
-            findings.append(finding("HW112", f"more than {FILES} files", where=Where(str(path), 1, 1)))
-            return list(seen.values())[:FILES]
-    return list(seen.values())
-
-
-def _bytes(path: Path, findings: list[Finding]) -> bytes | None:
-    """A file's bytes, at most one more than the bound: what grows while it is read is refused as well."""
-    where = Where(str(path), 1, 1)
-    try:
-        if not path.is_file():
-            why = "it is not a file" if path.exists() else "it does not exist"
-            findings.append(finding("HW105", f"`{path}` cannot be read: {why}", where=where))
-            return None
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= FILE_BYTES:
-                data = file.read(FILE_BYTES + 1)
-                if len(data) <= FILE_BYTES:
-                    return data
-    except OSError as error:
-        findings.append(finding("HW105", f"`{path}` cannot be read: {error.strerror or error}", where=where))
-        return None
-    findings.append(finding("HW103", f"`{path}` is larger than 16 MiB", where=where))
-    return None
 
 
 @contextmanager

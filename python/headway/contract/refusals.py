@@ -136,7 +136,7 @@ def _missing(document: Authored, loc: tuple[str | int, ...], field: str) -> Find
             "owner": "who answers for it",
         }.get(field)
         because = f"a contract answers four questions; this leaves open {question}" if question else None
-        return document.finding("HW124", f"`{document.name}` has no `{field}`", loc, because=because)
+        return document.finding("HW124", f"{shown(document.name)} has no `{field}`", loc, because=because)
     return document.finding("HW124", f"`{field}` is missing here", loc)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headway.contract.canonical import digest
-from headway.contract.faults import Unreadable
+from headway.contract.faults import Finding, Unreadable
+from headway.contract.files import files_of
 from headway.contract.read import Reading, read_paths
 from headway.engine.values import Drift
 from headway.ramp.state import RampState
-
-SUFFIXES = (".yaml", ".yml", ".json")
 
 FILES_MOST = 20_000
 """Files whose times are looked at; more are read whenever drift is asked for."""
@@ -84,16 +83,13 @@ def newcomers(reading: Reading, states: Mapping[str, RampState]) -> Reading:
 
 def _signature(paths: Sequence[Path]) -> Signature:
     files: list[tuple[str, int, int]] = []
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if len(files) >= FILES_MOST:
-                return tuple(files)
-            if file == path or file.suffix in SUFFIXES:
-                try:
-                    stat = file.stat()
-                except OSError:
-                    # Gone, or not ours to read: the reader says so, here it is only different.
-                    files.append((str(file), -1, -1))
-                else:
-                    files.append((str(file), stat.st_mtime_ns, stat.st_size))
-    return tuple(files)
+    unread: list[Finding] = []
+    for file in files_of(paths, unread, most=FILES_MOST):
+        try:
+            stat = file.stat()
+        except (OSError, ValueError):
+            # Gone, not ours to read, or no name at all: the reader says so, here it is only different.
+            files.append((str(file), -1, -1))
+        else:
+            files.append((str(file), stat.st_mtime_ns, stat.st_size))
+    return (*files, *((one.problem, -1, -1) for one in unread))
