@@ -122,9 +122,13 @@ class Quota:
         return self.windows[index - 1] if 0 < index <= len(self.windows) else None
 
     def used_micro(self, at_ns: int, key: str | None) -> int:
-        """What counts as used at an instant."""
-        used = self.by_key.get(key)
-        return used.micro if used is not None and used.window_ns == self.window_at(at_ns) else 0
+        """What counts as used at an instant.
+
+        A clock that steps back over a window's start does not open the window before again: what was used in the newer
+        one still counts.
+        """
+        used, window_ns = self.by_key.get(key), self.window_at(at_ns)
+        return used.micro if used is not None and window_ns is not None and used.window_ns >= window_ns else 0
 
     def admit(self, at_ns: int, charge: int, key: str | None) -> bool:
         """Uses `charge` micro-units of the window if they fit."""
@@ -132,8 +136,12 @@ class Quota:
         total = self.used_micro(at_ns, key) + charge
         if window_ns is None or total > self.levels.limit_micro(at_ns):
             return False
-        self.by_key[key] = Used(window_ns, total)
+        self._use(key, window_ns, total)
         return True
+
+    def _use(self, key: str | None, window_ns: int, total: int) -> None:
+        used = self.by_key.get(key)
+        self.by_key[key] = Used(window_ns if used is None else max(window_ns, used.window_ns), total)
 
     def give_back(self, charge: int, window_ns: int, key: str | None) -> None:
         """Returns what was reserved in a window, to that window alone."""
@@ -145,7 +153,7 @@ class Quota:
         """Charges a settlement above its reservation to the present window, whether it fits or not."""
         window_ns = self.window_at(at_ns)
         assert window_ns is not None
-        self.by_key[key] = Used(window_ns, self.used_micro(at_ns, key) + charge)
+        self._use(key, window_ns, self.used_micro(at_ns, key) + charge)
 
     def earliest(self, from_ns: int, charge: int, key: str | None) -> When:
         """The first instant at which the window, or one of the next decided ones, has room."""

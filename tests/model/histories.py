@@ -65,6 +65,8 @@ class History:
         self.shift_ns = 0  # the twin's clock less the core's: the twin's runs on over restarts
         self.held: list[tuple[Held, _core.Permit]] = []
         self.reserved: list[tuple[Held, _core.Permit]] = []
+        # A key that was dropped stays dropped when the clock steps back: it only does where keys are plenty.
+        self.clock_steps_back = self.dice.random() < 0.5
         self.specs = [self._spec(index) for index in range(self.dice.randrange(1, 5))]
         self.ways = [self._way() for _ in range(3)]
         self.has_counts = any(spec.measure != "rate" for spec in self.specs)
@@ -86,7 +88,7 @@ class History:
             grains_log2=_core.grains_log2(CEILING, per_ns) if measure == "rate" else 0,
             per_ns=per_ns,
             is_keyed=is_keyed,
-            keys_max=dice.choice((2 + len(scales), 3 + len(scales), 100)),
+            keys_max=100 if self.clock_steps_back else dice.choice((2 + len(scales), 3 + len(scales), 100)),
             scales=scales if is_keyed else {},
         )
 
@@ -210,7 +212,7 @@ class History:
             self._stop_and_start()
         elif chance < 0.04:
             self._crash()
-        elif chance < 0.06:
+        elif chance < 0.06 and self.clock_steps_back:
             self._step_back()
         elif chance < 0.40:
             self._advance(dice.choice((1, dice.randrange(1_000), dice.randrange(SECOND), dice.randrange(4 * SECOND))))
