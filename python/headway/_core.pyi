@@ -13,9 +13,32 @@ from typing import Any, Literal, NamedTuple, ParamSpec, Self, TypeVar, final
 from typing_extensions import disjoint_base
 
 __all__ = [
-    "NEVER", "UNKNOWN", "Clock", "Curve", "Forked", "Growth", "GrowthQueue", "Limiter", "Measure", "MeterReading",
-    "MeterSpec", "Meters", "Mode", "Never", "PathReading", "PathSpec", "Permit", "Ready", "Refusal", "Refused", "Segment",
-    "Ticket", "Unknown", "__version__", "grains_log2", "set_waiting",
+    "NEVER",
+    "UNKNOWN",
+    "Clock",
+    "Curve",
+    "Forked",
+    "Growth",
+    "GrowthQueue",
+    "Limiter",
+    "Measure",
+    "MeterReading",
+    "MeterSpec",
+    "Meters",
+    "Mode",
+    "Never",
+    "PathReading",
+    "PathSpec",
+    "Permit",
+    "Ready",
+    "Refusal",
+    "Refused",
+    "Segment",
+    "Ticket",
+    "Unknown",
+    "__version__",
+    "grains_log2",
+    "set_waiting",
 ]
 
 _P = ParamSpec("_P")
@@ -181,7 +204,8 @@ class MeterReading(NamedTuple):
     utc_ns: int
     limit_micro: int
     use_micro: int
-    """rate: spent of the burst, 0..burst, above it debt; concurrency: in flight; quota: used in the window. Keyed: the largest key's, sampled."""
+    """Rate: spent of the burst, 0 to burst, above it debt; concurrency: in flight; quota: used in the window. Keyed: the
+    largest key's, sampled."""
     burst_micro: int
     headroom_micro: int
     """Signed: below zero it is a debt, and drains."""
@@ -296,15 +320,17 @@ class Permit:
 
     def __bool__(self) -> Literal[True]: ...
     def __enter__(self) -> Permit: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
     @property
     def lost(self) -> bool:
         """Whether what it held was taken back meanwhile (a lease that ended). Always False in one process."""
     def release(self) -> None:
         """Gives a slot back. A second time does nothing and is counted; for rates and quotas it does nothing."""
     def settle(self, actual: int, /) -> None:
-        """Sets what a reservation really cost, in units, at most `cost.max` (more is cut to it and counted), once. Less is given back
-        without minting; more is charged as debt. ValueError on a negative number; on a second call RuntimeError."""
+        """Sets what a reservation really cost, in units, at most `cost.max` (more is cut to it and counted), once. Less is
+        given back without minting; more is charged as debt. ValueError on a negative number; on a second call RuntimeError."""
 
 @final
 class Refusal:
@@ -422,9 +448,13 @@ class Limiter:
     def rate_limit(self, key: str | None = None) -> list[tuple[str, int, int, int, int]]:
         """(meter, quota units, window seconds, remaining units, seconds until more): what `RateLimit` headers say."""
     def __enter__(self) -> Permit: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
     def __aenter__(self) -> Awaitable[Permit]: ...
-    def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> Awaitable[None]: ...
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Awaitable[None]: ...
     def __call__(self, function: Callable[_P, _R], /) -> Callable[_P, _R]:
         """Decorates a function or a coroutine function: each call holds a permit; raises `Refused`."""
 
