@@ -26,7 +26,7 @@ const DOWN_MAX: u128 = 1 << 62;
 /// The grain of a rate: marks count `2^-g` units.
 ///
 /// Args: `ceiling_micro`, the highest level in micro-units a `per_ns`; `per_ns`, 1 to 31 days.
-/// Returns the largest g of 0..=40 with which `4 × ceiling` for 20 years stays below 2^61.
+/// Returns the largest g of 0..=40 with which `4 × ceiling` for 20 years stays below 2^61; 0 where it stays below 2^62.
 /// Errors: a `per_ns` out of bounds, a ceiling for which 0 would be too fine (a thousand million units a second).
 pub fn grains_log2(ceiling_micro: u64, per_ns: u64) -> Result<u32, Error> {
     if per_ns == 0 || per_ns > PER_NS_MAX {
@@ -157,7 +157,8 @@ mod tests {
             for ceiling in [1, 1_000, MICRO, 1_000 * MICRO, 1_000_000 * MICRO, 100_000_000 * MICRO] {
                 let log2 = grains_log2(ceiling, per_ns).unwrap();
                 let units = u128::from(ceiling) * 4 * LAST_NS / u128::from(MICRO) / u128::from(per_ns);
-                assert!(units << log2 < 1 << 61, "{ceiling} in {per_ns}");
+                let most = if log2 == 0 { MARK_BITS } else { MARK_BITS - 1 };
+                assert!(units << log2 < 1 << most, "{ceiling} in {per_ns}");
                 assert!(
                     log2 == FINEST || (units + 1) << log2 >= 1 << 59,
                     "{ceiling} in {per_ns} could be finer than {log2}"
