@@ -410,8 +410,10 @@ impl Meter {
     fn take_rate(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         if self.keys.is_none() {
             let look = || self.hot.look(Measure::Rate, now);
-            if let Some(marked) = rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look) {
-                return Ok(Taken { n, held: Held::Rate(marked) });
+            match rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look) {
+                Some(Ok(marked)) => return Ok(Taken { n, held: Held::Rate(marked) }),
+                Some(Err(RateStop::Full { mark, look })) => return Err(Stop::Full { amount: mark, look }),
+                _ => {}
             }
         }
         self.take_rate_carefully(now, key, n)

@@ -211,7 +211,7 @@ pub enum Answer {
     Admitted {
         holds: bool,
     },
-    Refused(Arc<Refusal>),
+    Refused(Refusal),
 }
 
 /// What a reservation keeps for its settlement: what it took on each step.
@@ -323,7 +323,7 @@ impl Path {
     pub fn probe(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Answer {
         match self.probe_stop(clock, units, key) {
             Some(stopped) if self.spec.mode == Mode::Enforce || stopped.why == Why::Closed => {
-                Answer::Refused(Arc::new(Refusal::new(self, units, key, stopped)))
+                Answer::Refused(Refusal::new(self, units, key, stopped))
             }
             _ => Answer::Admitted { holds: false },
         }
@@ -564,7 +564,7 @@ impl Path {
             self.counts.admit(units);
             return Answer::Admitted { holds: false };
         }
-        Answer::Refused(Arc::new(Refusal::new(self, units, key, stopped)))
+        Answer::Refused(Refusal::new(self, units, key, stopped))
     }
 
     // --- giving back ------------------------------------------------------------------------------------------------

@@ -107,8 +107,8 @@ pub(crate) fn take(
     }
 }
 
-/// One try of `take` on the usual way, nothing but loads and one exchange; None for everything else, which `take` then
-/// tells apart.
+/// One try of `take` on the usual way, nothing but loads and one exchange; None for everything but an admission or a plain
+/// refusal, which `take` then tells apart.
 #[inline]
 pub(crate) fn take_at_once(
     word: &Word,
@@ -116,13 +116,21 @@ pub(crate) fn take_at_once(
     n: u64,
     durable_to: &AtomicU64,
     look: impl FnOnce() -> Option<Look>,
-) -> Option<Marked> {
+) -> Option<Result<Marked, RateStop>> {
     let given = gives.ended.load(Ordering::Acquire);
     let seen = word.load();
     let look = look()?;
-    let wanted = seen.value().max(look.k).checked_add(n)?;
-    let fits = wanted <= look.e && wanted <= durable_to.load(Ordering::Acquire) && !seen.is_frozen();
-    (fits && word.replace(seen, wanted).is_ok()).then_some(Marked { mark: wanted, gives: given, base: look.base })
+    if seen.is_frozen() {
+        return None;
+    }
+    let mark = seen.value();
+    let wanted = match mark.max(look.k).checked_add(n) {
+        Some(wanted) if wanted <= look.e => wanted,
+        _ => return Some(Err(RateStop::Full { mark, look })),
+    };
+    let is_durable = wanted <= durable_to.load(Ordering::Acquire);
+    let took = is_durable && word.replace(seen, wanted).is_ok();
+    took.then_some(Ok(Marked { mark: wanted, gives: given, base: look.base }))
 }
 
 /// Gives `r` grains of a reservation back, as far as that mints nothing. Returns what was given.

@@ -64,6 +64,7 @@ impl Why {
     }
 }
 
+#[derive(Clone)]
 pub struct Refusal {
     path: Arc<Path>,
     step: usize,
@@ -197,14 +198,19 @@ impl Refusal {
     }
 
     /// A short name under which the story is kept from now on.
-    pub fn reference(self: &Arc<Self>) -> String {
-        format!("hw:{:06x}", self.reference.get_or_init(|| self.path.shared.tell(self)))
+    pub fn reference(&self) -> String {
+        format!("hw:{:06x}", self.reference.get_or_init(|| self.path.shared.tell(self.clone())))
+    }
+
+    /// The name it is kept under, told by whoever keeps it.
+    pub(crate) fn named(self, name: u32) -> Refusal {
+        Refusal { reference: OnceLock::from(name), ..self }
     }
 
     // --- the sentence -----------------------------------------------------------------------------------------------
 
     /// What people read, number first. Source: design, section 6.
-    pub fn sentence(self: &Arc<Self>) -> String {
+    pub fn sentence(&self) -> String {
         let contract = self.contract();
         let mut text = match self.why {
             Why::NotPublished => format!("{contract} has no limit in force yet, so nothing is admitted."),

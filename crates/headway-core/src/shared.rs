@@ -18,7 +18,7 @@ pub struct Shared {
     flags: Arc<AtomicU64>,
     pub(crate) sip: SipKey,
     pub(crate) growths: Arc<Growths>,
-    stories: Mutex<VecDeque<(u32, Arc<Refusal>)>>,
+    stories: Mutex<VecDeque<(u32, Refusal)>>,
     next_ref: AtomicU64,
 }
 
@@ -40,12 +40,12 @@ impl Shared {
     }
 
     /// Keeps a refusal's story under a short name: six hexadecimal digits, which repeat after 16 million refs.
-    pub(crate) fn tell(&self, refusal: &Arc<Refusal>) -> u32 {
+    pub(crate) fn tell(&self, refusal: Refusal) -> u32 {
         let count = self.next_ref.fetch_add(1, Ordering::Relaxed);
         // An odd factor makes neighbours look unlike and keeps every name apart.
         let name = (count.wrapping_mul(0x9e_3779) & 0xff_ffff) as u32;
         let mut stories = self.stories.lock().unwrap_or_else(PoisonError::into_inner);
-        stories.push_back((name, Arc::clone(refusal)));
+        stories.push_back((name, refusal.named(name)));
         if stories.len() > STORIES_MAX {
             stories.pop_front();
         }
@@ -53,10 +53,10 @@ impl Shared {
     }
 
     /// The refusal behind a ref, with or without `hw:`.
-    pub fn story(&self, reference: &str) -> Option<Arc<Refusal>> {
+    pub fn story(&self, reference: &str) -> Option<Refusal> {
         let name = reference.strip_prefix("hw:").unwrap_or(reference);
         let name = u32::from_str_radix(name, 16).ok().filter(|_| name.len() == 6)?;
         let stories = self.stories.lock().unwrap_or_else(PoisonError::into_inner);
-        stories.iter().rev().find(|(known, _)| *known == name).map(|(_, refusal)| Arc::clone(refusal))
+        stories.iter().rev().find(|(known, _)| *known == name).map(|(_, refusal)| refusal.clone())
     }
 }

@@ -18,7 +18,7 @@ pub enum Polled {
     /// Wait on.
     Waiting,
     /// Waiting cannot mend it; the ticket has left.
-    Refused(Arc<Refusal>),
+    Refused(Refusal),
 }
 
 pub struct Ticket {
@@ -44,6 +44,10 @@ impl Path {
     }
 
     /// Queues behind the waiters there are. Err: 10,000 wait already.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refusal is built in place; a box would cost every one an allocation"
+    )]
     pub fn ticket(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<Ticket, Answer> {
         let hash = key.map(|k| k.hash);
         let Some(waiter) = self.queue.join(hash) else {
@@ -107,7 +111,7 @@ impl Ticket {
     }
 
     /// The end of patience: leaves, and says as `timeout` (counted) what stood in the way. None: it has its permit.
-    pub fn give_up(&self, clock: &impl Clock) -> Option<Arc<Refusal>> {
+    pub fn give_up(&self, clock: &impl Clock) -> Option<Refusal> {
         if self.is_admitted.load(Ordering::Acquire) {
             return None;
         }
@@ -117,7 +121,7 @@ impl Ticket {
             self.path.probe_stop(clock, self.units, key).unwrap_or(Stopped::by(Why::Timeout, clock.boot_ns()));
         let why = if stopped.why == Why::Closed { Why::Closed } else { Why::Timeout };
         self.path.counts.refuse(why, self.units);
-        Some(Arc::new(Refusal::new(&self.path, self.units, key, Stopped { why, ..stopped })))
+        Some(Refusal::new(&self.path, self.units, key, Stopped { why, ..stopped }))
     }
 
     /// For the head: when polling again may help on the boot clock; None: a ring will tell.

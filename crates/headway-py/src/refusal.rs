@@ -1,7 +1,5 @@
 //! Refusals, and the two answers that are no instant.
 
-use std::sync::Arc;
-
 use headway_core::Retry;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -49,7 +47,7 @@ pub(crate) fn unknown(py: Python<'_>) -> PyResult<Py<PyAny>> {
 
 /// A refused demand; false. Everything to say about it; numbers are computed when asked for.
 #[pyclass(frozen, module = "headway._core")]
-pub(crate) struct Refusal(pub(crate) Arc<headway_core::Refusal>);
+pub(crate) struct Refusal(pub(crate) headway_core::Refusal);
 
 impl Refusal {
     pub(crate) fn sentence(&self) -> String {
