@@ -80,7 +80,7 @@ class History:
         dice = self.dice
         measure: Measure = dice.choice(("rate", "rate", "rate", "concurrency", "quota"))
         per_ns = dice.choice((SECOND, SECOND, MINUTE, SECOND // 10)) if measure == "rate" else 0
-        scales = dict(dice.choice(((), (("di", 4 * MICRO),), (("di", 2 * MICRO), ("cy", MICRO // 2)))))
+        scales: dict[str, int] = dict(dice.choice(((), (("di", 4 * MICRO),), (("di", 2 * MICRO), ("cy", MICRO // 2)))))
         is_keyed = dice.random() < 0.5
         return Spec(
             name=f"{index}-{measure}",

@@ -24,7 +24,8 @@ class Single:
     OFFSET_NS = 1_800_000_000 * SECOND
 
     def __init__(self, measure: _core.Measure, *, ceiling: int = 200, per_ns: int = 0) -> None:
-        self.measure, self.per_ns = measure, per_ns
+        self.measure: _core.Measure = measure
+        self.per_ns = per_ns
         self.clock = _core.Clock.manual(1_000 * SECOND)
         self.meters = _core.Meters(self.clock)
         self.meters.declare([_core.MeterSpec("m", measure, ceiling_micro=ceiling * MICRO, per_ns=per_ns)])
