@@ -2,6 +2,7 @@
 
 mod clock;
 mod curve;
+mod direct;
 mod errors;
 mod growth;
 mod guarded;
@@ -44,6 +45,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        crate::direct::install(&py.get_type::<Limiter>())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("Ready", crate::ready::class(py)?)?;
         module.add("NEVER", crate::refusal::never(py)?)?;

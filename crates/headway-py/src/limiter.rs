@@ -86,11 +86,23 @@ impl Limiter {
         Py::new(py, self.like(py, self.bound.clone(), true, Arc::clone(&self.unheld)))
     }
 
+    /// The key it is bound to, as a demand has it.
+    #[inline]
+    pub(crate) fn bound_key(&self) -> Option<Key<'_>> {
+        self.bound.as_ref().map(|(hash, text)| Key { hash: *hash, text })
+    }
+
+    /// What admitted demands that hold nothing are answered with.
+    #[inline]
+    pub(crate) fn shared(&self, py: Python<'_>) -> Py<PyAny> {
+        self.shared.clone_ref(py)
+    }
+
     /// The key of a demand: the bound one, or the one told.
     #[inline]
     fn key<'a>(&'a self, py: Python<'_>, units: u64, told: Option<&'a str>) -> PyResult<Option<Key<'a>>> {
         let key = match (&self.bound, told) {
-            (Some((hash, text)), None) => Some(Key { hash: *hash, text }),
+            (Some(_), None) => self.bound_key(),
             (None, told) => told.map(|text| self.path.key(text)),
             (Some(_), Some(_)) => return Err(PyValueError::new_err("this limiter is bound to a key: leave `key` out")),
         };
@@ -268,7 +280,7 @@ impl Limiter {
 
     #[getter]
     #[pyo3(name = "key")]
-    fn bound_key(&self) -> Option<&str> {
+    fn key_text(&self) -> Option<&str> {
         self.bound.as_ref().map(|(_, text)| &**text)
     }
 
