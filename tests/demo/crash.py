@@ -14,7 +14,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from examples.shop.verdict import Clocks
 from headway.errors import HeadwayError
 from headway.ledger import Record
 from tests.demo import facts
+from tests.demo.provenance import commit_of_checkout
 from tests.demo.quick import quick_contracts
 
 LIVES = 25
@@ -195,11 +195,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--folder", type=Path, help="keep the histories here, to look at afterwards")
     said = parser.parse_args(arguments)
     result: Path = said.result or Path(f"benches/results/crash-{said.seed}.json")
+    # Asked before anything runs: what is checked out at the end may be something else.
+    commit = commit_of_checkout()
     with tempfile.TemporaryDirectory(prefix="headway-crash-") as temporary:
         folder = said.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         found = crash(said.kills, said.seed, folder)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     result.parent.mkdir(parents=True, exist_ok=True)
     told = {"commit": commit, "utc_ns": clock.utc_ns(), **asdict(found)}
     result.write_text(json.dumps(told, indent=2) + "\n")

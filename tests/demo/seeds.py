@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.shop import clock
+from tests.demo.provenance import commit_of_checkout
 
 FIRST_SEED, SEEDS = 101, 10
 
@@ -36,9 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=90.0)
     parser.add_argument("--result", type=Path, default=Path("benches/results/demo-seeds.json"))
     said = parser.parse_args(arguments)
+    # Asked before anything runs: what is checked out at the end may be something else.
+    commit = commit_of_checkout()
     with tempfile.TemporaryDirectory(prefix="headway-seeds-") as folder:
         runs = [run(said.first + number, said.seconds, Path(folder)) for number in range(said.seeds)]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     said.result.parent.mkdir(parents=True, exist_ok=True)
     said.result.write_text(json.dumps({"commit": commit, "utc_ns": clock.utc_ns(), "runs": runs}, indent=2) + "\n")
     for one in runs:
