@@ -3,6 +3,7 @@
 use crate::curve::Measure;
 use crate::grain::Grains;
 use crate::installed::{Installed, Piece, first};
+use crate::word::Tagged;
 
 /// When to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +31,9 @@ pub(crate) fn may_ever_fit(curve: &Installed, now: i64, n: u64, shift: u32) -> b
 }
 
 /// The first instant at or after `from` at which `n` counts fit beside `amount` (a rate's mark, or what is in flight or
-/// used in the window `tag`).
-pub(crate) fn earliest(curve: &Installed, from: i64, amount: u64, tag: u16, n: u64, shift: u32) -> Retry {
+/// used in the window that its tag names).
+pub(crate) fn earliest(curve: &Installed, from: i64, standing: Tagged, n: u64, shift: u32) -> Retry {
+    let amount = standing.amount;
     if !may_ever_fit(curve, from, n, shift) {
         return Retry::Never;
     }
@@ -44,7 +46,7 @@ pub(crate) fn earliest(curve: &Installed, from: i64, amount: u64, tag: u16, n: u
                 .iter()
                 .find_map(|piece| level_fits(piece, &curve.grains, from, i64::MAX, needed, shift))
         }
-        Measure::Quota => quota_fits(curve, from, amount, tag, n, shift),
+        Measure::Quota => quota_fits(curve, from, standing, n, shift),
     };
     found.map_or(Retry::Unknown, Retry::At)
 }
@@ -72,12 +74,14 @@ fn level_fits(piece: &Piece, grains: &Grains, from: i64, before: i64, needed: u6
 }
 
 /// In the window that is open now beside what is used; in the next decided ones with nothing used.
-fn quota_fits(curve: &Installed, from: i64, used: u64, tag: u16, n: u64, shift: u32) -> Option<i64> {
+fn quota_fits(curve: &Installed, from: i64, used: Tagged, n: u64, shift: u32) -> Option<i64> {
     let mut start = from;
     loop {
         let window = curve.window_at(start);
         let end = curve.window_after(start).map_or(i64::MAX, |w| w.start);
-        let needed = if window.is_some_and(|w| w.tag == tag) { used.saturating_add(n) } else { n };
+        // Windows up to the one it is used in are charged with it; a later one begins at nothing.
+        let counts = window.is_some_and(|w| w.tag == used.tag || used.is_after(w.tag));
+        let needed = if counts { used.amount.saturating_add(n) } else { n };
         if window.is_some() {
             let pieces = curve.pieces_from(start).iter().take_while(|p| p.start < end);
             if let Some(at) =

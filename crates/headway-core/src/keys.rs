@@ -20,6 +20,8 @@ const SEALED: u64 = 1;
 const STEP: usize = 64;
 /// At the ceiling of keys one operation looks this far for a dead one before it refuses a new key.
 const STEP_AT_CEILING: usize = 4_096;
+/// Slots that are looked at to count live keys.
+const COUNTED: usize = 65_536;
 const SMALLEST: usize = 128;
 /// The counters of readers are spread over this many cache lines.
 const STRIPES: usize = if cfg!(loom) { 1 } else { 16 };
@@ -452,7 +454,7 @@ impl Keys {
         self.has_retired.store(!retired.is_empty(), Ordering::SeqCst);
     }
 
-    /// How many keys differ from new ones: exact up to 4,096 slots, above that estimated from as many.
+    /// How many keys differ from new ones: exact up to 65,536 slots, above that estimated from as many.
     pub(crate) fn live(&self, is_alive: &dyn Fn(u64) -> bool) -> usize {
         let inside = self.enter();
         // SAFETY: `inside` outlives the references.
@@ -506,9 +508,9 @@ impl Table {
     }
 
     fn live(&self, is_alive: &dyn Fn(u64) -> bool) -> usize {
-        let step = (self.slots.len() / 4_096).max(1);
+        let step = (self.slots.len() / COUNTED).max(1);
         let lives = |seen: Seen| seen.is_set() && !seen.is_frozen() && is_alive(seen.value());
-        self.sample(4_096).filter(|slot| lives(slot.word.load())).count() * step
+        self.sample(COUNTED).filter(|slot| lives(slot.word.load())).count() * step
     }
 
     fn share_alive(&self, is_alive: &dyn Fn(u64) -> bool) -> f64 {

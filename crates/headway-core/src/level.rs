@@ -116,10 +116,10 @@ pub(crate) fn spend(
         let Tagged { tag, amount: used } = in_window(seen.value(), &look);
         let wanted = match used.checked_add(n) {
             Some(wanted) if wanted <= look.limit => wanted,
-            _ => return Err(LevelStop::Full { amount: used, look }),
+            _ => return Err(LevelStop::Full { amount: used, look: Look { tag, ..look } }),
         };
         if wanted > granted(tag) {
-            return Err(LevelStop::Draw { amount: used, look });
+            return Err(LevelStop::Draw { amount: used, look: Look { tag, ..look } });
         }
         let spent = Tagged { tag, amount: wanted };
         if word.replace(seen, spent.value()).is_ok() {

@@ -539,22 +539,27 @@ impl Meter {
 
     /// The mark (rate), or what is in flight or used at a look.
     pub(crate) fn amount(&self, key: Option<u64>, look: &Look) -> u64 {
+        self.standing(key, look).amount
+    }
+
+    /// The same with the window that it is used in, which is later than the look's where the clock went back.
+    pub(crate) fn standing(&self, key: Option<u64>, look: &Look) -> Tagged {
         let value = self.value(key);
         match self.spec.measure {
-            Measure::Rate => value,
-            Measure::Concurrency => Tagged::of(value).amount,
-            Measure::Quota => level::in_window(value, look).amount,
+            Measure::Rate => Tagged { amount: value, tag: look.tag },
+            Measure::Concurrency => Tagged::of(value),
+            Measure::Quota => level::in_window(value, look),
         }
     }
 
     /// What `take` would answer, charging and claiming nothing.
     pub(crate) fn probe(&self, now: i64, key: Option<u64>, n: u64) -> Result<(), Stop> {
         let look = self.look(now).ok_or(Stop::NotPublished)?;
-        let amount = self.amount(key, &look);
+        let Tagged { amount, tag } = self.standing(key, &look);
         let (floor, limit) = if self.spec.measure == Measure::Rate { (look.k, look.e) } else { (0, look.limit) };
         match amount.max(floor).checked_add(n) {
             Some(wanted) if wanted <= limit => Ok(()),
-            _ => Err(Stop::Full { amount, look }),
+            _ => Err(Stop::Full { amount, look: Look { tag, ..look } }),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::refusal::{Refusal, Why};
 use crate::shared::Shared;
 use crate::time::Clock;
 use crate::waiting::Queue;
+use crate::word::Tagged;
 
 /// The most meters on one path.
 pub(crate) const STEPS_MAX: usize = 16;
@@ -100,6 +101,11 @@ impl Counts {
         if units > 1 {
             self.refused_more.fetch_add(units - 1, Ordering::Relaxed);
         }
+    }
+
+    /// Units of slots that are held: admitted and not given back.
+    pub(crate) fn held_units(&self) -> u64 {
+        self.admitted_units().saturating_sub(self.released_units.load(Ordering::Relaxed))
     }
 
     pub(crate) fn admitted_units(&self) -> u64 {
@@ -443,7 +449,11 @@ impl Path {
                 // Under today's burst or level it fits once, on this meter.
                 let fits_here = self.steps[step].toll(key).0.charge.of(units) <= look.limit;
                 let is_simple = fits_here && self.steps.len() == 1;
-                if !is_simple && self.never_fits(now, key, units, (step, amount)) { Why::NeverFits } else { Why::Full }
+                if !is_simple && self.never_fits(now, key, units, (step, Tagged { amount, tag: look.tag })) {
+                    Why::NeverFits
+                } else {
+                    Why::Full
+                }
             }
         };
         Stopped { at: now, why, step, stop: Some(stop) }
@@ -451,7 +461,7 @@ impl Path {
 
     /// On one meter, what is under a burst or level ahead fits once. On several a fall may close one before another opens:
     /// then only the search for the instant can tell.
-    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, u64)) -> bool {
+    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, Tagged)) -> bool {
         let mut may_close = false;
         for step in &self.steps {
             let (may_fit, falls) = step.outlook(now, key, units);

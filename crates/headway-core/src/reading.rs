@@ -191,10 +191,12 @@ impl Path {
                 let more = toll.charge.of(toll.charge.units_in(left).saturating_add(1));
                 let until_s = match (meter.spec.measure, curve.window_after(now)) {
                     (Measure::Quota, Some(next)) => ceil_s(next.start - now),
-                    (Measure::Rate, _) => match crate::earliest::earliest(&curve, now, amount, 0, more, 0) {
-                        crate::earliest::Retry::At(at) => ceil_s(at - now),
-                        _ => 0,
-                    },
+                    (Measure::Rate, _) => {
+                        match crate::earliest::earliest(&curve, now, crate::word::Tagged { tag: 0, amount }, more, 0) {
+                            crate::earliest::Retry::At(at) => ceil_s(at - now),
+                            _ => 0,
+                        }
+                    }
                     _ => 0,
                 };
                 Some((

@@ -10,6 +10,7 @@ use crate::hot::Look;
 use crate::installed::Installed;
 use crate::meter::{Meter, Stop};
 use crate::path::{Key, Path, Stopped};
+use crate::word::Tagged;
 
 /// Why a demand was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub struct Refusal {
     amount: u64,
     look: Option<Look>,
     curve: Option<Arc<Installed>>,
+    /// Units of slots that the workload held then.
+    yours: u64,
     reference: OnceLock<u32>,
 }
 
@@ -95,8 +98,9 @@ impl Refusal {
             (look.map_or(0, |look| toll.meter.amount(own, &look)), look)
         };
         let curve = toll.meter.installed();
+        let yours = if path.has_slots() { path.counts.held_units() } else { 0 };
         let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);
-        Refusal { path, step, why, units, key, at, amount, look, curve, reference: OnceLock::new() }
+        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference: OnceLock::new() }
     }
 
     fn meter(&self) -> &Meter {
@@ -186,7 +190,8 @@ impl Refusal {
             return Retry::Unknown;
         }
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
-        self.path.earliest(hash, self.units, self.at, Some((self.step, self.amount)))
+        let seen = Tagged { amount: self.amount, tag: self.look.map_or(0, |look| look.tag) };
+        self.path.earliest(hash, self.units, self.at, Some((self.step, seen)))
     }
 
     /// Seconds from the refusal to the retry.
@@ -254,10 +259,7 @@ impl Refusal {
                 }
             }
             Measure::Concurrency => {
-                let counts = &self.path.counts;
-                let released = counts.released_units.load(crate::atomics::Ordering::Relaxed);
-                let yours = counts.admitted_units().saturating_sub(released) as f64;
-                let yours = yours * self.path.spec.cost_ppm as f64 / MICRO as f64;
+                let yours = self.yours as f64 * self.path.spec.cost_ppm as f64 / MICRO as f64;
                 let (used, limit) = (grouped(used), self.amount_of(limit));
                 format!("{used} of {limit}, {} of them yours ({})", grouped(yours), self.workload())
             }
@@ -338,7 +340,7 @@ fn span(seconds: f64) -> String {
 
 impl Path {
     /// The first instant from `from` at which all meters have room at once. `seen`: the amount to take for one step.
-    pub(crate) fn earliest(&self, key: Option<u64>, units: u64, from: i64, seen: Option<(usize, u64)>) -> Retry {
+    pub(crate) fn earliest(&self, key: Option<u64>, units: u64, from: i64, seen: Option<(usize, Tagged)>) -> Retry {
         let mut at = from;
         // Each round moves on to where the slowest meter has room; a fall may close another one meanwhile.
         for _ in 0..64 {
@@ -346,11 +348,10 @@ impl Path {
             for (i, step) in self.steps.iter().enumerate() {
                 let (toll, own) = step.toll(key);
                 let Some(curve) = toll.meter.installed() else { return Retry::Unknown };
-                let tag = curve.window_at(from).map_or(0, |w| w.tag);
-                let look = toll.meter.look(from);
-                let live = || look.map_or(0, |look| toll.meter.amount(own, &look));
-                let amount = seen.filter(|(step, _)| *step == i).map_or_else(live, |(_, amount)| amount);
-                match earliest(&curve, at, amount, tag, toll.charge.of(units), toll.meter.shift) {
+                let Some(look) = toll.meter.look(from) else { return Retry::Unknown };
+                let seen = seen.filter(|(step, _)| *step == i).map(|(_, standing)| standing);
+                let standing = seen.unwrap_or_else(|| toll.meter.standing(own, &look));
+                match earliest(&curve, at, standing, toll.charge.of(units), toll.meter.shift) {
                     Retry::At(fits) => latest = latest.max(fits),
                     Retry::Never => return Retry::Never,
                     Retry::Unknown => is_known = false,

@@ -1,0 +1,1 @@
+"""The compiled core through its Python face."""
