@@ -145,3 +145,10 @@ def test_the_command_starts_without_what_it_does_not_need():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert "[]\n" == out
+
+
+def test_the_list_of_commands_cuts_no_sentence_short(headway: Run):
+    """On 80 columns each command has a whole sentence of its own."""
+    result = headway("--help")
+
+    assert "..." not in result.stdout.partition("Commands:")[2]

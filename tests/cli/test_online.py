@@ -76,6 +76,36 @@ def test_after_what_happened_explain_tells_it(
     golden("explain-after.txt", transcript(served("explain", "orders-db")))
 
 
+REFS = re.compile(r"hw:[0-9a-f]+")
+
+
+def test_a_refusal_tells_what_was_asked_what_stood_in_the_way_and_what_would_raise_it(
+    served: Run, golden: Golden, world: World, tmp_path: Path
+):
+    """A slot that waits for a release, a demand over every limit, and a rate that says when, told a minute later."""
+    slots = world.engine.limiter("orders-db", workload="checkout")
+    held = [slots.try_acquire() for _ in range(50)]
+    (tmp_path / "mail.yaml").write_text(Path("mail.yaml").read_text().replace("per: 1m", "per: 1s"))
+    served("apply", str(tmp_path / "mail.yaml"), *YES)
+    mails = world.engine.limiter("mail")
+    refusals = [slots.try_acquire(), slots.try_acquire(500), [mails.try_acquire() for _ in range(61)][-1]]
+    refs = [refusal.ref for refusal in refusals if not refusal]
+    world.pass_ms(60_000)
+
+    told = [transcript(served("explain", ref)) for ref in refs]
+
+    assert 3 == len(told)
+    assert 50 == len(held)
+    golden("explain-ref.txt", REFS.sub("hw:REF", "\n".join(told)))
+
+
+def test_what_time_alone_does_not_keep_back_is_told_without_an_instant(served: Run, world: World):
+    """Only an event and an approval are missing: `earliest` is not the instant of the question."""
+    world.pass_ms(60_000)
+
+    assert "earliest as soon as that is so, expected unknown" in served("explain", "orders-db").stdout
+
+
 @pytest.mark.parametrize(
     "args",
     [
@@ -298,6 +328,7 @@ def test_without_a_token_nothing_is_sent(headway: Run, monkeypatch: pytest.Monke
 
     assert Exit.NO_ACCESS == result.exit_code
     assert "error[HW431]" in result.stderr
+    assert "mend: Start a server with `headway serve PATH`" in result.stderr
 
 
 @pytest.fixture

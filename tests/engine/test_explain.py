@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headway.errors import UnknownContract, UnknownRef
-from headway.ramp.observations import EventSeen
+from headway.ramp.observations import EventSeen, VerbCall
 from tests.engine.test_engine import API, POOL
 from tests.engine.world import HOUR, MINUTE, START_MS, World
 
@@ -88,6 +88,16 @@ def test_an_override_and_a_climb_explain_themselves(api: World):
     assert "it is climbing to stage promoted until" in api.engine.explain("api")["why"]
 
 
+def test_an_aborted_ramp_says_that_it_was_aborted(api: World):
+    """Not merely that its first stage is in force, as on the day it began."""
+    api.engine.submit("api", VerbCall(api.clock.utc_ms(), "abort", "user:ana", "the vendor is gone"))
+
+    assert (
+        "its ramp was aborted 2025-12-01 00:00:00 UTC and is back in stage now: the vendor is gone"
+        in (api.engine.explain("api")["why"])
+    )
+
+
 def test_a_spender_shows_its_upstream(tmp_path: Path):
     """Half a connection each, of a pool that stands at 100."""
     (upstream,) = World(tmp_path, POOL).engine.explain("shop")["upstream"]
@@ -106,6 +116,8 @@ def test_a_refusal_tells_its_story(api: World):
     assert "api" == story["contract"]
     assert not story["now"]["changed"]
     assert "soaked" == story["raises"]["stage"]
+    assert (START_MS, START_MS + 10) == (story["at_ms"], story["retry_at_ms"])
+    assert {"": "100 requests a second"} == story["now"]["limit"]
 
     api.engine.submit("api", api.override(10, START_MS + HOUR))
     assert api.engine.explain_ref(refusal.ref)["now"]["changed"]

@@ -31,14 +31,14 @@ def _many(verb: str) -> tuple[str, ...]:
 
 HELPS: dict[str, str] = {
     "check": _help(
-        "Reads documents and reports every fault, each with its line and how to mend it.",
+        "Reports every fault of documents, with its line and its mend.",
         "headway check contracts/",
         "headway check contracts/ --strict --format github",
         "headway check contracts/ --format sarif > headway.sarif",
     ),
     "schema": _help("Prints the JSON Schema of the documents, for editors.", "headway schema > headway.schema.json"),
     "explain": _help(
-        "Explains a file, a running contract, one refusal (hw:...), or an error code.",
+        "Explains a file, a running contract, a refusal, or a code.",
         "headway explain contracts/orders-db.yaml",
         "headway explain orders-db",
         "headway explain hw:7f3a",
@@ -51,7 +51,7 @@ HELPS: dict[str, str] = {
         "headway serve contracts/ --watch",
     ),
     "apply": _help(
-        "Applies the first version of contracts to a running server; all of them or none.",
+        "Applies the first version of contracts, all of them or none.",
         "headway apply contracts/orders-db.yaml",
         "headway apply contracts/ --yes --reason 'first version'",
     ),
@@ -60,10 +60,10 @@ HELPS: dict[str, str] = {
         "headway approve orders-db",
         "headway approve orders-db --stage replica --as dba --yes --reason 'replica checked'",
     ),
-    "hold": _help("Stops a ramp where it is: no climb, no next stage, until resumed.", *_many("hold")),
+    "hold": _help("Stops a ramp where it is, until resumed. No climb and no next stage meanwhile.", *_many("hold")),
     "resume": _help("Ends a hold; a climb that was stopped goes on.", *_many("resume")),
     "advance": _help(
-        "Skips what is left of the next stage's soak, once; everything else must hold.", *_many("advance")
+        "Skips what is left of the next stage's soak, once. Everything else must hold.", *_many("advance")
     ),
     "step-back": _help("Goes back to the stage before; in the first one, to the floor.", *_many("step-back")),
     "override": _help(
@@ -71,7 +71,9 @@ HELPS: dict[str, str] = {
         "headway override orders-db 40 --until 2h",
         "headway override search requests=100 tokens=5k --until '2026-12-01T09:00 Europe/Paris'",
     ),
-    "abort": _help("Ends a ramp at its floor, else its first stage, until a new version.", *_many("abort")),
+    "abort": _help(
+        "Ends a ramp at its floor, else its first stage. It stays there until a new version.", *_many("abort")
+    ),
     "retire": _help("Ends a contract; refused while something spends it.", *_many("retire")),
     "event": _help(
         "Sends an event, as a pipeline would. The same source and id count once.",

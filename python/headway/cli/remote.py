@@ -120,8 +120,18 @@ def _token(host: str, token_file: Path | None, kind: Kind) -> str:
         return _sendable(token, "HEADWAY_TOKEN")
     folder = folder_here() if _is_loopback(host) else None
     if folder is None or not (folder / "tokens" / kind).exists():
-        raise ServerError("HW431", f"there is no token to call {host} with")
+        raise ServerError("HW431", f"there is no token to call {host} with", mend=_mend(host))
     return read_token(folder / "tokens" / kind)
+
+
+def _mend(host: str) -> str:
+    """Who has no token for this machine has most often started no server here yet."""
+    if not _is_loopback(host):
+        return "Give `--token-file FILE`, or set HEADWAY_TOKEN; the tokens of this folder are for this machine alone."
+    return (
+        "Start a server with `headway serve PATH`, which makes one; run this where that server's folder is; or give "
+        "`--token-file FILE`, or set HEADWAY_TOKEN."
+    )
 
 
 def token_in(path: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headway.cli.show import bar, duration, instant, limit_words, number
+from headway.cli.show import amount, bar, duration, instant, limit_words, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def contract_lines(story: Mapping[str, Any], ramp: Sequence[Mapping[str, Any]], 
     """
     return [
         *_now(story, ramp, pictures),
-        *_next(story["next"]),
+        *_next(story["next"], story["now_ms"]),
         *_later(story["later"]),
         *_part("seen and not counted", (_not_counted(one) for one in story["not_counted"])),
         *_part("spends", (_upstream(one) for one in story["upstream"])),
@@ -47,12 +47,39 @@ def contract_lines(story: Mapping[str, Any], ramp: Sequence[Mapping[str, Any]], 
 
 
 def refusal_lines(story: Mapping[str, Any]) -> list[Line]:
-    """The story of one refusal, each fact in words."""
-    lines = [Line(str(story.get("said") or story.get("ref") or "refusal"), head=True)]
-    for name, value in story.items():
-        if name not in ("said", "ref") and value not in (None, "", [], {}):
-            lines.append(Line(f"  {_word(name)}: {_value(name, value)}"))
-    return lines
+    """The story of one refusal: what was asked, what stood in the way, what is so now, what would raise the limit."""
+    key = f" for the key {story['key']}" if story["key"] is not None else ""
+    needed = f"it needed {amount(story['units'], story['unit'])}"
+    behind = f"{number(story['use'])} of {number(story['limit'])} were in use"
+    now = story["now"]
+    return [
+        Line(str(story["sentence"]), head=True),
+        Line(f"  {story['workload']} asked {story['contract']}{key}, {instant(story['at_ms'])}"),
+        Line(f"  {story['meter']} refused, {_word(story['why'])}: {needed}, and {behind}"),
+        Line(f"  in force was {_in_stage(story['stage'])}version {story['version']} of the curve"),
+        Line(f"  {_retry(story)}"),
+        Line(f"now: {_texts(now['limit'])}", head=True),
+        Line(f"  stage {now['stage']}: {now['in_words']}, {instant(now['now_ms'])}"),
+        *_next(story["raises"], now["now_ms"]),
+    ]
+
+
+def _in_stage(stage: str) -> str:
+    return f"stage {stage}, " if stage else ""
+
+
+def _retry(story: Mapping[str, Any]) -> str:
+    """When the same demand would have fitted."""
+    if story["retry_at_ms"] is not None:
+        later = duration(story["retry_at_ms"] - story["at_ms"])
+        return f"it would have fitted {later} later, at {instant(story['retry_at_ms'])}, had nothing else come"
+    if story["retry_at_ns"] == "never":
+        return "it never fits: nothing that is decided admits as much at once"
+    return "when it would fit is not known: it waits for a release or a raise"
+
+
+def _texts(levels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {level}" if name else level for name, level in levels.items())
 
 
 def markdown_of(lines: Iterable[Line]) -> str:
@@ -77,9 +104,13 @@ def _now(story: Mapping[str, Any], ramp: Sequence[Mapping[str, Any]], pictures: 
     yield Line(
         f"  since {instant(story['since_ms'])}, by {story['by']}, entry {story['evidence']['seq']} of the ledger"
     )
-    evidence = {name: one for name, one in story["evidence"].items() if name not in ("seq", "kind", "reason")}
-    if evidence:
-        yield Line(f"  on: {_value('evidence', evidence)}")
+    rests_on = {
+        name: one for name, one in story["evidence"].items() if name not in ("seq", "kind", "reason", "conditions")
+    }
+    if rests_on:
+        yield Line(f"  on: {_value('evidence', rests_on)}")
+    for condition in story["evidence"].get("conditions", ()):
+        yield from _condition(condition, 2)
     for dimension, one in story["limit"].items():
         if one["use"] is not None:
             use = f"{number(one['use'])} used, {number(one['headroom'])} free"
@@ -92,33 +123,57 @@ def _now(story: Mapping[str, Any], ramp: Sequence[Mapping[str, Any]], pictures: 
         yield Line(f"  overridden {until}: {overridden['reason']}", colour="yellow")
 
 
-def _next(ahead: Mapping[str, Any] | None) -> Iterator[Line]:
+def _next(ahead: Mapping[str, Any] | None, now_ms: int) -> Iterator[Line]:
     if ahead is None:
         yield Line("no stage is ahead", head=True)
         return
     yield Line(f"next: {ahead['stage']}, {_levels(ahead['limit'])}", head=True)
     yield Line(f"  waits for {ahead['in_words']}")
-    earliest = "never, as this version runs" if ahead["earliest_ms"] is None else instant(ahead["earliest_ms"])
-    expected = "unknown" if ahead["expected_ms"] is None else instant(ahead["expected_ms"])
-    yield Line(f"  earliest {earliest}, expected {expected}")
+    yield Line(f"  earliest {_earliest(ahead['earliest_ms'], now_ms)}, expected {_expected(ahead['expected_ms'])}")
     for condition in ahead["conditions"]:
         yield from _condition(condition, 1)
 
 
+def _earliest(at_ms: int | None, now_ms: int) -> str:
+    """Time alone stands in the way until then; afterwards events and people do."""
+    if at_ms is None:
+        return "never, as this version runs"
+    return instant(at_ms) if at_ms > now_ms else "as soon as that is so"
+
+
+def _expected(at_ms: int | None) -> str:
+    return "unknown" if at_ms is None else instant(at_ms)
+
+
 def _condition(condition: Mapping[str, Any], depth: int) -> Iterator[Line]:
+    """One condition on one line: whether it holds and since when, else what it waits for; and what that rests on."""
     met = bool(condition["met"])
     text = f"{'  ' * depth}[{'x' if met else ' '}] {condition['what']}"
     if met and condition["since_ms"] is not None:
         text += f", since {instant(condition['since_ms'])}"
-    if not met and condition["waits_for"] and condition["waits_for"] != condition["what"]:
+    if not met and condition.get("waits_for") and condition["waits_for"] != condition["what"]:
         text += f": waits for {condition['waits_for']}"
-    # What the words above say already is left out: whose approval, and how many.
-    held = {name: one for name, one in condition["evidence"].items() if name not in ("group", "need")}
-    evidence = _value("evidence", held)
+    evidence = _evidence(condition["kind"], condition["evidence"])
     yield Line(f"{text} ({evidence})" if evidence else text, colour="green" if met else None)
-    for part in condition["any_of"]:
+    for part in condition.get("any_of") or condition.get("parts") or ():
         for one in part:
             yield from _condition(one, depth + 1)
+
+
+def _evidence(kind: str, evidence: Mapping[str, Any]) -> str:
+    """What a condition rests on, in words; what its own words and its instant say already is left out."""
+    if kind == "approval":
+        return "; ".join(_approval(given) for given in evidence["given"])
+    if kind == "soak":
+        earned = f"{duration(evidence['earned_ms'])} of {duration(evidence['for_ms'])} earned"
+        skipped = evidence.get("skipped_by")
+        return f"{earned}, the rest skipped by {skipped}" if skipped else earned
+    return _value("evidence", {name: one for name, one in evidence.items() if name != "at_ms"})
+
+
+def _approval(given: Mapping[str, Any]) -> str:
+    alone = ", single user" if given["single_user"] else ""
+    return f"by {given['actor']}, {instant(given['at_ms'])}{alone}"
 
 
 def _later(stages: Sequence[Mapping[str, Any]]) -> Iterator[Line]:

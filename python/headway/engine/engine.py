@@ -247,7 +247,7 @@ class Engine:
         board, now_ms = self._mover.board, self.now_ms()
         place = board.place(str(story["contract"]))
         waits = looking.waits(board, place, now_ms, self.clock_status())
-        return explain.explain_ref(story, place, waits, now_ms)
+        return explain.explain_ref(story, place, waits, now_ms=now_ms, boot_ms=self._started.clock.boot_ms())
 
     def drift(self) -> list[Drift]:
         """Where files and what runs part. Files are read again only where they changed."""

@@ -17,11 +17,12 @@ from headway.contract.words import limit_in_words
 from headway.engine.board import Place
 from headway.engine.suspicion import ClockStatus
 from headway.engine.values import Drift
-from headway.ramp.conditions import Condition, spell_micro
+from headway.ramp.conditions import Condition
 from headway.ramp.entries import Entry
 from headway.ramp.waits import Awaited
 
 MICRO = 1_000_000
+MS = 1_000_000
 
 
 def explain(
@@ -80,19 +81,36 @@ def explain(
     }
 
 
-def explain_ref(story: Mapping[str, Any], place: Place, waits: Sequence[Awaited], now_ms: int) -> dict[str, Any]:
-    """The story of one refusal: what was then, what has changed since, and what would raise the limit."""
+def explain_ref(
+    story: Mapping[str, Any], place: Place, waits: Sequence[Awaited], *, now_ms: int, boot_ms: int
+) -> dict[str, Any]:
+    """The story of one refusal: what was then, what has changed since, and what would raise the limit.
+
+    Args:
+        story: What the core keeps of it; its instants are on the meters' clock.
+        place: Where its contract stands.
+        waits: What is still to come.
+        now_ms: The instant asked about.
+        boot_ms: The same on the meters' clock.
+    """
+    retry_at_ns = story["retry_at_ns"]
     levels = {name: _level(place, name, now_ms) for name in place.contract.constraint}
     version = story.get("version")
     changed = version is not None and version != place.published
     stage = place.contract.ramp[place.state.stage].name
+
+    def utc_ms(at_ns: int) -> int:
+        return now_ms + at_ns // MS - boot_ms
+
     return {
         **story,
+        "at_ms": utc_ms(story["at_ns"]),
+        "retry_at_ms": utc_ms(retry_at_ns + MS - 1) if isinstance(retry_at_ns, int) else None,
         "now": {
             "now_ms": now_ms,
             "stage": stage,
             "version": place.published,
-            "limit": {name: spell_micro(level) for name, level in levels.items()},
+            "limit": {name: limit_in_words(place.contract.constraint[name], level) for name, level in levels.items()},
             "changed": changed,
             "in_words": f"its curve has changed since: it is in {stage} now" if changed else "its curve is the same",
         },
@@ -142,6 +160,8 @@ def _why(place: Place, entry: Entry, now_ms: int) -> str:
         because = f"its climb to {stage} is stopped: {entry.reason}"
     elif state.arrived_at_ms is None:
         because = f"it is climbing to stage {stage} until {_date(state.course.end_ms)}"
+    elif entry.kind == "aborted":
+        because = f"its ramp was aborted {_date(entry.at_ms)} and is back in stage {stage}: {entry.reason}"
     else:
         because = f"stage {stage} is in force since {_date(entry.at_ms)}: {entry.reason}"
     return f"{contract.name} is limited to {limits}, because {because}"
