@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -29,18 +29,43 @@ def screen(glances: Sequence[Glance], said: Sequence[Said], heading: str, asks: 
         asks: Commands that a person could type now.
     """
     contracts = Table.grid(padding=(0, 2))
-    contracts.add_column(justify="right", style="dim", no_wrap=True)
+    # The first column is never cut: on a narrow terminal it is the sentences beside the names that end in "…".
+    widest = max(len(label) for glance in glances for label in (glance.name, needs_label(glance), "refused"))
+    contracts.add_column(justify="right", style="dim", no_wrap=True, min_width=widest)
     contracts.add_column(no_wrap=True, overflow="ellipsis")
     for glance in glances:
         _add(contracts, glance)
     lines: list[RenderableType] = [Text(heading, style="bold"), contracts]
     if asks:
         lines.append(Text("your turn, in a second terminal:", style="bold yellow"))
-        lines += [Text(f"  {command}", style="yellow", no_wrap=True) for command in asks]
+        lines += [Typed(command) for command in asks]
     lines.append(Text("the last refusals, as the callers read them:", style="bold red"))
     sentences = [one.sentence for one in list(said)[-SENTENCES:]] or ["none yet"]
     lines += [Text(f"  {sentence}", style="red", no_wrap=True, overflow="ellipsis") for sentence in sentences]
     return Group(*lines)
+
+
+class Typed:
+    """A command, whole on any width: what is too long for a line goes on after a backslash, as a shell reads it."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in shell_lines(self._command, options.max_width):
+            yield Text(line, style="yellow", no_wrap=True, overflow="ignore")
+
+
+def shell_lines(command: str, width: int) -> list[str]:
+    """A command as lines of at most `width` columns, indented, each but the last continued; a longer word stands alone."""
+    lines = [""]
+    for word in command.split(" "):
+        # Room is kept for the backslash.
+        if lines[-1] and len(lines[-1]) + len(word) + 5 > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".lstrip()
+    return [f"  {line} \\" for line in lines[:-1]] + [f"  {lines[-1]}"]
 
 
 def _add(contracts: Table, glance: Glance) -> None:
@@ -49,7 +74,12 @@ def _add(contracts: Table, glance: Glance) -> None:
         contracts.add_row("ramp", Text(f"{picture(glance)}  ") + _stages(glance))
     contracts.add_row("refused", Text(_refused(glance), style="red" if glance.refused else "dim"))
     if glance.upcoming:
-        contracts.add_row(f"{glance.upcoming} needs", _needs(glance))
+        contracts.add_row(needs_label(glance), _needs(glance))
+
+
+def needs_label(glance: Glance) -> str:
+    """What stands before the conditions of the next stage."""
+    return f"{glance.upcoming} needs"
 
 
 def bar(glance: Glance) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from examples.shop.count import Said
 from examples.shop.glance import COLUMNS, Glance, Pace, Waiting, in_words
 from examples.shop.moments import moments
 from examples.shop.person import Wanted, commands, wanted
-from examples.shop.screen import bar, picture, screen
+from examples.shop.screen import bar, picture, screen, shell_lines
 
 POOL = Glance(
     name="orders-db",
@@ -140,6 +141,33 @@ def test_the_screen_shows_limit_conditions_commands_and_sentences():
         "orders-db is full [hw:1]",
     ):
         assert words in shown.get()
+
+
+def test_a_command_can_be_pasted_from_any_width():
+    """Cut at the edge of the screen it would be another command; continued with backslashes it is the same one."""
+    (command,) = commands(Wanted("", event=True, approval=False), "http://127.0.0.1:7799", Path("/tmp/shop"))
+    for width in (60, 80, 100, 300):
+        lines = shell_lines(command, width)
+
+        assert all(len(line) <= width for line in lines)
+        assert shlex.split(command) == shlex.split("\n".join(lines).replace("\\\n", ""))
+    assert ["  " + command] == shell_lines(command, 300)
+
+
+def test_a_narrow_screen_cuts_no_name_and_no_command():
+    """80 columns by 24 lines: sentences end in an ellipsis, names and commands do not."""
+    (command,) = commands(Wanted("", event=True, approval=False), "http://127.0.0.1:7799", Path("/tmp/shop"))
+    glances = [replace(POOL, name=name, upcoming="generous") for name in ("a-contract-of-name", "tenant-exports")]
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(screen(glances, [Said(1, "orders-db", "checkout", "full " * 40)], "12 s", [command]))
+    lines = shown.get().splitlines()
+
+    assert all(len(line) <= 80 for line in lines)
+    assert all(words in shown.get() for words in ("a-contract-of-name", "tenant-exports", "generous needs"))
+    asked = lines.index("your turn, in a second terminal:") + 1
+    typed = lines[asked : asked + len(shell_lines(command, 80))]
+    assert shlex.split(command) == shlex.split("\n".join(typed).replace("\\\n", ""))
 
 
 def test_a_pace_looks_back_one_second():
