@@ -15,7 +15,7 @@ from headway.engine.values import Running
 
 MICRO = 1_000_000
 
-COLUMNS = 40
+COLUMNS = 20
 """Points of the small picture of a ramp."""
 
 PERIODS = {1_000: "second", 60_000: "minute", 3_600_000: "hour"}

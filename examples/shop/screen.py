@@ -28,14 +28,14 @@ def screen(glances: Sequence[Glance], said: Sequence[Said], heading: str, asks: 
         heading: What is going on, one line.
         asks: Commands that a person could type now.
     """
-    contracts = Table.grid(padding=(0, 2))
+    contracts = Table.grid(padding=(0, 2), expand=True)
     # The first column is never cut: on a narrow terminal it is the sentences beside the names that end in "…".
     widest = max(len(label) for glance in glances for label in (glance.name, needs_label(glance), "refused"))
-    contracts.add_column(justify="right", style="dim", no_wrap=True, min_width=widest)
-    contracts.add_column(no_wrap=True, overflow="ellipsis")
+    contracts.add_column(justify="right", style="dim", no_wrap=True, width=widest)
+    contracts.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for glance in glances:
         _add(contracts, glance)
-    lines: list[RenderableType] = [Text(heading, style="bold"), contracts]
+    lines: list[RenderableType] = [Text(heading, style="bold", no_wrap=True, overflow="ellipsis"), contracts]
     if asks:
         lines.append(Text("your turn, in a second terminal:", style="bold yellow"))
         lines += [Typed(command) for command in asks]

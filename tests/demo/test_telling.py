@@ -157,14 +157,20 @@ def test_a_command_can_be_pasted_from_any_width():
 def test_a_narrow_screen_cuts_no_name_and_no_command():
     """80 columns by 24 lines: sentences end in an ellipsis, names and commands do not."""
     (command,) = commands(Wanted("", event=True, approval=False), "http://127.0.0.1:7799", Path("/tmp/shop"))
-    glances = [replace(POOL, name=name, upcoming="generous") for name in ("a-contract-of-name", "tenant-exports")]
+    stages = tuple((f"a-stage-of-name-{number}", 6.0) for number in range(6))
+    glances = [
+        replace(POOL, name=name, upcoming="generous", stages=stages)
+        for name in ("a-contract-of-name", "tenant-exports")
+    ]
     console = Console(width=80)
     with console.capture() as shown:
-        console.print(screen(glances, [Said(1, "orders-db", "checkout", "full " * 40)], "12 s", [command]))
+        console.print(screen(glances, [Said(1, "orders-db", "checkout", "full " * 40)], "12 s " * 40, [command]))
     lines = shown.get().splitlines()
 
     assert all(len(line) <= 80 for line in lines)
     assert all(words in shown.get() for words in ("a-contract-of-name", "tenant-exports", "generous needs"))
+    assert lines[0].endswith("…")
+    assert lines[2].endswith("…")
     asked = lines.index("your turn, in a second terminal:") + 1
     typed = lines[asked : asked + len(shell_lines(command, 80))]
     assert shlex.split(command) == shlex.split("\n".join(typed).replace("\\\n", ""))
