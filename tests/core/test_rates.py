@@ -71,7 +71,9 @@ def test_a_demand_over_every_burst_never_fits():
     assert ("never_fits", False, None) == (refusal.why, refusal.retryable, refusal.retry_after_s)
     assert refusal.retry_at_ns is _core.NEVER
     assert not _core.NEVER
-    assert str(refusal).startswith("api never admits 11 requests at once: 10 requests a second, in bursts of at most 10.")
+    assert str(refusal).startswith(
+        "api never admits 11 requests at once: 10 requests a second, in bursts of at most 10."
+    )
 
 
 def test_a_later_burst_that_holds_it_is_worth_waiting_for():
@@ -140,7 +142,10 @@ def test_counts_of_a_limiter_are_in_demands_and_in_weighed_units():
     reading = api.limiter.reading()
 
     assert (2, 8 * MICRO, 1, 10 * MICRO) == (
-        reading.admitted, reading.admitted_micro, reading.refused, reading.refused_micro
+        reading.admitted,
+        reading.admitted_micro,
+        reading.refused,
+        reading.refused_micro,
     )
     assert [reading] == api.meters.paths()
     meter = api.meters.snapshot()[0]
