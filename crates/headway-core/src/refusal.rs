@@ -233,6 +233,9 @@ impl Refusal {
             Why::NeverFits => {
                 format!("{contract} never admits {} at once: {}.", self.amount_of(self.weight()), self.bound())
             }
+            Why::Full | Why::Timeout if self.is_upstream() => {
+                format!("{} is full, and {contract} spends it: {}.", self.meter_name(), self.numbers())
+            }
             Why::Full | Why::Timeout => format!("{contract} is full: {}.", self.numbers()),
         };
         match self.retry_after_s() {
@@ -243,6 +246,13 @@ impl Refusal {
         }
         write!(text, " [{}]", self.reference()).expect("a String takes every text");
         text
+    }
+
+    /// Whether another contract's meter stood in the way: one that this contract spends. Those come first on a path.
+    fn is_upstream(&self) -> bool {
+        let rest = self.meter_name().strip_prefix(self.contract());
+        let is_own = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '#']));
+        !is_own && self.step + 1 < self.path.steps.len()
     }
 
     fn numbers(&self) -> String {
@@ -258,6 +268,7 @@ impl Refusal {
                     format!("{} {over}, {spent} of a burst of {burst} spent", self.amount_of(limit))
                 }
             }
+            Measure::Concurrency if self.is_upstream() => format!("{} of {}", grouped(used), self.amount_of(limit)),
             Measure::Concurrency => {
                 let yours = self.yours as f64 * self.path.spec.cost_ppm as f64 / MICRO as f64;
                 let (used, limit) = (grouped(used), self.amount_of(limit));
