@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from headway.engine.publish import cautious
 from headway.engine.suspicion import PARTED_MS, STABLE_MS, Remembered, Suspicion
 from headway.errors import ClockSuspected
+from headway.ramp.curve import Curve, Segment
 from tests.engine.world import DAY, HOUR, MINUTE, SECOND, START_MS, World
 
 DATED = """
@@ -96,6 +100,105 @@ def test_a_climb_goes_no_faster_on_a_clock_that_jumped(tmp_path: Path):
     api.run(5 * MINUTE)
     assert not api.engine.clock_status().suspect
     assert 169 <= api.limit("api") <= 170.5
+
+
+CLIMBING = (
+    DATED.split("exceptions:")[0].replace(
+        "limit: 200, when: {not_before: 2025-12-02T00:00Z}", "limit: 200, climb: 1h, when: {event: go}"
+    )
+    + "---\n"
+    + DATED.split("ramp:")[0].replace("contract: api", "contract: day").replace("rate", "quota").replace("1s", "day")
+    + "ramp: [{stage: now, limit: 20}]\n"
+)
+"""A climb from 100 to 200 in an hour, and a quota of 20 a day."""
+
+
+@pytest.fixture
+def climbing(tmp_path: Path) -> World:
+    """Six minutes into the climb, at 110."""
+    world = World(tmp_path, CLIMBING)
+    world.engine.receive(world.event("go"))
+    world.run(6 * MINUTE)
+    return world
+
+
+@pytest.mark.parametrize("ends", ["crash", "restart"])
+def test_a_start_on_a_clock_that_jumped_raises_nothing(climbing: World, ends: str):
+    """The wall is half an hour ahead when the process comes back: the climb goes on from 110, as the last believed
+    instant and the boot clock say; when the clock has proved itself the climb follows it.
+    """
+    climbing.clock.jump(30 * MINUTE)
+    getattr(climbing, ends)()
+    assert climbing.engine.clock_status().suspect
+    assert 110 == climbing.limit("api")
+
+    climbing.run(3 * MINUTE)
+    assert 114.9 <= climbing.limit("api") <= 115
+
+    climbing.run(3 * MINUTE)
+    assert not climbing.engine.clock_status().suspect
+    assert 169.9 <= climbing.limit("api") <= 170.1
+
+
+@pytest.mark.parametrize("ends", ["crash", "restart"])
+def test_a_restart_does_not_make_a_suspect_clock_believed(climbing: World, ends: str):
+    """It was caught jumping a minute ago; whoever starts anew, in whatever way, suspects it again."""
+    climbing.clock.jump(30 * MINUTE)
+    climbing.run(MINUTE)
+    for _ in range(3):
+        getattr(climbing, ends)()
+        climbing.run(MINUTE)
+
+        assert climbing.engine.clock_status().suspect
+    assert 116.6 <= climbing.limit("api") <= 116.7
+
+
+@pytest.mark.parametrize("ends", ["none", "crash", "restart"])
+def test_a_clock_that_jumped_into_tomorrow_opens_no_window_and_gives_no_burst_again(climbing: World, ends: str):
+    """The rate's burst is used: a day's jump, with or without a restart, brings neither it nor the quota's next day."""
+    while climbing.engine.limiter("api").try_acquire():
+        pass
+    climbing.clock.jump(DAY)
+    climbing.run(0)
+    if ends != "none":
+        getattr(climbing, ends)()
+    climbing.run(SECOND // 100)
+
+    assert climbing.engine.clock_status().suspect
+    assert {"": (START_MS,)} == climbing.engine._mover.board.places["day"].windows
+    assert 2 >= sum(bool(climbing.engine.limiter("api").try_acquire()) for _ in range(100))
+
+
+def test_a_hold_on_a_clock_that_jumped_stops_a_climb_where_it_is(climbing: World):
+    """At 110, with 54 minutes left, half an hour of jump: a hold keeps 110 and not the 160 that the wall would say."""
+    climbing.clock.jump(30 * MINUTE)
+    climbing.run(0)
+    climbing.engine.submit("api", climbing.verb("hold"))
+
+    assert 110 == climbing.limit("api")
+    course = climbing.engine.contract("api").state.course
+    assert 54 * MINUTE == course.remaining_ms
+
+
+def test_an_override_between_what_is_in_force_and_what_the_wall_says_is_a_raise(climbing: World):
+    """In force is 110, the wall says 160: 150 would raise, and waits."""
+    climbing.clock.jump(30 * MINUTE)
+    climbing.run(0)
+
+    with pytest.raises(ClockSuspected):
+        climbing.engine.submit("api", climbing.override(150, climbing.clock.utc_ms() + HOUR, second="user:bo"))
+
+
+def test_no_climb_arrives_by_a_jump(climbing: World):
+    """Two hours ahead, past its end: it has not arrived, and goes on at its pace until the clock is trusted."""
+    climbing.clock.jump(2 * HOUR)
+    climbing.run(4 * MINUTE)
+    assert "arrived" not in climbing.kinds("api")
+    assert 116 <= climbing.limit("api") <= 117
+
+    climbing.run(2 * MINUTE)
+    assert "arrived" in climbing.kinds("api")
+    assert 200 == climbing.limit("api")
 
 
 def test_a_person_cuts_and_does_not_raise_under_suspicion(api: World):
@@ -216,3 +319,64 @@ def test_suspend_does_not_part_the_clocks():
 def test_what_a_start_believes(told: dict[str, object], suspect: bool):
     """A fresh ledger; a ledger from the future; the same boot with clocks that agree or not; another boot, synchronised or not."""
     assert suspect is judge(**told).status.suspect
+
+
+@given(
+    levels=st.lists(st.integers(0, 1_000), min_size=2, max_size=6),
+    steps=st.lists(st.tuples(st.integers(1, 500), st.booleans()), min_size=1, max_size=5),
+    believed_ms=st.integers(-100, 2_500),
+    ahead_ms=st.integers(0, 1_500),
+)
+def test_a_cautious_curve_is_never_above_either_clocks(
+    levels: list[int], steps: list[tuple[int, bool]], believed_ms: int, ahead_ms: int
+):
+    """For any course of climbs, falls and steps: at every instant from what is believed on it says no more than the curve
+    says then, nor than it says by the clock that is ahead; and no less than the lower of both anywhere beside.
+    """
+    segments, at_ms = [], 0
+    for number, (length_ms, flat) in enumerate(steps):
+        first, last = levels[number % len(levels)], levels[(number + 1) % len(levels)]
+        segments.append(Segment(at_ms, at_ms + length_ms, first, first if flat else last))
+        at_ms += length_ms
+    segments.append(Segment(at_ms, None, levels[-1], levels[-1]))
+    curve = Curve(1, "now", {"": tuple(segments)})
+
+    careful = cautious(curve, believed_ms + ahead_ms, believed_ms)
+
+    for instant in range(believed_ms, at_ms + 10, 7):
+        level = careful.level_micro("", instant)
+        assert level <= min(curve.level_micro("", instant), curve.level_micro("", instant + ahead_ms))
+        assert level >= min(levels)
+    if ahead_ms == 0:
+        assert curve == careful
+
+
+def test_a_cautious_curve_takes_nothing_from_a_climb_that_goes_on():
+    """From 100 to 200 in 100 ms, believed at 10, told 60: it says what the meters said without the jump."""
+    curve = Curve(1, "now", {"": (Segment(0, 100, 100, 200), Segment(100, None, 200, 200))})
+
+    careful = cautious(curve, 60, 10)
+
+    assert [110, 150, 199, 200] == [careful.level_micro("", at_ms) for at_ms in (10, 50, 99, 150)]
+
+
+def test_what_is_believed_goes_on_with_the_boot_clock():
+    """Until the jump it is UTC; from there on only what the boot clock counts, until the clock is trusted again."""
+    one = judge()
+    one.look(START_MS + 10_000, 11_000)
+    assert START_MS + 10_000 == one.believed_ms
+    one.look(START_MS + 100_000, 12_000)
+    assert (START_MS + 100_000, START_MS + 11_000) == (one.utc_ms, one.believed_ms)
+
+    one.look(START_MS + 88_000 + STABLE_MS + 12_000, 12_000 + STABLE_MS)
+    assert not one.status.suspect
+    assert one.utc_ms == one.believed_ms
+
+
+@pytest.mark.parametrize(("boot_id", "believed_ms"), [("b", START_MS - 59_500), ("a", START_MS - 60_000)])
+def test_a_start_believes_what_was_seen_last(boot_id: str, believed_ms: int):
+    """On the same boot the half second since then as well; on another one nobody knows how long it was."""
+    one = judge(before=Remembered(START_MS - 60_000, 500, boot_id), synchronised=False)
+
+    assert one.status.suspect
+    assert believed_ms == one.believed_ms

@@ -191,8 +191,9 @@ def _decided(mover: Mover, name: str, act: Act, now_ms: int) -> dict[str, Decisi
         if not asked.stage.startswith("exception"):
             raise UnknownStage.of(asked.stage, names, where=name)
     clock = mover.clock_status
+    around = replace(surroundings(board, name, now_ms, clock), believed_ms=mover.believed_ms)
     try:
-        vet(place.contract, place.state, asked, now_ms, surroundings(board, name, now_ms, clock))
+        vet(place.contract, place.state, asked, now_ms, around)
     except Rejected as rejected:
         kind = ClockSuspected if clock.suspect and rejected.code == "HW518" else VerbRefused
         raise kind(

@@ -20,7 +20,7 @@ from headway.contract.model import Contract
 from headway.engine import looking
 from headway.engine.board import Board, Place
 from headway.engine.ports import Publisher, Store, WallClock
-from headway.engine.publish import bends, core_curves, only_falls, targets_of, windows_of
+from headway.engine.publish import bends, cautious, core_curves, targets_of, windows_of
 from headway.engine.specs import MS
 from headway.engine.subscribe import Bus
 from headway.engine.suspicion import ClockStatus, Suspicion
@@ -103,6 +103,11 @@ class Mover:
         """The verdict on the clock, at the last look."""
         return self._suspicion.status
 
+    @property
+    def believed_ms(self) -> int:
+        """The UTC that meters live by; see `Suspicion.believed_ms`."""
+        return self._suspicion.believed_ms
+
     def confirm_clock(self, actor: str, reason: str) -> None:
         """A person says that the clock is right. Recorded first. Does nothing where it is trusted."""
         with self.lock:
@@ -124,7 +129,7 @@ class Mover:
                 return min(LOOK_MS, RETRY_MS)
             try:
                 self._publish_left(now_ms)
-                self._beat(now_ms)
+                self._beat()
                 self._open_windows(now_ms)
                 observed: dict[str, Sequence[Observation]] = dict(self._read_use(now_ms))
                 for name in self.board.due(now_ms, DUE_MOST):
@@ -152,7 +157,7 @@ class Mover:
     def decide(self, observed: Mapping[str, Sequence[Observation]], now_ms: int) -> dict[str, Decisions]:
         """What would follow from what was observed. Changes nothing."""
         status = self.clock_status
-        clock = ClockSuspect(now_ms, suspect=True, reason=status.reason) if status.suspect else None
+        clock = ClockSuspect(now_ms, True, status.reason, self.believed_ms) if status.suspect else None
         board = self.board
         return settle(
             board.contracts,
@@ -266,24 +271,27 @@ class Mover:
     # -- publishing
 
     def _publish(self, curves: Mapping[str, Curve], now_ms: int) -> None:
-        """Hands curves to the meters. Where that fails they stay due: the ledger has them already."""
+        """Hands curves to the meters. Where that fails they stay due: the ledger has them already.
+
+        Meters live by the time that is believed: a clock that jumped brings them no window and no part of a climb.
+        """
         if not curves:
             return
         self._unpublished |= curves
-        board, suspect = self.board, self.clock_status.suspect
+        board, suspect, believed_ms = self.board, self.clock_status.suspect, self.believed_ms
         core, places = [], {}
         for name, decided in self._unpublished.items():
             contract, old = board.contracts[name], board.places.get(name)
             curve = replace(decided, raises_when=looking.words(board, name, now_ms, self.clock_status))
             # Republishing (another window, other words) is a newer version for the meters, and none for the ledger.
             version = max(curve.version, old.published + 1 if old else 0)
-            windows = windows_of(contract, now_ms, suspect=suspect)
-            core += core_curves(contract, curve, version, windows)
+            windows = windows_of(contract, believed_ms, suspect=suspect)
+            core += core_curves(contract, cautious(curve, now_ms, believed_ms), version, windows)
             published = Place(contract, board.states[name], curve, version, now_ms, MappingProxyType(windows))
             # A window more leaves the limit as it was: it is in force since it was decided.
             same = old is not None and old.curve.version == curve.version
             places[name] = replace(published, published_ms=old.published_ms) if old and same else published
-        self._publisher.publish(core, now_ms * MS)
+        self._publisher.publish(core, believed_ms * MS)
         board.places |= places
         for name, place in places.items():
             opens = [starts[1] for starts in place.windows.values() if len(starts) > 1]
@@ -326,20 +334,17 @@ class Mover:
                 self.stop(stopped)
         self._bus.tell("", kind, now_ms, {"reason": reason})
         if status.suspect:
-            # Meters count on from the instant they were told last. Windows decided ahead would open by a clock that is not
-            # believed, and falls would come late by as much as it jumped; a climb goes on as it was, no faster.
-            places = self.board.places.items()
+            # Windows decided ahead would open by a clock that is not believed, and falls would come late by as much as it
+            # jumped; a climb goes on as it was, no faster.
             narrowed = {
-                name: place.curve for name, place in places if place.windows or self._falls_ahead(place, now_ms)
+                name: place.curve
+                for name, place in self.board.places.items()
+                # By the meters' time a fall may still be ahead though by ours it has passed.
+                if place.windows or bends(place.curve, place.published_ms)
             }
             self._publish(narrowed, now_ms)
         else:
             self._trusted(now_ms)
-
-    @staticmethod
-    def _falls_ahead(place: Place, now_ms: int) -> bool:
-        # From where the meters stand: by their time the fall may still be ahead though by ours it has passed.
-        return bends(place.curve, place.published_ms) and only_falls(place.curve, now_ms)
 
     def _trusted(self, now_ms: int) -> None:
         """Whatever waited for the clock is due; and the meters take over its time."""
@@ -360,7 +365,7 @@ class Mover:
         if isinstance(self.stopped, Fenced | LedgerBroken) or boot_ms < self._retry_at_ms:
             return False
         try:
-            self._store.beat(self._suspicion.utc_ms, boot_ms)
+            self._store.beat(self.believed_ms, boot_ms)
         except LedgerStopped as stopped:
             self.stop(stopped)
             return False
@@ -370,10 +375,10 @@ class Mover:
         self._bus.tell("", "moving", self._suspicion.utc_ms, {})
         return True
 
-    def _beat(self, now_ms: int) -> None:
+    def _beat(self) -> None:
         boot_ms = self._clock.boot_ms()
         if boot_ms >= self._beat_at_ms:
-            self._store.beat(now_ms, boot_ms)
+            self._store.beat(self.believed_ms, boot_ms)
             self._beat_at_ms = boot_ms + BEAT_MS
 
     def _read_use(self, now_ms: int) -> dict[str, list[Observation]]:

@@ -7,7 +7,10 @@ Ledger first, then publish: nothing here is called before the move that decided 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
+from math import floor
 
 from headway import _core
 from headway.contract.model import Contract
@@ -94,17 +97,39 @@ def bends(curve: Curve, now_ms: int) -> bool:
     return any(curve.highest_micro(one, now_ms) != curve.lowest_micro(one, now_ms) for one in curve.segments)
 
 
-def only_falls(curve: Curve, now_ms: int) -> bool:
-    """Whether no dimension rises from an instant on, by what is decided."""
-    for dimension, segments in curve.segments.items():
-        level = curve.level_micro(dimension, now_ms)
-        for one in segments:
-            if one.end_ms is None or one.end_ms > now_ms:
-                start = one.from_micro if one.start_ms >= now_ms else level
-                if start > level or one.to_micro > start:
-                    return False
-                level = Fraction(one.to_micro)
-    return True
+def cautious(curve: Curve, now_ms: int, believed_ms: int) -> Curve:
+    """A curve for meters that live by the time that is believed, while the clock says that it is later.
+
+    At each instant the lesser of what it says then and of what it says as much later: a climb goes no faster, and no
+    fall comes late, whichever clock is right. Where both bend differently a piece lies below the exact lesser of them.
+    """
+    ahead_ms = now_ms - believed_ms
+    if ahead_ms <= 0:
+        return curve
+    return replace(curve, segments={name: _lesser(one, believed_ms, ahead_ms) for name, one in curve.segments.items()})
+
+
+def _lesser(segments: tuple[Segment, ...], from_ms: int, ahead_ms: int) -> tuple[Segment, ...]:
+    early = tuple(
+        replace(one, start_ms=one.start_ms - ahead_ms, end_ms=None if one.end_ms is None else one.end_ms - ahead_ms)
+        for one in segments
+    )
+    bends_at = {at_ms for one in (*segments, *early) for at_ms in (one.start_ms, one.end_ms) if at_ms is not None}
+    instants = sorted({from_ms, *(at_ms for at_ms in bends_at if at_ms > from_ms)})
+    pieces = []
+    for start_ms, end_ms in pairwise(instants):
+        both = [
+            next(one for one in course if one.end_ms is None or one.end_ms > start_ms) for course in (segments, early)
+        ]
+        first, last = (floor(min(_within(one, at_ms) for one in both)) for at_ms in (start_ms, end_ms))
+        pieces.append(Segment(start_ms, end_ms, first, last))
+    level = min(segments[-1].to_micro, early[-1].to_micro)
+    return (*pieces, Segment(instants[-1], None, level, level))
+
+
+def _within(segment: Segment, at_ms: int) -> Fraction:
+    """A piece's level at an instant, its end included; before it begins the level it begins at."""
+    return segment.level_micro(max(at_ms, segment.start_ms))
 
 
 def _segment(segment: Segment) -> _core.Segment:

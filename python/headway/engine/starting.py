@@ -44,7 +44,8 @@ class Started:
             self.writer.stop()
         try:
             if self.mover.stopped is None:
-                self.ledger.finish(self.mover.look(), self.clock.boot_ms(), self.meters.save())
+                self.mover.look()
+                self.ledger.finish(self.mover.believed_ms, self.clock.boot_ms(), self.meters.save())
         except LedgerStopped as stopped:
             log.error("the marks of this run are lost: %s", stopped)
         self.ledger.close()
@@ -71,7 +72,7 @@ def start(
     if reading is not None:
         acts.runnable(reading)
     suspicion = _judge(ledger, loaded, clock)
-    begun = ledger.begin(clock.boot_id(), suspicion.utc_ms, clock.boot_ms())
+    begun = ledger.begin(clock.boot_id(), suspicion.believed_ms, clock.boot_ms())
     board, bus = Board(), Bus()
     board.calendars |= loaded.calendars
     board.causes |= loaded.causes

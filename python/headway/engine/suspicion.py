@@ -29,7 +29,9 @@ class ClockStatus:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What the ledger knows about the clocks of the run before. `boot_ms` counts from the boot of `boot_id`."""
+    """What the ledger knows about the clocks of the run before. `boot_ms` counts from the boot of `boot_id`; `utc_ms` is what
+    was believed then, so a start after a run whose clock was suspect suspects it as well.
+    """
 
     utc_ms: int
     boot_ms: int
@@ -61,9 +63,13 @@ class Suspicion:
         self._utc_ms = max(wall_ms, last_ms)
         self._parting_ms = wall_ms - boot_ms
         self._even_since_ms = boot_ms
-        self._wall_ms = wall_ms
+        self._wall_ms, self._boot_ms = wall_ms, boot_ms
         reason = _at_start(wall_ms, boot_ms, boot_id, synchronised, last_ms, before)
         self._status = ClockStatus(True, reason, self._utc_ms) if reason else ClockStatus(False)
+        self._believed = (self._utc_ms, boot_ms)
+        if reason and before is not None:
+            # How long a machine that was started anew was off is only known from the clock that is not believed.
+            self._believed = (before.utc_ms, before.boot_ms if before.boot_id == boot_id else boot_ms)
 
     @property
     def status(self) -> ClockStatus:
@@ -75,9 +81,17 @@ class Suspicion:
         """The engine's UTC at the last reading."""
         return self._utc_ms
 
+    @property
+    def believed_ms(self) -> int:
+        """The last UTC that was believed, and what the boot clock has counted since: `utc_ms` while the clock is trusted,
+        never more. What has risen until then may be in force.
+        """
+        utc_ms, boot_ms = self._believed
+        return min(self._utc_ms, utc_ms + self._boot_ms - boot_ms)
+
     def look(self, wall_ms: int, boot_ms: int) -> ClockStatus:
         """Takes one reading of both clocks; returns the verdict."""
-        self._wall_ms = wall_ms
+        self._wall_ms, self._boot_ms = wall_ms, boot_ms
         self._utc_ms = max(self._utc_ms, wall_ms)
         parted_ms = wall_ms - boot_ms - self._parting_ms
         if abs(parted_ms) > PARTED_MS:
@@ -89,6 +103,8 @@ class Suspicion:
             self._status = ClockStatus(True, reason, self._status.since_ms or self._utc_ms)
         elif self._status.suspect and boot_ms - self._even_since_ms >= STABLE_MS and not self._behind():
             self._trust()
+        elif not self._status.suspect:
+            self._believed = (self._utc_ms, boot_ms)
         return self._status
 
     def confirm(self) -> None:
@@ -97,6 +113,7 @@ class Suspicion:
 
     def _trust(self) -> None:
         self._status = ClockStatus(False)
+        self._believed = (self._utc_ms, self._boot_ms)
 
     def _behind(self) -> bool:
         return self._utc_ms - self._wall_ms > PARTED_MS
@@ -115,5 +132,5 @@ def _at_start(
         return "" if synchronised else "the machine was started anew and its clock is not synchronised"
     parted_ms = (wall_ms - before.utc_ms) - (boot_ms - before.boot_ms)
     if abs(parted_ms) > PARTED_MS:
-        return f"wall time moved by {parted_ms / 1000:+.1f} s against the boot clock while Headway was not running"
+        return f"wall time moved by {parted_ms / 1000:+.1f} s against the boot clock since it was last believed"
     return ""

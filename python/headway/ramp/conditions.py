@@ -60,9 +60,16 @@ class Surroundings:
     """Which upstream has no room for a raise; None: none stands in the way."""
     spent_by: tuple[str, ...] = ()
     """Who spends this contract and has not ended: it cannot be retired under them (`joint.still_spent_by`)."""
+    believed_ms: int | None = None
+    """While the clock is not trusted: the instant until which climbs have come; None: the instant of the evaluation."""
 
 
 NOTHING_KNOWN: Final = Surroundings({})
+
+
+def believed_until(now_ms: int, surroundings: Surroundings) -> int:
+    """The instant until which climbs have come: now, where the clock is trusted."""
+    return now_ms if surroundings.believed_ms is None else min(now_ms, surroundings.believed_ms)
 
 
 def soaks_of(contract: Contract, stage: int) -> tuple[Soak, ...]:

@@ -50,11 +50,17 @@ class Course:
         """`level_micro` of every dimension."""
         return {dimension: self.level_micro(dimension, at_ms) for dimension in self.from_micro}
 
-    def stopped(self, at_ms: int) -> Course:
-        """The same climb, stopped at an instant before its end."""
-        return Course(
-            at_ms, at_ms, self.levels_micro(at_ms), dict(self.to_micro), self.end_ms - max(at_ms, self.start_ms)
-        )
+    def lesser_micro(self, at_ms: int, believed_ms: int) -> dict[str, int]:
+        """What is surely in force at an instant of which only `believed_ms` is believed: the lesser of both, by dimension."""
+        return {
+            dimension: min(self.level_micro(dimension, at_ms), self.level_micro(dimension, believed_ms))
+            for dimension in self.from_micro
+        }
+
+    def stopped(self, at_ms: int, believed_ms: int) -> Course:
+        """The same climb, stopped at an instant; it had come as far as at `believed_ms`, before its end."""
+        left_ms = self.end_ms - max(believed_ms, self.start_ms)
+        return Course(at_ms, at_ms, self.lesser_micro(at_ms, believed_ms), dict(self.to_micro), left_ms)
 
     def resumed(self, at_ms: int) -> Course:
         """A stopped climb, going on with the time that was left."""

@@ -20,6 +20,7 @@ from headway.ramp.conditions import (
     NOTHING_KNOWN,
     Surroundings,
     approval_condition,
+    believed_until,
     conditions_of,
     event_matches,
     matches,
@@ -121,8 +122,9 @@ def surroundings_of(
         return NOTHING_KNOWN
     standings = {seen.standing.contract: seen.standing for seen in observations if isinstance(seen, UpstreamMoved)}
     clock = [seen for seen in observations if isinstance(seen, ClockSuspect)]
-    suspect = (clock[-1].reason or "it jumped") if clock and clock[-1].suspect else None
-    return Surroundings(standings, suspect, full, spent_by)
+    if not clock or not clock[-1].suspect:
+        return Surroundings(standings, full=full, spent_by=spent_by)
+    return Surroundings(standings, clock[-1].reason or "it jumped", full, spent_by, clock[-1].believed_ms)
 
 
 class _Evaluation:
@@ -139,6 +141,7 @@ class _Evaluation:
     ) -> None:
         self.contract, self.now_ms = contract, now_ms
         self.surroundings, self.calendars = surroundings, calendars
+        self.believed_ms = believed_until(now_ms, surroundings)
         self.before, self.state = state, state
         self.entries = list(entries)
         self.stage_changed = False
@@ -154,11 +157,11 @@ class _Evaluation:
     # --- what time brought -------------------------------------------------------------------------------------
 
     def arrive(self) -> None:
-        """A climb that has ended has arrived, at the instant its curve said."""
+        """A climb that has ended has arrived, at the instant its curve said; a clock that jumped brings none there."""
         state = self.state
         if state.arrived_at_ms is not None or state.floored or state.course.remaining_ms is not None:
             return
-        if self.now_ms >= state.course.end_ms:
+        if self.believed_ms >= state.course.end_ms:
             name = self.contract.ramp[state.stage].name
             self.say("arrived", f"the climb to {name} has ended", {"arrived_at_ms": state.course.end_ms})
 
@@ -245,7 +248,7 @@ class _Evaluation:
     def verb(self, call: VerbCall) -> None:
         contract, state, now_ms = self.contract, self.state, self.now_ms
         if call.verb == "hold":
-            self.add(moves.hold(contract, state, now_ms, "person", call.actor, call.reason))
+            self.add(moves.hold(contract, state, now_ms, self.believed_ms, "person", call.actor, call.reason))
         elif call.verb == "resume":
             self.stage_changed = self.stage_changed or state.floored
             self.add(moves.resume(contract, state, now_ms, call))
@@ -255,7 +258,7 @@ class _Evaluation:
             body = {"value_micro": dict(call.value_micro), "until_ms": call.until_ms, "second": call.second}
             self.say("overridden", call.reason, {**body, "single_user": call.single_user}, call.actor)
         elif call.verb == "abort":
-            self.add(moves.abort(contract, state, now_ms, call))
+            self.add(moves.abort(contract, state, now_ms, self.believed_ms, call))
         elif call.verb == "retire":
             self.say("retired", call.reason, {}, call.actor)
         else:
@@ -270,14 +273,20 @@ class _Evaluation:
         if self.state.stage == 0 and self.contract.enforce.floor_micro is None:
             if self.state.held is None:
                 reason = f"there is no stage before the first, and no floor: {call.reason}"
-                self.add(moves.hold(self.contract, self.state, self.now_ms, "step_back", call.actor, reason))
+                self.add(
+                    moves.hold(
+                        self.contract, self.state, self.now_ms, self.believed_ms, "step_back", call.actor, reason
+                    )
+                )
             return
-        self.add(moves.step_back(self.contract, self.state, self.now_ms, call))
+        self.add(moves.step_back(self.contract, self.state, self.now_ms, self.believed_ms, call))
         ahead = self.ahead()
         undone = ahead is not None and all(condition.met for condition in ahead.own)
         if self.state.held is None and (self.state.floored or undone):
             cause: Cause = "floor" if self.state.floored else "step_back"
-            self.add(moves.hold(self.contract, self.state, self.now_ms, cause, call.actor, call.reason))
+            self.add(
+                moves.hold(self.contract, self.state, self.now_ms, self.believed_ms, cause, call.actor, call.reason)
+            )
 
     # --- falls, and what ends ----------------------------------------------------------------------------------
 
@@ -288,7 +297,7 @@ class _Evaluation:
         for stage in range(1, self.state.stage + 1):
             lost = requirements_stand(self.contract, stage, self.surroundings.standings)
             if lost is not None:
-                self.add(moves.fall(self.contract, self.state, self.now_ms, stage - 1, lost))
+                self.add(moves.fall(self.contract, self.state, self.now_ms, self.believed_ms, stage - 1, lost))
                 return
 
     def exceptions(self) -> None:

@@ -1,7 +1,8 @@
 """The entries of moves: where the level goes when a stage is entered, left, or the ramp falls.
 
 A move down never raises any dimension: it goes to the lesser of the level there is and the level it moves to. That also
-holds for ramps whose later stages are lower.
+holds for ramps whose later stages are lower, and while the clock is not trusted: how far a climb has come is then read at
+`believed_ms`, which is `now_ms` otherwise.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def raises_by_entering(contract: Contract, state: RampState, now_ms: int) -> boo
     return any(limit[dimension] > state.course.level_micro(dimension, now_ms) for dimension in limit)
 
 
-def fall(contract: Contract, state: RampState, now_ms: int, stage: int, because: Condition) -> Entry:
+def fall(contract: Contract, state: RampState, now_ms: int, believed_ms: int, stage: int, because: Condition) -> Entry:
     """At once, along with a requirement that no longer stands; approvals and events stay."""
-    course = _down_to(contract.ramp[stage].limit_micro, state, now_ms)
+    course = _down_to(contract.ramp[stage].limit_micro, state, now_ms, believed_ms)
     name = contract.ramp[stage].name
     return entry(
         "fell",
@@ -61,21 +62,26 @@ def fall(contract: Contract, state: RampState, now_ms: int, stage: int, because:
     )
 
 
-def step_back(contract: Contract, state: RampState, now_ms: int, call: VerbCall) -> Entry:
+def step_back(contract: Contract, state: RampState, now_ms: int, believed_ms: int, call: VerbCall) -> Entry:
     """To the previous stage; from the first to the floor. The caller sees to a first stage without floor."""
     left = [contract.ramp[state.stage].name]
     floor = contract.enforce.floor_micro
     if state.stage == 0:
         assert floor is not None, "there is nothing below the first stage"
-        body = {"stage": 0, "floor": True, "left": left, "course": _down_to(floor, state, now_ms).as_json()}
+        body = {
+            "stage": 0,
+            "floor": True,
+            "left": left,
+            "course": _down_to(floor, state, now_ms, believed_ms).as_json(),
+        }
         return entry("stepped_back", contract, now_ms, call.actor, call.reason, body)
     stage = state.stage - 1
-    course = _down_to(contract.ramp[stage].limit_micro, state, now_ms)
+    course = _down_to(contract.ramp[stage].limit_micro, state, now_ms, believed_ms)
     body = {"stage": stage, "floor": False, "left": left, "course": course.as_json()}
     return entry("stepped_back", contract, now_ms, call.actor, call.reason, body)
 
 
-def abort(contract: Contract, state: RampState, now_ms: int, call: VerbCall) -> Entry:
+def abort(contract: Contract, state: RampState, now_ms: int, believed_ms: int, call: VerbCall) -> Entry:
     """To the floor, else to the first stage, for good. An override ends with it, but never upward."""
     floor = contract.enforce.floor_micro
     target = dict(contract.ramp[0].limit_micro if floor is None else floor)
@@ -83,15 +89,18 @@ def abort(contract: Contract, state: RampState, now_ms: int, call: VerbCall) -> 
         for dimension, value in state.overridden.value_micro.items():
             target[dimension] = min(target[dimension], value)
     left = [stage.name for stage in contract.ramp]
-    body = {"stage": 0, "floor": floor is not None, "left": left, "course": _down_to(target, state, now_ms).as_json()}
+    course = _down_to(target, state, now_ms, believed_ms)
+    body = {"stage": 0, "floor": floor is not None, "left": left, "course": course.as_json()}
     return entry("aborted", contract, now_ms, call.actor, call.reason, body)
 
 
-def hold(contract: Contract, state: RampState, now_ms: int, cause: Cause, actor: str, reason: str) -> Entry:
-    """Nothing rises from here; a climb stops at this instant."""
+def hold(
+    contract: Contract, state: RampState, now_ms: int, believed_ms: int, cause: Cause, actor: str, reason: str
+) -> Entry:
+    """Nothing rises from here; a climb stops as far as it has come at `believed_ms`."""
     body: dict[str, Any] = {"cause": cause}
     if state.arrived_at_ms is None and not state.floored and state.course.remaining_ms is None:
-        body["course"] = state.course.stopped(now_ms).as_json()
+        body["course"] = state.course.stopped(now_ms, believed_ms).as_json()
     return entry("held", contract, now_ms, actor, reason, body)
 
 
@@ -132,6 +141,6 @@ def as_evidence(condition: Condition) -> dict[str, Any]:
     }
 
 
-def _down_to(level_micro: Mapping[str, int], state: RampState, now_ms: int) -> Course:
-    present = state.course.levels_micro(now_ms)
+def _down_to(level_micro: Mapping[str, int], state: RampState, now_ms: int, believed_ms: int) -> Course:
+    present = state.course.lesser_micro(now_ms, believed_ms)
     return Course.flat(now_ms, {dimension: min(level, present[dimension]) for dimension, level in level_micro.items()})

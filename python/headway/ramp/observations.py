@@ -105,11 +105,15 @@ class UpstreamMoved:
 
 @dataclass(frozen=True, slots=True)
 class ClockSuspect:
-    """While `suspect`, cuts proceed; raises, new stages and new windows wait; no soak is earned."""
+    """While `suspect`, cuts proceed; raises, new stages and new windows wait; no soak is earned.
+
+    `believed_ms`: how far climbs have come, in UTC; None: as far as the instant of the evaluation.
+    """
 
     at_ms: int
     suspect: bool
     reason: str = ""
+    believed_ms: int | None = None
 
 
 Observation = EventSeen | Approval | VerbCall | Use | UpstreamMoved | ClockSuspect

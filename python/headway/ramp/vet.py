@@ -9,7 +9,7 @@ from typing import Final
 
 from headway.contract.model import Contract
 from headway.ramp import approvals
-from headway.ramp.conditions import NOTHING_KNOWN, Surroundings, soaks_of
+from headway.ramp.conditions import NOTHING_KNOWN, Surroundings, believed_until, soaks_of, spell_micro
 from headway.ramp.curve import level_micro
 from headway.ramp.decisions import Rejected
 from headway.ramp.facts import OVER
@@ -19,6 +19,9 @@ from headway.ramp.state import RampState
 OVERRIDE_MICRO_MAX: Final = 1 << 62
 OVERRIDE_MS_MAX: Final = 366 * 86_400_000
 """An override ends within a year: it is an answer to a situation, not a new version."""
+
+OVERRIDE_TIMES: Final = 4
+"""How often the highest declared level an override may be: as far as meters are sure to count."""
 
 
 def vet(
@@ -179,9 +182,18 @@ def _vet_override(
         raise Rejected(
             "HW517", "the override's limit is out of range", "it is negative or beyond any meter", "give one from 0 up"
         )
+    for dimension, value_micro in call.value_micro.items():
+        most_micro = OVERRIDE_TIMES * contract.highest_micro(dimension)
+        if value_micro > most_micro:
+            raise Rejected(
+                "HW517",
+                "the override's limit is out of range",
+                f"it is over {OVERRIDE_TIMES} times the highest level that {contract.name} declares",
+                f"give at most {spell_micro(most_micro)}, or apply a contract with a stage that high",
+            )
     if call.until_ms is None or not now_ms < call.until_ms <= now_ms + OVERRIDE_MS_MAX:
         raise Rejected("HW517", "an override ends", "it wants an instant ahead, within a year", "say it with --until")
-    if raises(contract, state, call, now_ms):
+    if raises(contract, state, call, now_ms, believed_until(now_ms, surroundings)):
         _vet_raise("override", surroundings)
         if not call.single_user and call.second in (None, call.actor):
             raise Rejected(
@@ -192,10 +204,11 @@ def _vet_override(
             )
 
 
-def raises(contract: Contract, state: RampState, call: VerbCall, now_ms: int) -> bool:
+def raises(contract: Contract, state: RampState, call: VerbCall, now_ms: int, believed_ms: int) -> bool:
     """Whether an override lifts the limit above what is in force, or above its stage's own level."""
+    own = state.course.lesser_micro(now_ms, believed_ms)
     return any(
-        value > min(level_micro(contract, state, dimension, now_ms), state.course.level_micro(dimension, now_ms))
+        value > min(level_micro(contract, state, dimension, now_ms), own[dimension])
         for dimension, value in call.value_micro.items()
     )
 
