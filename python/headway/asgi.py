@@ -50,7 +50,7 @@ class Middleware:
         limiter: A `Limiter`, or what `headway.open` returned, then with `contract`.
         contract: The contract's name; not with a `Limiter`.
         key: Whom a request is charged to, from its scope; for contracts and limits that have keys.
-        workload: Which workload asks, from its scope; not with a `Limiter`. `other` where absent.
+        workload: Which workload asks: its name, or a function of the scope; not with a `Limiter`. `other` where absent.
         units: How many units a request is for, or a function of its scope that says so; at least 1.
         exempt: Which requests are not metered, from their scope: health checks, say.
         tell: How much a response says; absent: as the contract's `enforce.tell` says, else `public`.
@@ -68,7 +68,7 @@ class Middleware:
         contract: str | None = None,
         *,
         key: Callable[[Scope], str | None] | None = None,
-        workload: Callable[[Scope], str | None] | None = None,
+        workload: str | Callable[[Scope], str | None] | None = None,
         units: int | Callable[[Scope], int] = 1,
         exempt: Callable[[Scope], bool] | None = None,
         tell: Tell | None = None,
@@ -153,7 +153,11 @@ class _Held:
 
 
 def _limiters(
-    limiter: Limiter | Contracts, contract: str | None, workload: Callable[[Scope], str | None] | None, *, keyed: bool
+    limiter: Limiter | Contracts,
+    contract: str | None,
+    workload: str | Callable[[Scope], str | None] | None,
+    *,
+    keyed: bool,
 ) -> Callable[[Scope], Limiter]:
     if isinstance(limiter, Limiter):
         if contract is not None or workload is not None:

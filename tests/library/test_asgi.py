@@ -295,6 +295,23 @@ def test_a_limiter_already_knows_its_contract() -> None:
         Middleware(hello, headway.limit("5/s"), workload=lambda scope: "checkout")
 
 
+def test_a_workload_may_be_a_name() -> None:
+    """`workload="web"` is that workload for every request; it is looked up once, when the application is built."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Contracts:
+        def limiter(self, contract: str, workload: str | None = None) -> headway.Limiter:
+            asked.append((contract, workload))
+            return headway.limit("5/s")
+
+        def tell(self, contract: str) -> None:
+            return None
+
+    Middleware(hello, Contracts(), "api", workload="web")
+
+    assert [("api", "web")] == asked
+
+
 # --- HTTP: until when a slot is held ------------------------------------------------------------------------------
 
 
