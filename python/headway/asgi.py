@@ -165,8 +165,8 @@ def _limiters(
         return _only(limiter, keyed)
     if contract is None:
         raise TypeError("name the contract: Middleware(app, headway.open(...), 'api')")
-    if workload is None:
-        return _only(limiter.limiter(contract), keyed)
+    if workload is None or isinstance(workload, str):
+        return _only(limiter.limiter(contract, workload), keyed)
     source, name, ask = limiter, contract, workload
     return lambda scope: source.limiter(name, ask(scope))
 
