@@ -238,6 +238,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(api: World):
         ("api", api.verb("resume"), VerbRefused, "HW516"),
         ("api", api.override(10, START_MS - 1), VerbRefused, "HW517"),
         ("api", api.override(1_000, START_MS + HOUR), VerbRefused, "HW514"),
+        ("api", api.override(1_000_000, START_MS + HOUR, second="user:bo"), VerbRefused, "HW517"),
     ):
         with pytest.raises(error) as raised:
             submit(name, observation)

@@ -274,6 +274,12 @@ class Contract(Frozen):
         """The name of a dimension's meter: the contract's own where there is one, else `contract.dimension`."""
         return f"{self.name}.{dimension}" if dimension else self.name
 
+    def highest_micro(self, dimension: str) -> int:
+        """The highest level that the document declares: of its stages, its exceptions, its capacity."""
+        levels = [stage.limit_micro[dimension] for stage in self.ramp]
+        levels += [exception.limit_micro[dimension] for exception in self.exceptions]
+        return max([*levels, self.constraint[dimension].capacity_micro or 0])
+
     def stage_index(self, name: str) -> int | None:
         """Where a stage stands on the ramp, or None."""
         return next((i for i, stage in enumerate(self.ramp) if stage.name == name), None)

@@ -58,7 +58,7 @@ def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[Met
             MeterSpec(
                 meter,
                 constraint.measure,
-                ceiling_micro=_ceiling_micro(contract, dimension),
+                ceiling_micro=contract.highest_micro(dimension),
                 per_ns=per_ns,
                 unit=constraint.unit,
                 keys_max=each.count if each else None,
@@ -156,11 +156,3 @@ def _steps(
         same_key = keyed and above.each is not None and each is not None and above.each.key == each.key
         # Charges round up: what is spent is never less than what was declared.
         yield from _steps(above, theirs, -(-factor_ppm * spent // PPM), depth + 1, contracts, same_key)
-
-
-def _ceiling_micro(contract: Contract, dimension: str) -> int:
-    """The highest level that the document declares."""
-    levels = [stage.limit_micro[dimension] for stage in contract.ramp]
-    levels += [exception.limit_micro[dimension] for exception in contract.exceptions]
-    capacity = contract.constraint[dimension].capacity_micro
-    return max([*levels, capacity or 0])
