@@ -155,6 +155,20 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path):
     assert "mine" == (tmp_path / "data").read_text(encoding="utf-8")
 
 
+def test_a_lock_that_is_a_link_or_a_pipe_is_refused(tmp_path: Path):
+    """Somebody laid a link to a file of value where the lock should be: it is not followed, and not written over."""
+    for name in ("link", "pipe"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine").write_text("precious", encoding="utf-8")
+    (tmp_path / "link" / "lock").symlink_to(tmp_path / "mine")
+    os.mkfifo(tmp_path / "pipe" / "lock")
+
+    for name in ("link", "pipe"):
+        with pytest.raises(DataFolder):
+            Folder.locked(tmp_path / name)
+    assert "precious" == (tmp_path / "mine").read_text(encoding="utf-8")
+
+
 def test_a_refused_start_lets_go_of_the_folder(contracts: Path):
     """A damaged ledger refuses the start; once it is mended nothing stands in the way."""
     data = contracts.parent / ".headway"

@@ -61,6 +61,12 @@ def test_another_address_is_fine_with_tokens_and_tls_or_a_persons_word(tls: bool
     vet_address(Address("10.0.0.7", 7700), tokens=1, tls=tls, insecure_no_tls=insecure)
 
 
+@pytest.mark.parametrize("header", ["127.0.0.1:7700@evil.example", "[::1]evil.example", "localhost:x", "localhost:٣"])
+def test_what_only_begins_like_a_host_is_none(header: str):
+    """No server answers to what stands for nothing."""
+    assert "" == host_of(header)
+
+
 @pytest.mark.parametrize(
     ("header", "host"),
     [("127.0.0.1:7700", "127.0.0.1"), ("[::1]:7700", "::1"), ("[::1]", "::1"), ("LocalHost", "localhost"), ("", "")],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from headway.errors import Busy, DataFolder
@@ -35,7 +36,8 @@ class Folder:
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Never through a link: what it leads to would be written over.
+            lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         except OSError as error:
             raise DataFolder(
                 "the data folder cannot be used",
@@ -43,6 +45,14 @@ class Folder:
                 mend="name a folder that you may write, with `data=` or --data",
                 where=str(path),
             ) from error
+        if not stat.S_ISREG(os.fstat(lock).st_mode):
+            os.close(lock)
+            raise DataFolder(
+                "the data folder cannot be used",
+                because=f"its `{LOCK}` is no file",
+                mend="take it away, or name another folder with `data=` or --data",
+                where=str(path),
+            )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 REASON_MOST = 500
 """Characters of a reason; it is kept in the ledger."""
 
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=REASON_MOST)]
+
+def _one_line(text: str) -> str:
+    # A reason is shown on terminals for as long as the ledger lasts: no escape and no second line may stand in it.
+    if not text.isprintable():
+        raise ValueError("it is not one line of printable characters")
+    return text
+
+
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=REASON_MOST),
+    AfterValidator(_one_line),
+]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Number = (

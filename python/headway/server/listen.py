@@ -67,8 +67,11 @@ def vet_address(address: Address, *, tokens: int, tls: bool, insecure_no_tls: bo
 
 
 def host_of(header: str) -> str:
-    """The host in a `Host` header or an origin's authority, lower-case, without port and brackets."""
+    """The host in a `Host` header or an origin's authority, lower-case, without port and brackets.
+
+    Empty, which no server is called, where something else than a port follows it.
+    """
     text = header.strip().lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
+    host, _, port = text[1:].partition("]") if text.startswith("[") else text.partition(":")
+    port = port.removeprefix(":")
+    return host if not port or (port.isascii() and port.isdigit()) else ""
