@@ -128,6 +128,8 @@ impl Hot {
         let falls = if look.falls { FALLS } else { 0 };
         self.flags.store(u64::from(look.tag) | falls, Ordering::Relaxed);
         self.seq.store(seq + 2, Ordering::SeqCst);
+        // Whoever exchanges a word after this and looks again sees the new sequence; see `level::hold`.
+        fence(Ordering::SeqCst);
     }
 }
 

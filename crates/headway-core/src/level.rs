@@ -3,7 +3,7 @@
 //! Concurrency: in flight + n ≤ L(t); a cut revokes nothing, what is over drains and nothing enters until it has. Quota:
 //! used + n ≤ L(t) in a window, and *used* is what is kept over changes of the limit. Source: design, section 3.
 
-use crate::atomics::pause;
+use crate::atomics::{Ordering, fence, pause};
 use crate::hot::Look;
 use crate::word::{AMOUNT_MAX, Seen, Tagged, Word};
 
@@ -51,6 +51,8 @@ pub(crate) fn hold(
             pause();
             continue;
         }
+        // The exchange, then the look: a publish that this one missed has not seen the slots either.
+        fence(Ordering::SeqCst);
         match again(&look) {
             Some(later) if wanted > later.limit => return Err(LevelStop::Fell { amount: held.amount, look: later }),
             _ => return Ok(()),

@@ -10,8 +10,12 @@ mod earliest;
 mod error;
 mod grain;
 mod growth;
+#[cfg(all(test, not(loom)))]
+mod histories;
 mod hot;
 mod installed;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod keys;
 mod level;
 mod line;

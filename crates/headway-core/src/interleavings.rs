@@ -1,0 +1,237 @@
+//! Every interleaving of the steps that share a word, by loom.
+//!
+//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p headway-core --release interleavings`
+
+use std::sync::Arc as Shared;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::atomics::AtomicU64;
+use crate::curve::{Curve, Measure, Segment};
+use crate::grain::Grains;
+use crate::hot::{Hot, Look};
+use crate::installed::{Birth, Installed};
+use crate::keys::Keys;
+use crate::level::{self, LevelStop};
+use crate::rate::{self, Gives, Marked};
+use crate::word::{Seen, Tagged, Word};
+
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    // Three preemptions: with two, a give-back that is counted in the middle of another goes unseen.
+    builder.preemption_bound = Some(3);
+    builder.check(check);
+}
+
+/// E of `e` grains, nothing spent so far.
+fn look(e: u64) -> impl FnMut(Seen) -> Option<Look> {
+    move |_| Some(Look { seq: 2, e, k: 0, base: 0, limit: e, tag: 0, falls: false })
+}
+
+fn endless() -> AtomicU64 {
+    AtomicU64::new(u64::MAX)
+}
+
+fn take(word: &Word, gives: &Gives, e: u64) -> Option<Marked> {
+    rate::take(word, gives, 1, &endless(), look(e)).ok()
+}
+
+#[test]
+fn two_demands_for_the_last_grain_never_both_pass() {
+    model(|| {
+        let (word, gives) = (Arc::new(Word::unset()), Arc::new(Gives::default()));
+        let asks = [(); 2].map(|()| {
+            let (word, gives) = (Arc::clone(&word), Arc::clone(&gives));
+            thread::spawn(move || u64::from(take(&word, &gives, 1).is_some()))
+        });
+        let passed: u64 = asks.into_iter().map(|ask| ask.join().unwrap()).sum();
+        assert_eq!((1, 1), (passed, word.load().value()));
+    });
+}
+
+#[test]
+fn a_path_that_is_undone_beside_a_demand_leaves_the_mark_of_the_demand_alone() {
+    model(|| {
+        let (word, gives) = (Arc::new(Word::unset()), Arc::new(Gives::default()));
+        let undone = {
+            let (word, gives) = (Arc::clone(&word), Arc::clone(&gives));
+            thread::spawn(move || {
+                if let Some(taken) = take(&word, &gives, 2) {
+                    rate::give_back(&word, &gives, taken, 1, &mut None, look(2)).unwrap();
+                }
+            })
+        };
+        let kept = u64::from(take(&word, &gives, 2).is_some());
+        undone.join().unwrap();
+        assert_eq!((1, 1), (kept, word.load().value()));
+    });
+}
+
+#[test]
+fn two_that_give_back_at_once_lower_the_mark_by_no_more_than_they_took() {
+    model(|| {
+        let (word, gives) = (Arc::new(Word::unset()), Arc::new(Gives::default()));
+        let kept = take(&word, &gives, 3).unwrap();
+        let both = [(); 2].map(|()| {
+            let (word, gives) = (Arc::clone(&word), Arc::clone(&gives));
+            thread::spawn(move || {
+                let taken = take(&word, &gives, 3).unwrap();
+                rate::give_back(&word, &gives, taken, 1, &mut None, look(3)).unwrap();
+            })
+        });
+        for one in both {
+            one.join().unwrap();
+        }
+        assert!(word.load().value() >= kept.mark, "the grain that was kept is there twice");
+    });
+}
+
+#[test]
+fn what_is_given_back_below_a_reservation_shifts_what_is_left_of_it() {
+    // One grain each: `other` is given back at once; `mine` when K has passed it; `kept` lies above and stays.
+    model(|| {
+        let (word, gives) = (Arc::new(Word::unset()), Arc::new(Gives::default()));
+        let other = {
+            let (word, gives) = (Arc::clone(&word), Arc::clone(&gives));
+            thread::spawn(move || {
+                let taken = take(&word, &gives, 9).unwrap();
+                rate::give_back(&word, &gives, taken, 1, &mut None, look(9)).unwrap();
+            })
+        };
+        let mine = take(&word, &gives, 9).unwrap();
+        take(&word, &gives, 9).unwrap();
+        let later = |_| look(9)(word.load()).map(|look| Look { k: 1, ..look });
+        rate::give_back(&word, &gives, mine, 1, &mut None, later).unwrap();
+        other.join().unwrap();
+        assert!(word.load().value() >= 2, "the grain that was kept above K is there twice");
+    });
+}
+
+fn slots(version: u64, level: u64) -> Installed {
+    let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: level, to_micro: level }];
+    let (stage, window, raises_when) = (String::new(), vec![], String::new());
+    let measure = Measure::Concurrency;
+    let curve = Curve { measure, version, stage, segments, per_ns: 0, burst_ns: 0, window, raises_when };
+    Installed::first(Shared::new(curve), Grains::of_level(1_000_000), 0, 0, Birth::Full)
+}
+
+#[test]
+fn nothing_enters_after_a_cut_was_published() {
+    model(|| {
+        let (word, hot) = (Arc::new(Word::unset()), Arc::new(Hot::default()));
+        hot.compile(&slots(1, 5), 0, 0);
+        level::stamp(&word, 1);
+        let asker = {
+            let (word, hot) = (Arc::clone(&word), Arc::clone(&hot));
+            thread::spawn(move || {
+                let look = |_| hot.look(Measure::Concurrency, 0);
+                // One try: a look of another version than the word starts anew, which may refuse or be tried again.
+                level::hold(&word, 1, true, look, |_| None).is_ok()
+            })
+        };
+        hot.compile(&slots(2, 0), 0, 0);
+        level::stamp(&word, 2);
+        let at_the_cut = Tagged::of(word.load().value()).amount;
+        let entered = asker.join().unwrap();
+        assert_eq!(u64::from(entered), Tagged::of(word.load().value()).amount);
+        assert_eq!(at_the_cut, Tagged::of(word.load().value()).amount, "somebody entered on the limit of before");
+    });
+}
+
+#[test]
+fn a_key_that_looks_again_does_not_stay_over_a_cut() {
+    model(|| {
+        let (word, hot) = (Arc::new(Word::unset()), Arc::new(Hot::default()));
+        hot.compile(&slots(1, 5), 0, 0);
+        let asker = {
+            let (word, hot) = (Arc::clone(&word), Arc::clone(&hot));
+            thread::spawn(move || {
+                let look = |_| hot.look(Measure::Concurrency, 0);
+                let again = |look: &Look| if hot.is_unchanged(look) { None } else { hot.look(Measure::Concurrency, 0) };
+                if let Err(LevelStop::Fell { .. }) = level::hold(&word, 1, false, look, again) {
+                    assert!(level::let_go(&word, 1));
+                }
+            })
+        };
+        hot.compile(&slots(2, 0), 0, 0);
+        let at_the_cut = Tagged::of(word.load().value()).amount;
+        asker.join().unwrap();
+        assert!(Tagged::of(word.load().value()).amount <= at_the_cut, "somebody entered on the limit of before");
+    });
+}
+
+fn add(keys: &Keys, hash: u64) {
+    let act = |word: &Word, _| {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return None;
+        }
+        word.replace(seen, seen.value() + 1).ok()
+    };
+    keys.with(hash, &|value| value > 0, act).unwrap();
+}
+
+#[test]
+fn a_key_that_is_used_while_its_table_moves_keeps_every_use() {
+    model(|| {
+        let keys = Arc::new(Keys::with_capacity(100, 4));
+        add(&keys, 10);
+        let other = {
+            let keys = Arc::clone(&keys);
+            thread::spawn(move || add(&keys, 10))
+        };
+        // A renewal moves the table whatever it holds; one of a grain's worth is taken off each mark.
+        keys.renew(1, &|value| value > 0);
+        other.join().unwrap();
+        assert_eq!(1, keys.value(10).value());
+    });
+}
+
+#[test]
+fn a_new_key_that_comes_while_its_table_moves_is_one_key() {
+    model(|| {
+        let keys = Arc::new(Keys::with_capacity(100, 4));
+        let other = {
+            let keys = Arc::clone(&keys);
+            thread::spawn(move || add(&keys, 11))
+        };
+        keys.begin_move();
+        add(&keys, 11);
+        other.join().unwrap();
+        assert_eq!(2, keys.value(11).value());
+    });
+}
+
+#[test]
+fn two_new_keys_at_once_find_a_place_each() {
+    model(|| {
+        let keys = Arc::new(Keys::with_capacity(100, 4));
+        let other = {
+            let keys = Arc::clone(&keys);
+            thread::spawn(move || add(&keys, 10))
+        };
+        add(&keys, 14);
+        other.join().unwrap();
+        assert_eq!((1, 1), (keys.value(10).value(), keys.value(14).value()));
+    });
+}
+
+#[test]
+fn a_word_that_is_frozen_is_carried_once() {
+    model(|| {
+        let (from, to) = (Arc::new(Word::unset()), Arc::new(Word::unset()));
+        from.carry(7);
+        let helpers = [(); 2].map(|()| {
+            let (from, to) = (Arc::clone(&from), Arc::clone(&to));
+            thread::spawn(move || {
+                let frozen = from.freeze();
+                to.carry(frozen.value());
+                let seen = to.load();
+                to.replace(seen, seen.value() + 1).is_ok()
+            })
+        });
+        let added: u64 = helpers.into_iter().map(|helper| u64::from(helper.join().unwrap())).sum();
+        assert_eq!(7 + added, to.load().value());
+    });
+}
