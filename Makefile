@@ -70,7 +70,7 @@ meters: build  ## ten million random decisions against the exact twin
 sim: meters  ## the long simulations of a release
 
 loom:  ## every interleaving of the atomic paths
-	RUSTFLAGS="--cfg loom" cargo test --release -p headway-core --lib loom --target-dir target/loom
+	RUSTFLAGS="--cfg loom" cargo test --release -p headway-core --lib interleavings --target-dir target/loom
 
 fuzz: $(STAMPS)/bench  ## the reader under a coverage-guided fuzzer; SECONDS_=3600
 	$(BIN)/python fuzz/reader_fuzz.py --seconds $(or $(SECONDS_),3600)

@@ -1,7 +1,7 @@
 //! The atomics of this crate: the standard ones, or loom's when a model is run.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p headway-core --release --test loom` explores every interleaving of the paths
-//! that use these; nothing else in the crate may name an atomic.
+//! `make loom` explores the interleavings of the paths that use these (`interleavings.rs`); nothing else in the crate may
+//! name an atomic.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};

@@ -1,6 +1,6 @@
 //! Every interleaving of the steps that share a word, by loom.
 //!
-//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p headway-core --release interleavings`
+//! `make loom` runs them.
 
 use std::sync::Arc as Shared;
 

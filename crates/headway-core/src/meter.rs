@@ -608,26 +608,34 @@ impl Meter {
         if self.spec.measure == Measure::Concurrency {
             return None;
         }
-        let window_start_utc = curve.window_at(now).map_or(0, |w| w.start_utc);
         let relative = |value: u64| match self.spec.measure {
             Measure::Rate => (value.max(look.k) as i64).wrapping_sub(look.e as i64),
             _ => (Tagged::of(value).amount << self.shift) as i64,
         };
         let keys = self.keys.as_ref().map_or_else(Vec::new, |keys| keys.all(&|value| self.is_alive(value, now)));
-        let used = Tagged::of(self.one.load().value());
+        let used = self.one.load().value();
         let is_rate = self.spec.measure == Measure::Rate;
-        let one = if is_rate || used.tag == look.tag { relative(self.one.load().value()) } else { 0 };
+        // A window that was used before the clock went back is ahead now: what was used is kept for that one, and what was
+        // used since goes with it.
+        let mut tag = look.tag;
+        if self.spec.measure == Measure::Quota {
+            for value in keys.iter().map(|(_, value)| *value).chain([used]).map(Tagged::of) {
+                tag = if value.amount > 0 && value.is_after(tag) { value.tag } else { tag };
+            }
+        }
+        let window = curve.windows.iter().find(|w| w.tag == tag).copied().or_else(|| curve.window_at(now));
+        let one = if is_rate || self.is_alive(used, now) { relative(used) } else { 0 };
         Some(Kept {
             utc_ns,
             log2: self.grains.log2,
             k: if is_rate { look.k as i64 - look.e as i64 } else { 0 },
-            window_start_utc,
+            window_start_utc: window.map_or(0, |w| w.start_utc),
             one,
-            drawn: self.draws.as_ref().map_or(0, |d| d.granted(None, look.tag)) << self.shift,
+            drawn: self.draws.as_ref().map_or(0, |d| d.granted(None, tag)) << self.shift,
             keys: keys
                 .into_iter()
                 .map(|(hash, value)| {
-                    let drawn = self.draws.as_ref().map_or(0, |d| d.granted(Some(hash), look.tag)) << self.shift;
+                    let drawn = self.draws.as_ref().map_or(0, |d| d.granted(Some(hash), tag)) << self.shift;
                     (hash, relative(value), drawn)
                 })
                 .collect(),
@@ -714,13 +722,14 @@ impl Meter {
             }
             return;
         }
-        // The window that was saved is the present one, or one that was seen anew since; else it is over.
+        // The window that was saved is the present one, one ahead, or one that was seen anew since; else it is over.
         let Some(present) = new.window_at(now) else { return };
         if kept.window_start_utc < present.start_utc {
             return;
         }
         let count = |micro: u64| (micro.div_ceil(1 << self.shift)).min(AMOUNT_MAX);
-        let tagged = |amount: u64| Tagged { tag: present.tag, amount };
+        let tag = new.windows.iter().find(|w| w.start_utc == kept.window_start_utc).map_or(present.tag, |w| w.tag);
+        let tagged = |amount: u64| Tagged { tag, amount };
         self.one.carry(tagged(count(kept.one.max(0) as u64)).value());
         if let Some(draws) = &self.draws {
             draws.grant(None, tagged(kept.drawn >> self.shift));
