@@ -114,3 +114,28 @@ def test_a_window_does_not_open_twice_when_the_clock_steps_back() -> None:
 
     assert isinstance(refusal, _core.Refusal)
     assert refusal.retry_at_ns == 100 * SECOND + 61 * SECOND
+
+
+def test_a_stop_before_a_window_that_was_used_already_keeps_what_was_used() -> None:
+    """2 s into a window 7 of 10 are used, the clock steps back to 1 s before its start, and the process stops and
+    starts there: 3 are left, before the window's start and in it. All 10 had been handed out again.
+    """
+    clock = _core.Clock.manual(100 * SECOND)
+    old = _core.Meters(clock)
+    old.declare([_core.MeterSpec("m", "quota", ceiling_micro=100 * MICRO)])
+    old.publish([("m", quota(10))], UTC_NS + 59 * SECOND)
+    clock.advance(3 * SECOND)
+    assert old.limiter(_core.PathSpec("c", "w", [("m", MICRO, False)])).try_acquire(7)
+    clock.advance(-3 * SECOND)
+    old.close()
+
+    new = _core.Meters(clock)
+    new.declare([_core.MeterSpec("m", "quota", ceiling_micro=100 * MICRO)])
+    new.restore(old.save())
+    new.publish([("m", quota(10))], UTC_NS + 59 * SECOND)
+    limiter = new.limiter(_core.PathSpec("c", "w", [("m", MICRO, False)]))
+
+    assert not limiter.probe(4)
+    clock.advance(3 * SECOND)
+    assert not limiter.probe(4)
+    assert limiter.try_acquire(3)
