@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from headway.engine.publish import cautious
 from headway.engine.suspicion import PARTED_MS, STABLE_MS, Remembered, Suspicion
 from headway.errors import ClockSuspected
+from headway.ledger.moves import Move
 from headway.ramp.curve import Curve, Segment
+from tests.engine.test_trouble import Disk
 from tests.engine.world import DAY, HOUR, MINUTE, SECOND, START_MS, World
 
 DATED = """
@@ -380,3 +382,20 @@ def test_a_start_believes_what_was_seen_last(boot_id: str, believed_ms: int):
 
     assert one.status.suspect
     assert believed_ms == one.believed_ms
+
+
+def test_what_is_planned_comes_no_later_for_a_ledger_that_took_its_time(tmp_path: Path) -> None:
+    """An override of 10 for an hour takes the ledger 700 ms to write. The meters' UTC is then the clock's, and not that of
+    700 ms ago: every fall that is planned would come as much too late.
+    """
+    world = World(tmp_path, DATED)
+
+    class Slow(Disk):
+        def commit(self, move: Move) -> tuple[int, ...]:
+            world.clock.advance(700)
+            return super().commit(move)
+
+    world.engine._mover._store = Slow(world.engine.ledger())
+    world.engine.submit("api", world.override(10, START_MS + HOUR))
+
+    assert world.clock.utc_ms() == world.reading_now("api").utc_ns // 1_000_000

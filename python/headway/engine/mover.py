@@ -291,7 +291,8 @@ class Mover:
             # A window more leaves the limit as it was: it is in force since it was decided.
             same = old is not None and old.curve.version == curve.version
             places[name] = replace(published, published_ms=old.published_ms) if old and same else published
-        self._publisher.publish(core, believed_ms * MS)
+        # The ledger took its time since the look: what is planned ahead would come later by as much.
+        self._publisher.publish(core, self._suspicion.believed_at(self._clock.boot_ms()) * MS)
         board.places |= places
         for name, place in places.items():
             opens = [starts[1] for starts in place.windows.values() if len(starts) > 1]

@@ -89,6 +89,10 @@ class Suspicion:
         utc_ms, boot_ms = self._believed
         return min(self._utc_ms, utc_ms + self._boot_ms - boot_ms)
 
+    def believed_at(self, boot_ms: int) -> int:
+        """`believed_ms` carried on from the last reading to an instant on the boot clock."""
+        return self.believed_ms + max(0, boot_ms - self._boot_ms)
+
     def look(self, wall_ms: int, boot_ms: int) -> ClockStatus:
         """Takes one reading of both clocks; returns the verdict."""
         self._wall_ms, self._boot_ms = wall_ms, boot_ms
