@@ -134,11 +134,9 @@ impl Table {
         let frozen = slot.word.freeze();
         if frozen.is_set() && is_alive(frozen.value()) {
             let renewed = next.base.wrapping_sub(self.base);
+            // No slot means that `next` itself has moved on since: whoever moved this table for us carried the key too.
             if let Claim::At(there) = next.claim(hash, || true) {
                 there.word.carry(frozen.value().saturating_sub(renewed));
-            } else {
-                // The next table is at least as large, and three quarters full at most: a claim in it finds a slot.
-                debug_assert!(false, "no slot to carry a key to");
             }
         }
         if !frozen.is_frozen() {
@@ -156,24 +154,30 @@ impl Table {
                 return false;
             }
             let to = (from + STEP).min(self.slots.len());
-            for slot in &self.slots[from..to] {
-                let mut there = slot.hash.load(Ordering::Acquire);
-                if there == EMPTY {
-                    match slot.hash.compare_exchange(EMPTY, SEALED, Ordering::SeqCst, Ordering::Acquire) {
-                        Ok(_) => continue,
-                        Err(taken) => there = taken,
-                    }
-                }
-                if there != SEALED {
-                    self.carry(slot, next, there, is_alive);
-                }
-            }
+            self.carry_range(next, from, to, is_alive);
             if self.carried.fetch_add(to - from, Ordering::SeqCst) + (to - from) == self.slots.len() {
                 return true;
             }
             left = left.saturating_sub(STEP);
         }
         false
+    }
+
+    /// Carries or seals each slot of a range. Done twice it does nothing more: a word is frozen once, and carried into a
+    /// word only as long as nobody has written that.
+    fn carry_range(&self, next: &Table, from: usize, to: usize, is_alive: &dyn Fn(u64) -> bool) {
+        for slot in &self.slots[from..to] {
+            let mut there = slot.hash.load(Ordering::Acquire);
+            if there == EMPTY {
+                match slot.hash.compare_exchange(EMPTY, SEALED, Ordering::SeqCst, Ordering::Acquire) {
+                    Ok(_) => continue,
+                    Err(taken) => there = taken,
+                }
+            }
+            if there != SEALED {
+                self.carry(slot, next, there, is_alive);
+            }
+        }
     }
 }
 
@@ -327,8 +331,8 @@ impl Keys {
                     }
                 };
                 let room = || {
-                    let moving = if next.is_some() { present.occupied.load(Ordering::SeqCst) } else { 0 };
-                    target.occupied.load(Ordering::SeqCst) + moving <= most && target.has_slots()
+                    let taken = taken(present, next);
+                    taken <= most && taken <= target.fill()
                 };
                 match target.claim(hash, room) {
                     Claim::At(slot) => {
@@ -342,7 +346,7 @@ impl Keys {
                     }
                     Claim::Moving => crate::atomics::pause(),
                     Claim::NoRoom => {
-                        if !self.make_room(&inside, is_alive) {
+                        if !self.make_room(&inside, most, is_alive) {
                             break Err(TooManyKeys);
                         }
                     }
@@ -369,15 +373,21 @@ impl Keys {
 
     fn help(&self, present: &Table, next: &Table, most: usize, is_alive: &dyn Fn(u64) -> bool) {
         if present.carry_some(next, most, is_alive) {
-            let (old, new) = (std::ptr::from_ref(present).cast_mut(), std::ptr::from_ref(next).cast_mut());
-            self.present.swap(new, Ordering::SeqCst);
+            self.promote(present, next);
+        }
+    }
+
+    /// Makes the next table the present one, once: whoever comes second finds it done.
+    fn promote(&self, present: &Table, next: &Table) {
+        let (old, new) = (std::ptr::from_ref(present).cast_mut(), std::ptr::from_ref(next).cast_mut());
+        if self.present.compare_exchange(old, new, Ordering::SeqCst, Ordering::Acquire).is_ok() {
             let mut retired = self.retired.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             retired.push(Retired { table: old, seen_empty: [false; STRIPES] });
             self.has_retired.store(true, Ordering::SeqCst);
         }
     }
 
-    /// Hangs a next table on: twice as large where most keys live, the same or smaller where most are dead.
+    /// Hangs a next table on: twice as large where most keys live, the same where most are dead.
     fn start_move(&self, present: &Table, base: u64, is_alive: &dyn Fn(u64) -> bool) {
         let occupied = present.occupied.load(Ordering::SeqCst).max(1);
         let alive = (occupied as f64 * present.share_alive(is_alive)) as usize;
@@ -395,24 +405,36 @@ impl Keys {
         }
     }
 
-    /// At the ceiling: moves on, dropping dead keys. False where this operation has found none within its bound.
-    fn make_room(&self, inside: &Inside<'_>, is_alive: &dyn Fn(u64) -> bool) -> bool {
-        // SAFETY: the references end with this call, `inside` does not.
-        let (present, next) = unsafe { self.tables(inside) };
-        let before = present.occupied.load(Ordering::SeqCst) + next.map_or(0, |n| n.occupied.load(Ordering::SeqCst));
-        if let Some(next) = next {
-            self.help(present, next, STEP_AT_CEILING, is_alive);
-        } else {
-            self.hang(present, Table::new(present.slots.len(), present.base));
+    /// Moves on, dropping dead keys, until a new key finds a slot. At the ceiling of keys one step has to do: false where
+    /// this operation has found no dead one within its bound.
+    fn make_room(&self, inside: &Inside<'_>, most: usize, is_alive: &dyn Fn(u64) -> bool) -> bool {
+        loop {
+            // SAFETY: the references end with the round, `inside` does not.
+            let (present, next) = unsafe { self.tables(inside) };
+            let is_at_ceiling = taken(present, next) >= most;
+            match next {
+                // The table would grow at every refused key if it were judged by how full it is here.
+                None if is_at_ceiling => self.hang(present, Table::new(present.slots.len(), present.base)),
+                None => self.start_move(present, present.base, is_alive),
+                Some(next) if present.cursor.load(Ordering::SeqCst) < present.slots.len() => {
+                    self.help(present, next, STEP_AT_CEILING, is_alive);
+                }
+                Some(next) => {
+                    // All steps were handed out, and one has not come back: its thread sleeps. Do its work for it.
+                    present.carry_range(next, 0, present.slots.len(), is_alive);
+                    self.promote(present, next);
+                }
+            }
             // SAFETY: as above.
-            if let (present, Some(next)) = unsafe { self.tables(inside) } {
-                self.help(present, next, STEP_AT_CEILING, is_alive);
+            let (present, next) = unsafe { self.tables(inside) };
+            let taken = taken(present, next);
+            if taken < most && taken < next.unwrap_or(present).fill() {
+                return true;
+            }
+            if is_at_ceiling && next.is_none_or(|_| present.cursor.load(Ordering::SeqCst) > 0) {
+                return false;
             }
         }
-        // SAFETY: as above.
-        let (present, next) = unsafe { self.tables(inside) };
-        let after = present.occupied.load(Ordering::SeqCst) + next.map_or(0, |n| n.occupied.load(Ordering::SeqCst));
-        after < before && after < self.most
     }
 
     /// Renews the base of every mark by moving all keys into a table of the new base.
@@ -506,10 +528,15 @@ impl Keys {
     }
 }
 
+/// Slots taken in the tables that are in use, keys on their way counted with both.
+fn taken(present: &Table, next: Option<&Table>) -> usize {
+    present.occupied.load(Ordering::SeqCst) + next.map_or(0, |next| next.occupied.load(Ordering::SeqCst))
+}
+
 impl Table {
-    /// Whether a claim may still take a slot: the last eighth stays free, so that probes end.
-    fn has_slots(&self) -> bool {
-        self.occupied.load(Ordering::Relaxed) <= self.slots.len() - self.slots.len() / 8
+    /// Slots that may be taken: the last eighth stays free, so that probes end.
+    fn fill(&self) -> usize {
+        self.slots.len() - self.slots.len() / 8
     }
 
     fn sample(&self, most: usize) -> impl Iterator<Item = &Slot> {
@@ -543,5 +570,42 @@ impl Drop for Keys {
             // SAFETY: each pointer is a Box of ours that appears once: retired tables left `present` behind.
             drop(unsafe { Box::from_raw(table) });
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_make_tables_grow_and_forget_lose_no_use() {
+        // Four threads add one to 3,000 keys in turn, each key from all threads, while every other key they touch is dead
+        // at once: tables grow, forget and are freed all the time.
+        let keys = Keys::with_capacity(1 << 20, SMALLEST);
+        let is_alive = |value: u64| value > 0;
+        let add = |hash: u64| {
+            let act = |word: &Word, _| {
+                let seen = word.load();
+                if seen.is_frozen() { None } else { word.replace(seen, seen.value() + 1).ok() }
+            };
+            keys.with(hash, &is_alive, act).expect("room");
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let (keys, add) = (&keys, &add);
+                scope.spawn(move || {
+                    for round in 0..40 {
+                        for key in 0..3_000u64 {
+                            add(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 2);
+                            let dead = (thread << 40 | round << 20 | key).wrapping_mul(0xc2b2_ae3d_27d4_eb4f) | 4;
+                            keys.with(dead, &is_alive, |_, _| Some(())).expect("room");
+                        }
+                    }
+                });
+            }
+        });
+        let all: Vec<u64> = keys.all(&is_alive).into_iter().map(|(_, value)| value).collect();
+        assert_eq!((3_000, 3_000 * 40 * 4), (all.len(), all.iter().sum::<u64>()));
+        assert!(keys.bytes() <= 16 * 16_384, "{} bytes for 3,000 keys", keys.bytes());
     }
 }
