@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from headway.errors import VerbRefused
 from headway.ledger import Ledger
 from headway.ramp.observations import EventSeen, VerbCall
 from tests.engine.test_engine import POOL
+from tests.lives import life
 
 CYCLES = max(1, int(os.environ.get("HEADWAY_CRASHES", "30")) // 2)
 SEED = int(os.environ.get("HEADWAY_SEED", "20261124"))
@@ -44,32 +44,6 @@ def contracts(tmp_path: Path) -> Path:
     folder = tmp_path / "contracts"
     folder.mkdir()
     return folder
-
-
-def life(live: Callable[[int], None], heard_most: int, spin: int) -> bytes:
-    """Forks a process that lives, kills it `spin` turns of a loop after it said so many bytes; returns all it said."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            live(writing)
-        finally:
-            os._exit(1)
-    os.close(writing)
-    heard = b""
-    while len(heard) < heard_most:
-        more = os.read(reading, 64)
-        assert more, "the life ended by itself"
-        heard += more
-    for _ in range(spin):
-        pass
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    while more := os.read(reading, 4096):
-        heard += more
-    os.close(reading)
-    return heard
 
 
 def used_up(contracts: Path, acknowledged: int) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from headway.ledger import Ledger, Move
 from headway.ramp.observations import VerbCall
 from headway.ramp.state import RampState
 from tests.ledger.ramps import Growth, applied, contract_of, moved
+from tests.lives import life
 
 CYCLES = int(os.environ.get("HEADWAY_CRASHES", "30"))
 SEED = int(os.environ.get("HEADWAY_SEED", "20261124"))
@@ -45,32 +45,6 @@ def live(path: Path, acknowledged: int) -> None:
         os.write(acknowledged, b"d")
 
 
-def crash_once(path: Path, commits: int, spin: int) -> bytes:
-    """Kills a life `spin` turns of a loop after so many acknowledged commits; returns what it had acknowledged by then."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            live(path, writing)
-        finally:
-            os._exit(1)
-    os.close(writing)
-    heard = b""
-    while len(heard) < commits:
-        more = os.read(reading, 64)
-        assert more, "the life ended by itself"
-        heard += more
-    for _ in range(spin):
-        pass
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    while more := os.read(reading, 4096):
-        heard += more
-    os.close(reading)
-    return heard
-
-
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_after_kill_9_nothing_that_was_acknowledged_is_lost(tmp_path: Path):
     """Life after life on one ledger, each killed somewhere in a commit: the chain is whole after every one, its state is the
@@ -80,7 +54,9 @@ def test_after_kill_9_nothing_that_was_acknowledged_is_lost(tmp_path: Path):
     randomness = random.Random(SEED)
     moves = draws = 0
     for cycle in range(CYCLES):
-        heard = crash_once(path, randomness.randrange(1, 12), randomness.randrange(0, 200_000))
+        heard = life(
+            lambda acknowledged: live(path, acknowledged), randomness.randrange(1, 12), randomness.randrange(0, 200_000)
+        )
         moves += heard.count(b"m")
         draws += heard.count(b"d")
 
