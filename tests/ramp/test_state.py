@@ -109,3 +109,4 @@ def test_step_is_total_for_whatever_it_is_told() -> None:
         for then in verbs:
             ramp = Ramp(contract(FIRST, second(soak={"for": "1h", "above": "0%"}), enforce={"floor": "10"}))
             ramp.at(1, verb_call(1, first), verb_call(1, then)).at(DAY, verb_call(DAY, first))
+            assert RampState.from_json(ramp.state.as_json()) == ramp.state

@@ -330,4 +330,10 @@ CODES: dict[str, Code] = {
         "`headway.limit` takes a number and what it counts: a rate, a quota of a window, or what is held at once.",
         "Write it like 100/minute, 5/s, 1000/day or 10 concurrent.",
     ),
+    "HW531": Code(
+        0,
+        "a demand was refused",
+        "`acquire`, `with` and decorators raise what `try_acquire` answers; the refusal inside says why and when to try again.",
+        "Catch headway.Refused and read its `refusal`, or ask with `try_acquire()`, which answers instead of raising.",
+    ),
 }
