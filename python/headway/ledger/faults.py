@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,18 @@ from headway.errors import LedgerBroken, LedgerFailing, LedgerFull, LedgerReadOn
 # Our statements are right: one that SQLite cannot make sense of stands on a damaged schema.
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_OF_ERRNO = {
+    errno.EACCES: sqlite3.SQLITE_PERM,
+    errno.EPERM: sqlite3.SQLITE_PERM,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+}
 
 
 @contextmanager
 def told(where: str) -> Iterator[None]:
-    """Turns the database's errors into ours. Every path into the database goes through here.
+    """Turns the database's errors, and those of its files, into ours. Every path into the database goes through here.
 
     Raises:
         LedgerStopped: One of its kinds, by the database's result code.
@@ -26,7 +34,7 @@ def told(where: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise fault_of(error.orig, where) from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise fault_of(error, where) from error
 
 
@@ -42,7 +50,7 @@ def broken(where: str, because: str) -> LedgerBroken:
 
 def fault_of(error: BaseException | None, where: str) -> LedgerStopped:
     """The kind of one database error. What has no kind of its own is `LedgerFailing`, with the database's words."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = _code_of(error)
     words = str(error)
     if code in _BROKEN:
         return broken(where, words)
@@ -80,3 +88,10 @@ def fault_of(error: BaseException | None, where: str) -> LedgerStopped:
         mend="check the disk and its quotas; Headway goes on by itself once it answers",
         where=where,
     )
+
+
+def _code_of(error: BaseException | None) -> int:
+    if isinstance(error, OSError):
+        return _OF_ERRNO.get(error.errno or 0, sqlite3.SQLITE_IOERR)
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF

@@ -1,11 +1,13 @@
-"""The SQLite database under a ledger: how it is opened, secured against crashes, and brought to the present schema.
+"""The SQLite database under a ledger: how it is made, opened, secured against crashes, and brought to the present schema.
 
 WAL, `synchronous=FULL`: a commit that returned survives a power cut. Writes are `BEGIN IMMEDIATE`, reads see one
-snapshot.
+snapshot. A new one is made under another name and renamed when it is whole: a file under its own name that is no ledger
+was one, or is somebody else's, and is never taken for a fresh start.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -29,6 +31,9 @@ HEAD = "0001"
 BUSY_MS = 2_000
 """How long a write waits for a lock of another program before it is `LedgerFailing`."""
 
+NEW = ".new"
+"""What a ledger's name ends with until it is whole. One that was left behind by a kill holds nothing yet."""
+
 
 class Store:
     """One database. `read` and `write` are the only ways in; both turn the database's errors into ours."""
@@ -39,34 +44,43 @@ class Store:
         # In memory all threads share one connection: one at a time, so that no read sees half a transaction.
         self._turn = RLock() if shared else None
         self._writer: Connection | None = None
+        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "begin", _on_begin)
 
     @classmethod
     def file(cls, path: Path, *, read_only: bool = False) -> Store:
         """Opens, or makes, a ledger's file.
 
         Raises:
-            LedgerBroken: It is damaged, cut short, or another program's.
+            LedgerBroken: It is damaged, empty, cut short, or another program's; or its file is gone and its log is not.
             LedgerReadOnly: It may not be written (unless `read_only`).
             LedgerFull, LedgerFailing: No room; or the disk's own words.
         """
         where = str(path)
-        if read_only and not path.exists():
-            raise fault_of(_cannot_open(where), where)
-        mode = "ro" if read_only else "rwc"
-        query = {"mode": mode, "uri": "true"}
-        url = URL.create("sqlite", database=path.absolute().as_uri(), query=query)
-        store = cls(
-            create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_MS / 1000}), where, shared=False
-        )
-        store._prepare(migrate=not read_only)
+        if not os.path.lexists(path):
+            if read_only:
+                raise fault_of(_cannot_open(where), where)
+            _make(path, where)
+        store = cls._over(path, "ro" if read_only else "rw", where)
+        store._check()
+        if not read_only:
+            store._keep_a_log()
+            store._migrate()
         return store
+
+    @classmethod
+    def _over(cls, path: Path, mode: str, where: str) -> Store:
+        """SQLite's own `mode`: ro, rw, or rwc, which makes the file."""
+        url = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": mode, "uri": "true"})
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_MS / 1000})
+        return cls(engine, where, shared=False)
 
     @classmethod
     def memory(cls) -> Store:
         """A ledger that ends with the process: tests, simulations, `headway.testing`."""
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         store = cls(engine, "memory", shared=True)
-        store._prepare(migrate=True)
+        store._migrate()
         return store
 
     @contextmanager
@@ -102,32 +116,30 @@ class Store:
         if writer is not None:
             writer.close()
 
-    def _prepare(self, *, migrate: bool) -> None:
-        event.listen(self._engine, "connect", _on_connect)
-        event.listen(self._engine, "begin", _on_begin)
+    def _check(self) -> None:
+        """That a file is a ledger, and whole."""
         with self.read() as connection:
             known = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
             tables = set(inspect(connection).get_table_names())
             damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if damage != "ok":
             raise broken(self.where, str(damage))
-        if (tables or known) and known != APPLICATION_ID:
+        if known != APPLICATION_ID and (tables or known):
             raise broken(self.where, "it is a database of another program")
-        if migrate:
-            self._migrate(tables)
-        elif "alembic_version" not in tables:
-            raise broken(self.where, "it has no ledger in it")
+        if "alembic_version" not in tables:
+            raise broken(self.where, "it is empty: there is no ledger in it")
 
-    def _migrate(self, tables: set[str]) -> None:
-        if self._turn is None:
-            # WAL is the file's own property and cannot change inside a transaction.
-            with told(self.where), self._engine.connect() as connection:
-                raw = connection.connection.dbapi_connection
-                assert raw is not None
-                raw.execute("PRAGMA journal_mode=WAL")
+    def _keep_a_log(self) -> None:
+        """WAL is the file's own property and cannot change inside a transaction."""
+        with told(self.where), self._engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            raw.execute("PRAGMA journal_mode=WAL")
+
+    def _migrate(self) -> None:
         with self.write() as connection:
             present = None
-            if "alembic_version" in tables:
+            if "alembic_version" in inspect(connection).get_table_names():
                 present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
             if present == HEAD:
                 return
@@ -150,6 +162,38 @@ def _upgrade(connection: Connection, where: str) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise broken(where, f"its schema is none that this Headway knows: {error}") from error
+
+
+def _make(path: Path, where: str) -> None:
+    """A new ledger, whole or not there at all: a kill on the way leaves `.new` files, which the next start makes anew.
+
+    In the folder of the one to come, so that the rename is one step; both are on the disk before this returns. Whoever
+    calls holds the data folder's lock: nobody else makes one here.
+    """
+    for log in (Path(f"{path}-wal"), Path(f"{path}-journal")):
+        if os.path.lexists(log):
+            # SQLite would read it into whatever file comes under this name.
+            raise broken(where, f"its file is gone, and its log {log.name} is there")
+    new = path.with_name(path.name + NEW)
+    with told(where):
+        for left in (new, Path(f"{new}-journal")):
+            left.unlink(missing_ok=True)
+        store = Store._over(new, "rwc", where)
+        try:
+            store._migrate()
+        finally:
+            store.close()
+        _sync(new, os.O_RDWR)
+        new.replace(path)
+        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _cannot_open(where: str) -> sqlite3.Error:
