@@ -274,6 +274,52 @@ def test_a_field_takes_what_it_is_for_and_refuses_the_rest(kind: Any, good: obje
         adapter.validate_python(bad)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://wiki.example/orders-db",
+        "http://wiki:8080",
+        "https://wiki.example?page=7#load",
+        "https://wiki.example/größe/(draft)",
+        "https://[2001:db8::1]/x",
+        "https://wiki.example/@ana",
+        "https://wiki.example?mail=ana@shop.example",
+    ],
+)
+def test_a_link_leads_to_a_web_page(text: str) -> None:
+    """What a browser's address line shows may be pasted, umlauts, brackets and all."""
+    assert text == TypeAdapter(scalars.Link).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        "javascript://wiki.example/%0aalert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "file:///etc/passwd",
+        "mailto:ana@shop.example",
+        "//wiki.example/x",
+        "wiki.example/x",
+        "https:wiki.example",
+        "https://",
+        "https:///x",
+        "https://wiki.example/two words",
+        "https://wiki.example\\@evil.example",
+        'https://wiki.example/"onclick="alert(1)',
+        "https://ana:hunter2@wiki.example/x",
+        " https://wiki.example",
+    ],
+)
+def test_a_link_runs_nothing_and_reveals_nothing(text: str) -> None:
+    """Pages show links to be followed: a script, a local file or a password in one would be ours to answer for."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(scalars.Link).validate_python(text)
+
+    assert "HW166" == caught.value.errors()[0]["type"]
+
+
 def test_a_stage_is_required_by_name_and_a_level_by_number() -> None:
     adapter: TypeAdapter[object] = TypeAdapter(scalars.Requirement)
 

@@ -402,7 +402,7 @@ CODES: dict[str, Code] = {
     ),
     "HW166": Code(
         "an address that cannot be used",
-        "`listen` is HOST:PORT; a source's url begins with http:// or https:// and holds no password",
+        "`listen` is HOST:PORT; a source's url and a link begin with http:// or https:// and hold no password",
         "write something like 127.0.0.1:7700, or https://prometheus.example:9090",
         "listen: everywhere",
     ),
@@ -724,6 +724,12 @@ CODES: dict[str, Code] = {
         "its stage would have to be there before it can come",
         "require another contract, or remove it",
         "contract: a\nramp: [.., {stage: b, when: {requires: {a: b}}, …}]",
+    ),
+    "HW252": Code(
+        "an approver named twice",
+        "one yes of a group would count for both entries, so the second asks for nothing",
+        "write it once; {by: dba, need: 2} asks for two people of the group",
+        "approval: [dba, dba]",
     ),
     "HW290": Code(
         "a field that this version reads and checks, and does not act on yet",

@@ -42,6 +42,7 @@ from headway.contract.scalars import (
     Instant,
     Interval,
     Label,
+    Link,
     Name,
     Per,
     Plain,
@@ -76,7 +77,7 @@ class Frozen(BaseModel):
 
 
 class Evidence(Frozen):
-    link: Text | None = None
+    link: Link | None = None
     on: Day | None = None
 
 
@@ -253,7 +254,7 @@ class Contract(Frozen):
     owner: Name
     about: Text | None = None
     labels: dict[Text, Label] = Field(default_factory=dict)
-    links: dict[Text, Text] = Field(default_factory=dict)
+    links: dict[Text, Link] = Field(default_factory=dict)
     zone: Zone = "UTC"
     abstract: Flag = False
     constraint: Annotated[

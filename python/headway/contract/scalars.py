@@ -46,6 +46,7 @@ __all__ = [
     "Instant",
     "Interval",
     "Label",
+    "Link",
     "Name",
     "Per",
     "Plain",
@@ -78,6 +79,8 @@ _LEVEL = re.compile(r"[0-9.]+(?:[eE][0-9]+)?(?:k|M|G|Ki|Mi|Gi)?", re.ASCII)
 _HASH = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})", re.ASCII)
 _URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[\x21-\x7e]*)?", re.ASCII)
+_LINK = re.compile(r"https?://[^\s/?#\\<>\"]+(?:[/?#][^\s\\<>\"]*)?")
+_USER = re.compile(r"[^/]*//[^/?#]*@")
 _HIDDEN = re.compile(r"secret|password|token|webhook|slack", re.IGNORECASE)
 
 
@@ -144,11 +147,25 @@ def _address(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if text.count("/") >= 2 and "@" in text.split("/", 3)[2]:
+    if _names_a_user(text):
         raise Mistake("HW166", "this url holds a user or a password", "move them to `token: env:NAME`")
     if _URL.fullmatch(text):
         return str(text)
     raise Mistake("HW166", f"{shown(text)} is not a url", "write something like https://prometheus.example:9090")
+
+
+def _link(text: str) -> str:
+    """What a person may follow from a page: never `javascript:`, `data:` or a file of the reader's."""
+    if _names_a_user(text):
+        raise Mistake("HW166", "this link holds a user or a password", "remove them: everybody reads the document")
+    if _LINK.fullmatch(_text(text)):
+        return str(text)
+    raise Mistake("HW166", f"{shown(text)} is not a link", "write something like https://wiki.example/orders-db")
+
+
+def _names_a_user(text: str) -> bool:
+    """Whether there is a user, and perhaps a password, before the host."""
+    return _USER.match(text) is not None
 
 
 def _flag(text: str) -> bool:
@@ -184,6 +201,7 @@ Secret = Annotated[str, _checked(_secret), _described("env:PROM_TOKEN", "^(env:[
 Hash = Annotated[str, _checked(_hash), _described("64 hexadecimal digits", "^(sha256:)?[0-9a-fA-F]{64}$")]
 Address = Annotated[str, _checked(_address), _described("127.0.0.1:7700", ":[0-9]{1,5}$")]
 Url = Annotated[str, _checked(_url), _described("https://prometheus.example:9090", "^https?://")]
+Link = Annotated[str, _checked(_link), _described("https://wiki.example/orders-db", "^https?://")]
 Flag = Annotated[bool, _checked(_flag), WithJsonSchema({"type": "boolean"})]
 Zone = Annotated[str, _checked(_zone), _described("America/New_York")]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
 from headway.contract.mistake import shown
-from headway.contract.model import Alternative, Contract, Measured, Soak, When
+from headway.contract.model import Alternative, ApprovalNeed, Contract, Measured, Soak, When
 from headway.contract.quantities import render_decimal
 
 __all__ = ["RULES"]
@@ -32,6 +32,24 @@ def measured(contract: Contract) -> Iterator[tuple[Loc, Measured]]:
             yield (*loc, "metric", number), metric
     for name, guard in contract.guards.items():
         yield ("guards", name, "keep"), guard.keep
+
+
+def approvals(contract: Contract) -> Iterator[tuple[Loc, Sequence[ApprovalNeed]]]:
+    """Every list of approvals with its place: of a stage, and of an exception."""
+    for index, stage in enumerate(contract.ramp):
+        if stage.when is not None:
+            yield ("ramp", index, "when", "approval"), stage.when.approval
+    for index, exception in enumerate(contract.exceptions):
+        yield ("exceptions", index, "approval"), exception.approval
+
+
+def approver_twice(document: Authored, loc: Loc, needs: Sequence[ApprovalNeed]) -> Iterator[Finding]:
+    """A group that stands more than once in one list of approvals."""
+    seen: set[str] = set()
+    for index, need in enumerate(needs):
+        if need.by in seen:
+            yield document.finding("HW252", f"{shown(need.by)} is asked twice", (*loc, index, "by"))
+        seen.add(need.by)
 
 
 def _soaks(contract: Contract) -> Iterator[tuple[Loc, Soak]]:
@@ -98,10 +116,16 @@ def raising_exceptions_are_approved(document: Authored, contract: Contract) -> I
                 break
 
 
+def approvers_are_asked_once(document: Authored, contract: Contract) -> Iterator[Finding]:
+    for loc, needs in approvals(contract):
+        yield from approver_twice(document, loc, needs)
+
+
 RULES: tuple[Rule, ...] = (
     metrics_state_health,
     percentages_are_relative,
     soaks_can_pass,
     exceptions_are_in_order,
     raising_exceptions_are_approved,
+    approvers_are_asked_once,
 )

@@ -12,7 +12,7 @@ from headway.contract.faults import FAULTS, Finding
 from headway.contract.mistake import shown
 from headway.contract.model import Contract, Document, Rollout, Server
 from headway.contract.refusals import nearest, nearest_name
-from headway.contract.rules.conditions import measured, triggers
+from headway.contract.rules.conditions import approvals, approver_twice, measured
 
 __all__ = ["CONTRACT_RULES", "DOCUMENT_RULES", "World"]
 
@@ -170,14 +170,10 @@ def teams_exist(world: World, document: Authored, contract: Contract) -> Iterato
         return
     if contract.owner not in teams:
         yield world.missing(document, "HW227", "team", contract.owner, ("owner",))
-    asked: list[tuple[Loc, Any]] = []
-    for loc, group in triggers(contract):
-        asked += [((*loc, "approval", i, "by"), need) for i, need in enumerate(getattr(group, "approval", ()))]
-    for number, exception in enumerate(contract.exceptions):
-        asked += [(("exceptions", number, "approval", i, "by"), need) for i, need in enumerate(exception.approval)]
-    for place, need in asked:
-        if need.by not in teams:
-            yield world.missing(document, "HW227", "team", need.by, place)
+    for loc, needs in approvals(contract):
+        for index, need in enumerate(needs):
+            if need.by not in teams:
+                yield world.missing(document, "HW227", "team", need.by, (*loc, index, "by"))
 
 
 def rollouts_fit(world: World, document: Authored, rollout: Any) -> Iterator[Finding]:
@@ -189,6 +185,8 @@ def rollouts_fit(world: World, document: Authored, rollout: Any) -> Iterator[Fin
     for index, step in enumerate(rollout.steps):
         if index > 0 and step.share_ppm <= rollout.steps[index - 1].share_ppm:
             yield document.finding("HW247", "this share is not above the one before", ("steps", index, "share"))
+        if step.when is not None:
+            yield from approver_twice(document, ("steps", index, "when", "approval"), step.when.approval)
         for name, wanted in step.requires.items():
             yield from _requirement(world, document, name, wanted, ("steps", index, "requires", name))
 
