@@ -32,6 +32,9 @@ NO_KEY = "-"
 TRY_AGAIN_LATER = 1013
 """WebSocket close code (registry of RFC 6455, section 11.7)."""
 
+OTHER = "other"
+"""The workload that takes the rest."""
+
 _DENIAL = "websocket.http.response"
 
 
@@ -39,6 +42,7 @@ class Contracts(Protocol):
     """Where limiters come from by contract and workload: `headway.open(...)` is one."""
 
     def limiter(self, contract: str, workload: str | None = None) -> Limiter: ...
+    def workloads(self, contract: str) -> tuple[str, ...]: ...
     def tell(self, contract: str) -> Tell | None: ...
 
 
@@ -50,7 +54,8 @@ class Middleware:
         limiter: A `Limiter`, or what `headway.open` returned, then with `contract`.
         contract: The contract's name; not with a `Limiter`.
         key: Whom a request is charged to, from its scope; for contracts and limits that have keys.
-        workload: Which workload asks: its name, or a function of the scope; not with a `Limiter`. `other` where absent.
+        workload: Which workload asks: its name, or a function of the scope; not with a `Limiter`. `other` where absent,
+            and for what a function answers that is not declared: a request may say anything.
         units: How many units a request is for, or a function of its scope that says so; at least 1.
         exempt: Which requests are not metered, from their scope: health checks, say.
         tell: How much a response says; absent: as the contract's `enforce.tell` says, else `public`.
@@ -58,7 +63,8 @@ class Middleware:
     Raises:
         TypeError: `contract` or `workload` beside a `Limiter`, or no `contract` beside `headway.open(...)`.
         ValueError: `key` for a limit that has none, or no `key` for one that has.
-        headway.HeadwayError: HW404, there is no such contract.
+        headway.HeadwayError: HW404, there is no such contract; HW406, it has no workload of that name. While it runs,
+            HW406 where a function answers what is not declared and there is no `other`.
     """
 
     def __init__(
@@ -167,14 +173,33 @@ def _limiters(
         raise TypeError("name the contract: Middleware(app, headway.open(...), 'api')")
     if workload is None or isinstance(workload, str):
         return _only(limiter.limiter(contract, workload), keyed)
-    source, name, ask = limiter, contract, workload
-    return lambda scope: source.limiter(name, ask(scope))
+    return _by_workload(limiter, contract, workload, keyed)
 
 
 def _only(limiter: Limiter, keyed: bool) -> Callable[[Scope], Limiter]:
+    _vet(limiter, keyed)
+    return lambda _scope: limiter
+
+
+def _by_workload(
+    source: Contracts, contract: str, ask: Callable[[Scope], str | None], keyed: bool
+) -> Callable[[Scope], Limiter]:
+    """One limiter for each declared workload, made once: what a request calls itself makes no new one."""
+    declared = {name: source.limiter(contract, name) for name in source.workloads(contract)}
+    for limiter in declared.values():
+        _vet(limiter, keyed)
+
+    def limiter_of(scope: Scope) -> Limiter:
+        asked = ask(scope)
+        found = declared.get(asked or OTHER) or declared.get(OTHER)
+        return source.limiter(contract, asked) if found is None else found
+
+    return limiter_of
+
+
+def _vet(limiter: Limiter, keyed: bool) -> None:
     # A limit with keys and no `key`, or the other way round, is told at start-up and not by the first request.
     limiter.probe(1, NO_KEY if keyed else None)
-    return lambda _scope: limiter
 
 
 def _declared(limiter: Limiter | Contracts, contract: str | None) -> Tell | None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from headway._core import Limiter
 from headway.enforce.http import Tell
 from headway.engine.engine import Engine
+from headway.engine.specs import OTHER
+from headway.errors import UnknownWorkload
 
 if TYPE_CHECKING:
     from headway.server import Serving
@@ -90,13 +92,20 @@ class Headway:
 
         Args:
             contract: Its name.
-            workload: One of its `workloads`; None: `other`, or the only one there is.
+            workload: One of its `workloads`; None: `other`, or the only one there is. A name that is not declared is
+                an error, also where there is an `other`: mistyped in a program, it would be metered as somebody else.
 
         Raises:
             headway.HeadwayError: HW404 or HW406, no such contract or workload, with the nearest names; HW521 after
                 `close`; HW501 in a forked child.
         """
+        if workload is not None and workload not in (declared := self.workloads(contract)):
+            raise UnknownWorkload.of(workload, declared, where=contract)
         return self._engine.limiter(contract, workload)
+
+    def workloads(self, contract: str) -> tuple[str, ...]:
+        """The names of a contract's workloads, as declared; `other` alone where it declares none. HW404 as `limiter`."""
+        return tuple(self._engine.contract(contract).contract.workloads) or (OTHER,)
 
     def explain(self, name: str) -> dict[str, Any]:
         """Why a contract's limit is what it is, since when and by whom, and what the next stage waits for.

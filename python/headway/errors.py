@@ -95,7 +95,7 @@ class UnknownStage(_Unknown):
 
 
 class UnknownWorkload(_Unknown):
-    """The contract names no such workload and has no `other`."""
+    """The contract names no such workload, and `other` is not what was meant."""
 
     default_code = "HW406"
     what = "workload"

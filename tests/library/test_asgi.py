@@ -304,6 +304,9 @@ def test_a_workload_may_be_a_name() -> None:
             asked.append((contract, workload))
             return headway.limit("5/s")
 
+        def workloads(self, contract: str) -> tuple[str, ...]:
+            return ("web",)
+
         def tell(self, contract: str) -> None:
             return None
 

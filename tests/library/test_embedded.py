@@ -1,12 +1,13 @@
 """`headway.open`: contracts in the user's process, over a data folder, with the API where it listens."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
 
 import headway
-from headway.asgi import Middleware
+from headway.asgi import Message, Middleware, Receive, Scope, Send
 from headway.contract.faults import Unreadable
 
 CONTRACTS = """
@@ -22,6 +23,13 @@ constraint: {measure: rate, unit: request, per: 1m}
 workloads: {checkout: {}}
 ramp: [{stage: now, limit: 3}]
 enforce: {tell: full}
+"""
+
+CPU = """---
+contract: cpu
+owner: team-web
+constraint: {measure: rate, unit: request, per: 1m}
+ramp: [{stage: now, limit: 5}]
 """
 
 
@@ -60,12 +68,18 @@ def test_limiters_are_kept_and_workloads_share_the_limit(path: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     ("contract", "workload", "code", "nearest"),
-    [("apy", None, "HW404", "api"), ("search", "chekout", "HW406", "checkout")],
+    [
+        ("apy", None, "HW404", "api"),
+        ("search", "chekout", "HW406", "checkout"),
+        ("api", "chekout", "HW406", "checkout"),
+        ("api", "", "HW406", "checkout"),
+        ("search", "other", "HW406", "checkout"),
+    ],
 )
 def test_a_name_that_is_not_there_is_told_with_its_nearest(
     path: Path, tmp_path: Path, contract: str, workload: str | None, code: str, nearest: str
 ) -> None:
-    """A mistyped contract or workload is an error with a mend."""
+    """A mistyped contract or workload is an error with a mend, whether or not there is an `other` to hide it."""
     with headway.open(path, data=tmp_path / "data") as hw, pytest.raises(headway.HeadwayError) as caught:
         hw.limiter(contract, workload)
 
@@ -140,6 +154,56 @@ def test_the_middleware_takes_contracts_by_name(path: Path, tmp_path: Path) -> N
             Middleware(app, hw)
         with pytest.raises(headway.HeadwayError, match="HW404"):
             Middleware(app, hw, "apy")
+
+
+def test_a_request_that_calls_itself_anything_is_of_the_rest(path: Path, tmp_path: Path) -> None:
+    """`other` takes what no workload matches: a thousand invented names are one limiter, and meter one line of counts.
+    Where a contract has no `other`, such a request is an error and never passes unmetered.
+    """
+    passed: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        passed.append(scope["who"])
+
+    async def ask(by_name: Middleware, who: str | None) -> list[Message]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        await by_name({"type": "http", "method": "GET", "who": who}, receive, send)
+        return sent
+
+    with headway.open(path, data=tmp_path / "data") as hw:
+        api = Middleware(app, hw, "api", workload=lambda scope: scope["who"])
+        for who in ("checkout", "tulips", None):
+            assert [] == asyncio.run(ask(api, who))
+        for number in range(1_000):
+            asyncio.run(ask(api, f"tulips-{number}"))
+
+        paths = {(one.workload, one.admitted, one.refused) for one in hw.engine.meters.paths() if one.contract == "api"}
+        assert {("checkout", 1, 0), ("other", 2, 1_000)} == paths
+        with pytest.raises(headway.HeadwayError, match="HW406"):
+            asyncio.run(ask(Middleware(app, hw, "search", workload=lambda scope: scope["who"]), "tulips"))
+
+    assert ["checkout", "tulips", None] == passed
+
+
+def test_a_contract_that_only_others_spend_has_the_one_workload_other(tmp_path: Path) -> None:
+    """It declares none, and may be asked directly all the same."""
+    file = tmp_path / "contracts.yaml"
+    file.write_text(
+        CONTRACTS.replace("ramp", "upstream: [{contract: cpu, spends: 1}]\nramp", 1) + CPU, encoding="utf-8"
+    )
+
+    with headway.open(file, data=tmp_path / "data") as hw:
+        assert ("other",) == hw.workloads("cpu")
+        assert hw.limiter("cpu") is hw.limiter("cpu", "other")
+        with pytest.raises(headway.HeadwayError, match="HW406"):
+            hw.limiter("cpu", "checkout")
 
 
 def test_its_repr_says_where_and_nothing_secret(path: Path, tmp_path: Path) -> None:

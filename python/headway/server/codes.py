@@ -56,8 +56,8 @@ CODES: dict[str, Code] = {
     "HW406": Code(
         404,
         "the contract names no such workload",
-        "Who asks has to be one of the contract's `workloads`, or `other` has to be there for the rest.",
-        "Take one of the nearest names, or add `other: {}`.",
+        "A program names one of the contract's `workloads`; for what a request calls itself, `other` takes the rest.",
+        "Take one of the nearest names, or declare it; add `other: {}` for requests that may call themselves anything.",
     ),
     "HW407": Code(
         404,
