@@ -117,7 +117,10 @@ def test_a_broken_contract_opens_nothing(tmp_path: Path) -> None:
 def test_listening_serves_the_api_until_it_is_closed(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a free loopback port `/healthz` answers, where the tokens lie is printed, and after `close` nobody answers."""
+    """On a free loopback port `/healthz` answers, where the tokens lie is printed, and after `close` nobody answers.
+
+    The tokens themselves are not: a program's stdout is most often its log.
+    """
     with headway.open(path, data=tmp_path / "data", listen="127.0.0.1:0") as hw:
         address = hw.address
         assert address is not None
@@ -126,7 +129,11 @@ def test_listening_serves_the_api_until_it_is_closed(
         explained = httpx.get(f"{address}/v1/contracts/api/explain", headers={"authorization": f"Bearer {token}"})
         assert "api" == explained.json()["contract"]
 
-    assert "tokens" in capsys.readouterr().out
+    said = capsys.readouterr()
+    for kind in ("local", "approver"):
+        file = tmp_path / "data" / "tokens" / kind
+        assert str(file) in said.out
+        assert file.read_text(encoding="ascii").strip() not in said.out + said.err
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/healthz")
 

@@ -102,7 +102,7 @@ def serve(
         ServerError: HW440, HW441 (beyond this machine without tokens or TLS), HW442, HW443.
     """
     listener, bound, _ = _prepare(
-        engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say
+        engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=True
     )
     # uvicorn raises a signal again once it has stopped; it must find a handler that lets the caller go on to close what
     # it opened. The same handler ends a server that has not begun yet.
@@ -124,13 +124,14 @@ def serve_in_thread(
     insecure_no_tls: bool = False,
     say: Callable[[str], None] = print,
 ) -> Serving:
-    """The same in a thread; returns once it answers. Signals stay with the program.
+    """The same in a thread; returns once it answers. Signals stay with the program, and so does its stdout: where new
+    tokens lie is said there, never the tokens, for it is most often a log.
 
     Raises:
         ServerError: As `serve`; HW443 too where it does not come up.
     """
     listener, bound, address = _prepare(
-        engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say
+        engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=False
     )
     thread = threading.Thread(target=listener.run, kwargs={"sockets": [bound]}, name="headway-server", daemon=True)
     thread.start()
@@ -149,6 +150,7 @@ def _prepare(
     tls: Tls | None,
     insecure_no_tls: bool,
     say: Callable[[str], None],
+    reveal: bool,
 ) -> tuple[Listener, socket.socket, Address]:
     asked = address_of(listen)
     configured = access is not None and len(access) > 0
@@ -157,9 +159,11 @@ def _prepare(
         made = local_tokens(engine.data)
         access = made.access
         if made.made:
-            say(f"made two tokens, shown once: {made.local} views and operates, {made.approver} approves")
-            say(f"  local     {made.local.read_text(encoding='ascii').strip()}")
-            say(f"  approver  {made.approver.read_text(encoding='ascii').strip()}")
+            once = ", shown once" if reveal else ""
+            say(f"made two tokens{once}: {made.local} views and operates, {made.approver} approves")
+            if reveal:
+                say(f"  local     {made.local.read_text(encoding='ascii').strip()}")
+                say(f"  approver  {made.approver.read_text(encoding='ascii').strip()}")
     bound = _bind(asked)
     address = Address(asked.host, bound.getsockname()[1])
     streams = Streams()
