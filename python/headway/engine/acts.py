@@ -17,12 +17,11 @@ from headway.contract.runnable import not_yet
 from headway.contract.words import limit_in_words, number
 from headway.engine.looking import surroundings
 from headway.engine.mover import Mover
-from headway.engine.publish import core_curves, windows_of
+from headway.engine.publish import cautious, core_curves, windows_of
 from headway.engine.specs import meters_of, path_of
 from headway.engine.values import Outcome, Preview
 from headway.errors import ClockSuspected, NotYet, OverPromised, UnknownStage, VerbRefused
 from headway.ledger import Event, Ledger, Move, NewVersion
-from headway.ramp.curve import Curve
 from headway.ramp.decisions import Decisions, Rejected
 from headway.ramp.entries import Entry
 from headway.ramp.joint import no_room
@@ -52,7 +51,7 @@ def submit(mover: Mover, name: str, act: Act) -> Outcome:
     with mover.lock:
         now_ms = mover.look()
         decided = _decided(mover, name, act, now_ms)
-        before = _levels(mover, name, mover.board.place(name).curve, now_ms)
+        before = _present(mover, name)
         after = _after(mover, name, decided, now_ms)
         entries = tuple(entry for one in decided.values() for entry in one.entries)
         seqs = mover.move(decided, now_ms)
@@ -65,7 +64,7 @@ def preview(mover: Mover, name: str, act: Act) -> Preview:
     with mover.lock:
         now_ms = mover.look()
         decided = _decided(mover, name, act, now_ms)
-        before = _levels(mover, name, mover.board.place(name).curve, now_ms)
+        before = _present(mover, name)
         after = _after(mover, name, decided, now_ms)
         links = mover.board.links
         affected = {spender for spender, _ in links.spenders[name]} | set(links.required_by[name])
@@ -95,7 +94,7 @@ def receive(mover: Mover, ledger: Ledger, event: EventSeen) -> list[Outcome]:
         seen = replace(event, at_ms=now_ms)
         decided = mover.decide({name: [seen] for name in askers}, now_ms)
         moved = [name for name, one in decided.items() if one.entries]
-        before = {name: _levels(mover, name, mover.board.place(name).curve, now_ms) for name in moved}
+        before = {name: _present(mover, name) for name in moved}
         beside = Move(events=(Event(event.source, event.id, now_ms),))
         seqs = iter(mover.move(decided, now_ms, beside))
         outcomes = []
@@ -169,9 +168,9 @@ def apply(
         board.calendars |= {name: reading.calendars[name] for name in calendars}
         entries = tuple(entry for one in decided.values() for entry in one.entries)
         single = next(iter(new)) if len(new) == 1 else ""
-        after = _levels(mover, single, board.place(single).curve, now_ms) if single else {}
+        after = _present(mover, single) if single else {}
         undo = _undo_of("applied", single) if single else None
-        return Outcome(single, seqs, entries, {}, after, undo, _applied_words(mover, list(new), now_ms))
+        return Outcome(single, seqs, entries, {}, after, undo, _applied_words(mover, list(new)))
 
 
 def runnable(reading: Reading) -> None:
@@ -271,13 +270,18 @@ def _with_reason(decided: Decisions, reason: str) -> Decisions:
     return replace(decided, entries=(replace(first, reason=f"{first.reason}: {reason}"), *rest))
 
 
-def _levels(mover: Mover, name: str, curve: Curve, at_ms: int) -> dict[str, int]:
-    return {one: floor(curve.level_micro(one, at_ms)) for one in mover.board.contracts[name].constraint}
+def _present(mover: Mover, name: str) -> dict[str, int]:
+    """The limit in force, as the meters have it."""
+    return mover.board.place(name).in_force_micro(mover.boot_ms())
 
 
-def _after(mover: Mover, name: str, decided: Mapping[str, Decisions], at_ms: int) -> dict[str, int]:
+def _after(mover: Mover, name: str, decided: Mapping[str, Decisions], now_ms: int) -> dict[str, int]:
+    """The limit that a decision puts in force, as the meters will have it."""
     curve = decided[name].curve if name in decided else None
-    return _levels(mover, name, curve or mover.board.place(name).curve, at_ms)
+    if curve is None:
+        return _present(mover, name)
+    enforced = cautious(curve, now_ms, mover.believed_ms)
+    return {one: floor(enforced.level_micro(one, mover.believed_ms)) for one in curve.segments}
 
 
 def _undo(name: str, act: Act) -> str | None:
@@ -324,12 +328,12 @@ def _stage_of(entry: Entry) -> str:
     return str(entry.body["name"])
 
 
-def _applied_words(mover: Mover, names: Sequence[str], now_ms: int) -> str:
+def _applied_words(mover: Mover, names: Sequence[str]) -> str:
     if not names:
         return "calendars were applied"
     shown = []
     for name in names[:5]:
-        contract, levels = mover.board.contracts[name], _levels(mover, name, mover.board.place(name).curve, now_ms)
+        contract, levels = mover.board.contracts[name], _present(mover, name)
         limits = ", ".join(limit_in_words(contract.constraint[one], level) for one, level in levels.items())
         shown.append(f"{name} ({limits})")
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import floor
 
 from headway.contract.model import Alternative, Calendar, Contract
 from headway.errors import UnknownContract
@@ -24,15 +25,24 @@ class Place:
 
     Attributes:
         curve: As decided; `published` is the version that the meters know it by, `published_ms` since when they do.
+        enforced: As the meters have it: `curve`, or less while the clock is not trusted.
+        ahead_ms: Their UTC less the boot clock, since that publish: they know no other time.
         windows: The starts of the quota windows that are decided, by dimension.
     """
 
     contract: Contract
     state: RampState
     curve: Curve
+    enforced: Curve
+    ahead_ms: int
     published: int
     published_ms: int
     windows: Mapping[str, tuple[int, ...]]
+
+    def in_force_micro(self, boot_ms: int) -> dict[str, int]:
+        """The limit that the meters enforce at an instant on the boot clock, by dimension."""
+        at_ms = boot_ms + self.ahead_ms
+        return {one: floor(self.enforced.level_micro(one, at_ms)) for one in self.contract.constraint}
 
 
 class Board:

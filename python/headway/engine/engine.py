@@ -227,6 +227,7 @@ class Engine:
             board.causes[name],
             looking.waits(board, place, now_ms, self.clock_status()),
             now_ms=now_ms,
+            boot_ms=self._mover.boot_ms(),
             readings=by_meter(self.meters.snapshot()),
             paths=self.meters.paths(),
             upstreams={one: board.places[one] for one in spent},
@@ -247,7 +248,7 @@ class Engine:
         board, now_ms = self._mover.board, self.now_ms()
         place = board.place(str(story["contract"]))
         waits = looking.waits(board, place, now_ms, self.clock_status())
-        return explain.explain_ref(story, place, waits, now_ms=now_ms, boot_ms=self._started.clock.boot_ms())
+        return explain.explain_ref(story, place, waits, now_ms=now_ms, boot_ms=self._mover.boot_ms())
 
     def drift(self) -> list[Drift]:
         """Where files and what runs part. Files are read again only where they changed."""
@@ -351,7 +352,15 @@ class Engine:
         state = place.state
         look = partial(looking.waits, self._mover.board, place, self.now_ms(), self.clock_status())
         return Running(
-            place.contract, state, place.curve, state.digest, state.version, place.published, place.published_ms, look
+            contract=place.contract,
+            state=state,
+            curve=place.curve,
+            in_force_micro=place.in_force_micro(self._mover.boot_ms()),
+            digest=state.digest,
+            version=state.version,
+            published=place.published,
+            published_ms=place.published_ms,
+            look=look,
         )
 
     def _records(self, name: str) -> list[Record]:

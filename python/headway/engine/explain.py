@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from math import floor
 from typing import Any
 
 from headway._core import MeterReading, PathReading
@@ -31,6 +30,7 @@ def explain(
     waits: Sequence[Awaited],
     *,
     now_ms: int,
+    boot_ms: int,
     readings: Mapping[str, MeterReading],
     paths: Sequence[PathReading],
     upstreams: Mapping[str, Place],
@@ -44,6 +44,7 @@ def explain(
         cause: The last entry that changed its limit, and its place in the ledger.
         waits: What is still to come.
         now_ms: The instant asked about.
+        boot_ms: The same on the meters' clock: limits are told as they are enforced.
         readings: Of its meters, by name.
         paths: Of all limiters; those of this contract are used.
         upstreams: Whose capacity it spends.
@@ -56,8 +57,8 @@ def explain(
     return {
         "contract": contract.name,
         "now_ms": now_ms,
-        "limit": {name: _limit(place, name, readings, now_ms) for name in contract.constraint},
-        "why": _why(place, entry, now_ms),
+        "limit": {name: _limit(place, name, readings, boot_ms) for name in contract.constraint},
+        "why": _why(place, entry, boot_ms),
         "by": entry.actor,
         "since_ms": entry.at_ms,
         "evidence": {"seq": seq, "kind": entry.kind, "reason": entry.reason, **entry.evidence},
@@ -74,7 +75,7 @@ def explain(
         "next": _next(contract, waits),
         "later": [_awaited(one, contract) for one in waits[1:]],
         "not_counted": [asdict(seen) for seen in reversed(state.not_counted)],
-        "upstream": [_upstream(contract, name, above, now_ms) for name, above in upstreams.items()],
+        "upstream": [_upstream(contract, name, above, boot_ms) for name, above in upstreams.items()],
         "refusals": {path.workload: _refusals(path) for path in paths if path.contract == contract.name},
         "drift": [asdict(one) for one in drift],
         "clock": asdict(clock),
@@ -94,7 +95,7 @@ def explain_ref(
         boot_ms: The same on the meters' clock.
     """
     retry_at_ns = story["retry_at_ns"]
-    levels = {name: _level(place, name, now_ms) for name in place.contract.constraint}
+    levels = place.in_force_micro(boot_ms)
     version = story.get("version")
     changed = version is not None and version != place.published
     stage = place.contract.ramp[place.state.stage].name
@@ -118,9 +119,9 @@ def explain_ref(
     }
 
 
-def _limit(place: Place, dimension: str, readings: Mapping[str, MeterReading], now_ms: int) -> dict[str, Any]:
+def _limit(place: Place, dimension: str, readings: Mapping[str, MeterReading], boot_ms: int) -> dict[str, Any]:
     constraint = place.contract.constraint[dimension]
-    level = _level(place, dimension, now_ms)
+    level = place.in_force_micro(boot_ms)[dimension]
     reading = readings.get(place.contract.meter(dimension))
     return {
         "limit": level / MICRO,
@@ -136,15 +137,11 @@ def _limit(place: Place, dimension: str, readings: Mapping[str, MeterReading], n
     }
 
 
-def _level(place: Place, dimension: str, now_ms: int) -> int:
-    return floor(place.curve.level_micro(dimension, now_ms))
-
-
-def _why(place: Place, entry: Entry, now_ms: int) -> str:
+def _why(place: Place, entry: Entry, boot_ms: int) -> str:
     contract, state = place.contract, place.state
     limits = " and ".join(
-        limit_in_words(constraint, _level(place, name, now_ms)) + (f" ({name})" if name else "")
-        for name, constraint in contract.constraint.items()
+        limit_in_words(contract.constraint[name], level) + (f" ({name})" if name else "")
+        for name, level in place.in_force_micro(boot_ms).items()
     )
     stage = contract.ramp[state.stage].name
     if state.overridden is not None:
@@ -202,14 +199,14 @@ def _overridden(place: Place) -> dict[str, Any] | None:
     return None if override is None else {**asdict(override), "value_micro": dict(override.value_micro)}
 
 
-def _upstream(contract: Contract, name: str, above: Place, now_ms: int) -> dict[str, Any]:
+def _upstream(contract: Contract, name: str, above: Place, boot_ms: int) -> dict[str, Any]:
     spends = [spend for spend in contract.upstream if spend.contract == name]
     return {
         "contract": name,
         "spends": {one: ppm / MICRO for spend in spends for one, ppm in spend.spends_ppm.items()},
         "retries": max(spend.retries for spend in spends),
         "stage": above.contract.ramp[above.state.stage].name,
-        "limit": {one: _level(above, one, now_ms) / MICRO for one in above.contract.constraint},
+        "limit": {one: level / MICRO for one, level in above.in_force_micro(boot_ms).items()},
     }
 
 

@@ -80,7 +80,7 @@ class Mover:
         self._last_read: dict[str, tuple[int, Mapping[str, MeterReading]]] = {}
         self._windows_at_ms: dict[str, int] = {}
         self._unpublished: dict[str, Curve] = {}
-        self._suspected = suspicion.status.suspect
+        self._suspected, self._jumps = suspicion.status.suspect, suspicion.jumps
 
     # -- time
 
@@ -93,9 +93,14 @@ class Mover:
         with self.lock:
             status = self._suspicion.look(self._clock.utc_ms(), self._clock.boot_ms())
             now_ms = self._suspicion.utc_ms
+            jumped, self._jumps = self._suspicion.jumps != self._jumps, self._suspicion.jumps
             if status.suspect is not self._suspected:
                 self._suspected = status.suspect
                 self._verdict_changed(status, now_ms)
+            elif jumped:
+                # The ledger knows that the clock is suspect; a clock that keeps jumping is not worth an entry each time.
+                log.warning("clock suspected: %s", status.reason)
+                self._narrow(now_ms)
             return now_ms
 
     @property
@@ -105,8 +110,12 @@ class Mover:
 
     @property
     def believed_ms(self) -> int:
-        """The UTC that meters live by; see `Suspicion.believed_ms`."""
+        """The UTC that what is published now is published for; see `Suspicion.believed_ms`."""
         return self._suspicion.believed_ms
+
+    def boot_ms(self) -> int:
+        """The clock that never jumps, which meters go by."""
+        return self._clock.boot_ms()
 
     def confirm_clock(self, actor: str, reason: str) -> None:
         """A person says that the clock is right. Recorded first. Does nothing where it is trusted."""
@@ -279,6 +288,9 @@ class Mover:
             return
         self._unpublished |= curves
         board, suspect, believed_ms = self.board, self.clock_status.suspect, self.believed_ms
+        # The ledger took its time since the look: what is planned ahead would come later by as much.
+        boot_ms = self.boot_ms()
+        utc_ms = self._suspicion.believed_at(boot_ms)
         core, places = [], {}
         for name, decided in self._unpublished.items():
             contract, old = board.contracts[name], board.places.get(name)
@@ -286,13 +298,22 @@ class Mover:
             # Republishing (another window, other words) is a newer version for the meters, and none for the ledger.
             version = max(curve.version, old.published + 1 if old else 0)
             windows = windows_of(contract, believed_ms, suspect=suspect)
-            core += core_curves(contract, cautious(curve, now_ms, believed_ms), version, windows)
-            published = Place(contract, board.states[name], curve, version, now_ms, MappingProxyType(windows))
+            enforced = cautious(curve, now_ms, believed_ms)
+            core += core_curves(contract, enforced, version, windows)
+            published = Place(
+                contract=contract,
+                state=board.states[name],
+                curve=curve,
+                enforced=enforced,
+                ahead_ms=utc_ms - boot_ms,
+                published=version,
+                published_ms=now_ms,
+                windows=MappingProxyType(windows),
+            )
             # A window more leaves the limit as it was: it is in force since it was decided.
             same = old is not None and old.curve.version == curve.version
             places[name] = replace(published, published_ms=old.published_ms) if old and same else published
-        # The ledger took its time since the look: what is planned ahead would come later by as much.
-        self._publisher.publish(core, self._suspicion.believed_at(self._clock.boot_ms()) * MS)
+        self._publisher.publish(core, utc_ms * MS)
         board.places |= places
         for name, place in places.items():
             opens = [starts[1] for starts in place.windows.values() if len(starts) > 1]
@@ -335,17 +356,21 @@ class Mover:
                 self.stop(stopped)
         self._bus.tell("", kind, now_ms, {"reason": reason})
         if status.suspect:
-            # Windows decided ahead would open by a clock that is not believed, and falls would come late by as much as it
-            # jumped; a climb goes on as it was, no faster.
-            narrowed = {
-                name: place.curve
-                for name, place in self.board.places.items()
-                # By the meters' time a fall may still be ahead though by ours it has passed.
-                if place.windows or bends(place.curve, place.published_ms)
-            }
-            self._publish(narrowed, now_ms)
+            self._narrow(now_ms)
         else:
             self._trusted(now_ms)
+
+    def _narrow(self, now_ms: int) -> None:
+        """The clock jumped. Windows decided ahead would open by a clock that is not believed, and falls would come late by
+        as much as it jumped; a climb goes on as it was, no faster.
+        """
+        narrowed = {
+            name: place.curve
+            for name, place in self.board.places.items()
+            # By the meters' time a fall may still be ahead though by ours it has passed.
+            if place.windows or bends(place.curve, place.published_ms)
+        }
+        self._publish(narrowed, now_ms)
 
     def _trusted(self, now_ms: int) -> None:
         """Whatever waited for the clock is due; and the meters take over its time."""

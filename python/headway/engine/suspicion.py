@@ -63,6 +63,7 @@ class Suspicion:
         self._utc_ms = max(wall_ms, last_ms)
         self._parting_ms = wall_ms - boot_ms
         self._even_since_ms = boot_ms
+        self._jumps = 0
         self._wall_ms, self._boot_ms = wall_ms, boot_ms
         reason = _at_start(wall_ms, boot_ms, boot_id, synchronised, last_ms, before)
         self._status = ClockStatus(True, reason, self._utc_ms) if reason else ClockStatus(False)
@@ -75,6 +76,11 @@ class Suspicion:
     def status(self) -> ClockStatus:
         """The verdict at the last reading."""
         return self._status
+
+    @property
+    def jumps(self) -> int:
+        """How often the clock was seen to jump: each time what is planned has to be looked at again."""
+        return self._jumps
 
     @property
     def utc_ms(self) -> int:
@@ -102,6 +108,7 @@ class Suspicion:
             # Measured from here on: a second jump starts the five minutes anew.
             self._parting_ms += parted_ms
             self._even_since_ms = boot_ms
+            self._jumps += 1
             way = "ahead" if parted_ms > 0 else "back"
             reason = f"wall time jumped {way} by {abs(parted_ms) / 1000:.1f} s against the clock that never jumps"
             self._status = ClockStatus(True, reason, self._status.since_ms or self._utc_ms)

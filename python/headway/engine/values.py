@@ -22,6 +22,8 @@ class Running:
         contract: The version in force.
         state: Where its ramp stands.
         curve: The limit as decided.
+        in_force_micro: The limit that meters enforce at the moment of asking, by dimension; less than `curve` says while the
+            clock is not trusted.
         digest, version: Of the document, in the ledger.
         published: The version by which meters and refusals know the curve.
         published_ms: Since when they do.
@@ -31,6 +33,7 @@ class Running:
     contract: Contract
     state: RampState
     curve: Curve
+    in_force_micro: Mapping[str, int]
     digest: str
     version: int
     published: int

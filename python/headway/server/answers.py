@@ -6,7 +6,6 @@ Numbers come twice: `limit` in units for people, `limit_micro` exact for program
 from __future__ import annotations
 
 import json
-from math import floor
 from typing import TYPE_CHECKING, Any
 
 from headway.contract.canonical import canonical
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from headway.ledger.chain import Record
 
 
-def row_of(running: Running, now_ms: int) -> dict[str, Any]:
-    """One contract in a list: where it stands at `now_ms`."""
+def row_of(running: Running) -> dict[str, Any]:
+    """One contract in a list: where it stands at the moment of asking."""
     contract, state = running.contract, running.state
     ahead = contract.ramp[state.stage + 1].name if state.stage + 1 < len(contract.ramp) else None
     return {
@@ -31,18 +30,18 @@ def row_of(running: Running, now_ms: int) -> dict[str, Any]:
         "status": state.status,
         "stage": {"name": contract.ramp[state.stage].name, "index": state.stage, "of": len(contract.ramp)},
         "next_stage": ahead,
-        "limit": limits_of(running, now_ms),
+        "limit": limits_of(running),
         "held": plain(state.held),
         "overridden": plain(state.overridden),
         "published_ms": running.published_ms,
     }
 
 
-def page_of(running: Running, now_ms: int) -> dict[str, Any]:
+def page_of(running: Running) -> dict[str, Any]:
     """One contract's page: its row, its document in canonical form, and what its next stage waits for."""
     contract, ahead = running.contract, running.state.stage + 1
     when = contract.ramp[ahead].when if ahead < len(contract.ramp) else None
-    return row_of(running, now_ms) | {
+    return row_of(running) | {
         "document": json.loads(canonical(contract)),
         "ramp": [{"stage": stage.name, "limit_micro": dict(stage.limit_micro)} for stage in contract.ramp],
         "conditions": plain(running.conditions),
@@ -56,11 +55,11 @@ def entry_of(record: Record) -> dict[str, Any]:
     return {"seq": record.seq, **fact, "version": record.version, "digest": record.digest, "hash": record.hash}
 
 
-def limits_of(running: Running, now_ms: int) -> dict[str, Any]:
-    """The limit at `now_ms` by dimension; under the empty name where there is one. `per`: ms, or a calendar window."""
+def limits_of(running: Running) -> dict[str, Any]:
+    """The limit that meters enforce, by dimension; under the empty name where there is one. `per`: ms, or a calendar window."""
     out: dict[str, Any] = {}
     for dimension, constraint in running.contract.constraint.items():
-        micro = floor(running.curve.level_micro(dimension, now_ms))
+        micro = running.in_force_micro[dimension]
         out[dimension] = {
             "limit": units(micro),
             "limit_micro": micro,

@@ -44,9 +44,9 @@ def reads(engine: Engine) -> APIRouter:
             if running.contract.name > after and _fits(running, labels=labels, owner=owner, spending=spending)
         ]
         chosen.sort(key=lambda running: running.contract.name)
-        page, now_ms = chosen[:most], engine.now_ms()
+        page = chosen[:most]
         return {
-            "contracts": [row_of(running, now_ms) for running in page],
+            "contracts": [row_of(running) for running in page],
             "next": page[-1].contract.name if len(chosen) > most else None,
         }
 
@@ -56,7 +56,7 @@ def reads(engine: Engine) -> APIRouter:
     )
     def contract(name: Name, _: Viewer) -> dict[str, Any]:
         """One contract: its row, its document in canonical form, the conditions of its next stage."""
-        return page_of(engine.contract(name), engine.now_ms())
+        return page_of(engine.contract(name))
 
     @router.get(
         "/v1/contracts/{name}/timeline", responses=answers({"past": [], "ahead": [], "marks": []}, *READ_ERRORS)
