@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from headway.contract.codes import CODES
+from headway.contract.codes.contracts import CONTRACTS
+from headway.contract.codes.links import LINKS
+from headway.contract.codes.text import READING
+from headway.contract.codes.values import VALUES
 from headway.contract.faults import as_text
 from headway.contract.read import read_text
 
@@ -52,6 +56,14 @@ def test_every_code_of_the_catalogue_is_shown_by_some_document() -> None:
     }
 
     assert set(CODES) == shown | set(ELSEWHERE)
+
+
+def test_a_code_stands_in_one_family_and_the_list_is_in_order() -> None:
+    """Merged from files; a code in two of them would lose one of its meanings without a word."""
+    families = [READING, VALUES, CONTRACTS, LINKS]
+
+    assert len(CODES) == sum(len(family) for family in families)
+    assert list(CODES) == sorted(CODES)
 
 
 def test_every_finding_has_a_place_and_every_code_says_how_to_mend_it() -> None:
