@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headway.server.events import ATTRIBUTE_MOST, event_of
 from headway.server.problems import ServerError
+from headway.server.references import is_uri_reference
 
 BINARY = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/ci"), ("ce-type", "replica.promoted")]
 WHOLE = {"specversion": "1.0", "id": "1", "source": "/ci", "type": "replica.promoted"}
@@ -104,6 +105,71 @@ def test_a_malformed_binary_event_is_refused(name: str, value: str):
         read([pair for pair in BINARY if pair[0] != name] + [(name, value)])
 
     assert "HW400" == caught.value.code
+
+
+REFERENCES = [
+    "ci",
+    "/ci",
+    "./a:b",
+    "../up?x=1#y",
+    "urn:headway:cli",
+    "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+    "mailto:ana@example.org",
+    "https://ana@[2001:db8::7]:8080/a;b=1/c?d=e/f?g#h",
+    "https://ci.example/with%20space",
+    "//ci.example",
+    "file:///etc/hosts",
+    "?only=query",
+    "#part",
+    "1-555-123-4567",
+]
+
+
+@pytest.mark.parametrize("source", REFERENCES)
+def test_a_source_is_any_uri_reference(source: str):
+    """Absolute, relative, opaque, with an address in brackets: as they are, in JSON; with `%` as `%25` in a header."""
+    headers = [*BINARY[:2], ("ce-source", source.replace("%", "%25")), BINARY[3]]
+
+    assert source == structured(WHOLE | {"source": source}).source == read(headers).source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "my ci",
+        "https://ci.example/with space",
+        "https://ci.example/100%",
+        "https://ci.example/%2",
+        "caf\u00e9",
+        "a\\b",
+        "<ci>",
+        '"ci"',
+        "a|b",
+        "1:2",
+        ":ci",
+        "https://[::1/x",
+        "https://ci.example:http/x",
+        "https://ci.example/x?a=[b",
+        "a#b#c",
+        "{ci}",
+        "a^b`c",
+    ],
+)
+def test_a_source_that_is_no_uri_reference_is_refused_with_a_mend(source: str):
+    """Spaces, half encodings, letters outside ASCII, brackets, two fragments, a port that is a word."""
+    with pytest.raises(ServerError) as caught:
+        structured(WHOLE | {"source": source})
+
+    assert "HW400" == caught.value.code
+    assert "`source` is not a URI-reference" in caught.value.problem
+    assert source in caught.value.because
+    assert "%20" in caught.value.mend
+
+
+def test_a_source_is_read_in_time_in_proportion_to_its_length():
+    """As long as one may be, of what the expression could try in many ways: no more than a blink."""
+    for text in ("a" * 1023 + " ", "//" + "a:" * 510 + " ", "a@" * 511 + " ", "%41" * 341 + " "):
+        assert not is_uri_reference(text)
 
 
 def test_an_attribute_that_is_there_twice_is_refused():

@@ -1,8 +1,9 @@
 """One CloudEvent out of an HTTP request: the border where foreign words stay.
 
 The SDK takes the message apart; what it lets pass and we do not is refused here: a missing `id` (the SDK would invent
-one, and a repeated event would then count twice), a batch, invalid UTF-8 in a header, `ce-datacontenttype`, and
-lengths without end. What comes out is an `EventSeen`; the payload is left behind, triggers match on attributes only.
+one, and a repeated event would then count twice), a `source` that is no URI-reference, a batch, invalid UTF-8 in a
+header, `ce-datacontenttype`, and lengths without end. What comes out is an `EventSeen`; the payload is left behind,
+triggers match on attributes only.
 
 Source: CloudEvents 1.0.2, HTTP protocol binding.
 """
@@ -25,6 +26,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from headway.ramp.observations import EventSeen
 from headway.server.problems import ServerError
+from headway.server.references import is_uri_reference
 
 ATTRIBUTE_MOST: Final = 1024
 """Characters of one attribute; an `id` and a `source` are kept in the ledger."""
@@ -129,6 +131,13 @@ def _seen(event: BaseCloudEvent, *, has_time: bool, at_ms: int, actor: str) -> E
     for name, value in (named | ({"subject": subject} if subject is not None else {})).items():
         if len(value) > ATTRIBUTE_MOST or not value.isprintable():
             raise _malformed(f"the attribute `{name}` is over {ATTRIBUTE_MOST} characters or not printable")
+    if not is_uri_reference(named["source"]):
+        raise _malformed(
+            "the attribute `source` is not a URI-reference",
+            because=f"It says where the event comes from, as a URI or a part of one; `{named['source'][:100]}` is neither.",
+            mend="Send one like `https://ci.example/deploys`, `urn:example:ci` or `ci`; what no URI holds, a space for one, "
+            "is written as `%20`, which in a header is `%2520`.",
+        )
     # The SDK fills a missing `time` from a clock of its own; what the sender did not say stays unsaid.
     time = event.get_time() if has_time else None
     time_ms = None if time is None else (time - _EPOCH) // timedelta(milliseconds=1)
@@ -168,11 +177,12 @@ def _words(error: BaseCloudEventException) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _malformed(what: str) -> ServerError:
-    return ServerError(
-        "HW400",
-        f"not a CloudEvent: {what}",
-        because="An event is known by its `source` and `id`, and counted by its `type`; without them it says nothing.",
-        mend="Send `ce-id`, `ce-source`, `ce-type` and `ce-specversion: 1.0` as headers, or one JSON object as "
-        "`application/cloudevents+json`.",
-    )
+_BECAUSE: Final = "An event is known by its `source` and `id`, and counted by its `type`; without them it says nothing."
+_MEND: Final = (
+    "Send `ce-id`, `ce-source`, `ce-type` and `ce-specversion: 1.0` as headers, or one JSON object as "
+    "`application/cloudevents+json`."
+)
+
+
+def _malformed(what: str, because: str = _BECAUSE, mend: str = _MEND) -> ServerError:
+    return ServerError("HW400", f"not a CloudEvent: {what}", because=because, mend=mend)
