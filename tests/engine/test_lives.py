@@ -109,7 +109,7 @@ def busy(contracts: Path, acknowledged: int) -> None:
             os.write(acknowledged, b"o")
         except VerbRefused:
             continue
-        if engine.receive(EventSeen(0, str(number), "ci", "go", "event:ci")):
+        if any(one.seqs for one in engine.receive(EventSeen(0, str(number), "ci", "go", "event:ci"))):
             os.write(acknowledged, b"e")
 
 

@@ -66,7 +66,7 @@ def test_a_move_that_fails_leaves_nothing_of_itself(ledger: Ledger):
         ledger.commit(replace(move, events=(Event("ci", "x", 40_000),)))
 
     assert 5 == ledger.count()
-    assert not ledger.seen("ci", "x")
+    assert ledger.seen_ms("ci", "x") is None
     assert ledger.verify().ok
 
 
@@ -215,12 +215,12 @@ def test_an_event_is_remembered_for_thirty_days(ledger: Ledger):
     ledger.begin("boot", 1_000, 1_000)
     ledger.commit(Move(events=(Event("ci", "1", 1_000),)))
 
-    assert ledger.seen("ci", "1")
-    assert not ledger.seen("cd", "1")
+    assert 1_000 == ledger.seen_ms("ci", "1")
+    assert ledger.seen_ms("cd", "1") is None
 
     ledger.commit(Move(events=(Event("ci", "2", 1_001 + EVENTS_KEPT_MS),)))
-    assert not ledger.seen("ci", "1")
-    assert ledger.seen("ci", "2")
+    assert ledger.seen_ms("ci", "1") is None
+    assert 1_001 + EVENTS_KEPT_MS == ledger.seen_ms("ci", "2")
 
 
 def test_more_events_than_are_remembered_push_out_the_oldest(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
@@ -232,4 +232,4 @@ def test_more_events_than_are_remembered_push_out_the_oldest(ledger: Ledger, mon
     ledger.begin("boot", 2_000, 2_000)
     ledger.commit(Move(events=(Event("ci", "6", 6),)))
 
-    assert [False, False, False, True, True, True] == [ledger.seen("ci", str(at_ms)) for at_ms in range(1, 7)]
+    assert [None, None, None, 4, 5, 6] == [ledger.seen_ms("ci", str(at_ms)) for at_ms in range(1, 7)]

@@ -18,6 +18,7 @@ from headway.contract.words import limit_in_words, number
 from headway.engine.looking import surroundings
 from headway.engine.mover import Mover
 from headway.engine.publish import cautious, core_curves, windows_of
+from headway.engine.repeats import why_nothing
 from headway.engine.specs import meters_of, path_of
 from headway.engine.values import Outcome, Preview
 from headway.errors import ClockSuspected, NotYet, OverPromised, UnknownStage, VerbRefused
@@ -84,14 +85,16 @@ def receive(mover: Mover, ledger: Ledger, event: EventSeen) -> list[Outcome]:
     """Hands an event to every contract that asks for its type, in one transaction; once, however often it comes.
 
     Returns:
-        One outcome a contract that noted something; none for an event that came before, or that nobody asks for.
+        One outcome a contract that asks for its type, also where nothing changed: `said` is why. None where nobody asks.
     """
     with mover.lock:
         askers = mover.board.askers(event.type)
-        if not askers or ledger.seen(event.source, event.id):
+        if not askers:
             return []
         now_ms = mover.look()
         seen = replace(event, at_ms=now_ms)
+        if (seen_ms := ledger.seen_ms(event.source, event.id)) is not None:
+            return [_unmoved(mover, name, seen, seen_ms) for name in askers]
         decided = mover.decide({name: [seen] for name in askers}, now_ms)
         moved = [name for name, one in decided.items() if one.entries]
         before = {name: _present(mover, name) for name in moved}
@@ -104,7 +107,14 @@ def receive(mover: Mover, ledger: Ledger, event: EventSeen) -> list[Outcome]:
                 said = f"{name}: " + "; ".join(entry.reason for entry in one.entries)
                 after = _after(mover, name, decided, now_ms)
                 outcomes.append(Outcome(name, own, one.entries, before[name], after, None, said))
+            elif name in askers:
+                outcomes.append(_unmoved(mover, name, seen, None))
         return outcomes
+
+
+def _unmoved(mover: Mover, name: str, event: EventSeen, seen_ms: int | None) -> Outcome:
+    place, present = mover.board.place(name), _present(mover, name)
+    return Outcome(name, (), (), present, present, None, why_nothing(place.contract, place.state, event, seen_ms))
 
 
 def apply(

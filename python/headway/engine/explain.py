@@ -145,7 +145,7 @@ def _why(place: Place, entry: Entry, boot_ms: int) -> str:
     )
     stage = contract.ramp[state.stage].name
     if state.overridden is not None:
-        until = _date(state.overridden.until_ms)
+        until = date(state.overridden.until_ms)
         because = f"{state.overridden.by} overrode it until {until}: {state.overridden.reason}"
     elif any(one.began_ms is not None for one in state.exceptions):
         because = "an exception of the contract is in force: " + "; ".join(
@@ -156,11 +156,11 @@ def _why(place: Place, entry: Entry, boot_ms: int) -> str:
     elif state.course.remaining_ms is not None:
         because = f"its climb to {stage} is stopped: {entry.reason}"
     elif state.arrived_at_ms is None:
-        because = f"it is climbing to stage {stage} until {_date(state.course.end_ms)}"
+        because = f"it is climbing to stage {stage} until {date(state.course.end_ms)}"
     elif entry.kind == "aborted":
-        because = f"its ramp was aborted {_date(entry.at_ms)} and is back in stage {stage}: {entry.reason}"
+        because = f"its ramp was aborted {date(entry.at_ms)} and is back in stage {stage}: {entry.reason}"
     else:
-        because = f"stage {stage} is in force since {_date(entry.at_ms)}: {entry.reason}"
+        because = f"stage {stage} is in force since {date(entry.at_ms)}: {entry.reason}"
     return f"{contract.name} is limited to {limits}, because {because}"
 
 
@@ -222,5 +222,6 @@ def _refusals(path: PathReading) -> dict[str, Any]:
     }
 
 
-def _date(at_ms: int) -> str:
+def date(at_ms: int) -> str:
+    """An instant in a sentence."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -202,12 +202,12 @@ class Ledger:
 
     # -- reads
 
-    def seen(self, source: str, id: str) -> bool:
-        """Whether an event was counted already."""
+    def seen_ms(self, source: str, id: str) -> int | None:
+        """When an event was taken already; None: it was not, or so long ago that it is forgotten."""
         event = tables.event_seen.c
         with self._store.read() as connection:
             query = select(event.at_ms).where(event.source == source, event.id == id)
-            return connection.execute(query).first() is not None
+            return connection.execute(query).scalar()
 
     def count(self) -> int:
         """How many entries there are."""

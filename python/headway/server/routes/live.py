@@ -82,7 +82,7 @@ def live(engine: Engine, streams: Streams) -> APIRouter:
     )
     async def events(request: Request, caller: Operator) -> Any:
         """Takes one CloudEvent 1.0, in binary or structured mode. 202 once it is durable; a repetition is 202 too, and
-        counts once.
+        counts once: `outcomes` says when it was counted.
         """
         raw = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         event = event_of(raw, await request.body(), at_ms=engine.now_ms(), actor=caller.actor)
