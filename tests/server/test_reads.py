@@ -182,6 +182,8 @@ def test_the_ledger_is_whole_and_its_replay_is_where_things_stand(callers: Calle
 
     assert (True, None) == (verdict["ok"], verdict["bad_seq"])
     assert {"cluster-cpu": 0, "orders-db": 0, "search": 0} == {name: state["stage"] for name, state in replay.items()}
+    stages = {name: callers["vera"].get(f"/v1/contracts/{name}").json()["stage"]["name"] for name in replay}
+    assert stages == {name: state["stage_name"] for name, state in replay.items()}
 
 
 def test_every_metric_is_exposed_with_its_labels(callers: Callers, world: World):

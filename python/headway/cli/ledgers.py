@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,8 +72,10 @@ def replay(
     token_file: options.TokenFile = None,
     json: options.AsJson = False,
 ) -> None:
+    from headway.server.answers import replayed_of
+
     def read(ledger: Ledger) -> Any:
-        return {name: json_module.loads(state.as_json()) for name, state in ledger.replay().items()}
+        return replayed_of(ledger.load())
 
     states = _ask(data, server, token_file, read, "/v1/ledger/replay")
     if json:
@@ -84,7 +85,7 @@ def replay(
         (
             name,
             f"version {state['version']}",
-            f"stage {state['stage']}",
+            f"stage {state['stage_name']}",
             state["status"],
             f"curve {state['curve_version']}",
         )

@@ -13,6 +13,7 @@ from headway.server.plain import plain, units
 
 if TYPE_CHECKING:
     from headway.engine.engine import Running
+    from headway.ledger import Loaded
     from headway.ledger.chain import Record
 
 
@@ -53,6 +54,14 @@ def entry_of(record: Record) -> dict[str, Any]:
     """One record of the ledger, flat: its place and hash beside the fact."""
     fact = plain(record.entry)
     return {"seq": record.seq, **fact, "version": record.version, "digest": record.digest, "hash": record.hash}
+
+
+def replayed_of(loaded: Loaded) -> dict[str, Any]:
+    """Where the entries lead, contract by contract: the state as it is kept, and `stage_name`, which people know it by."""
+    return {
+        name: json.loads(state.as_json()) | {"stage_name": loaded.contracts[name].ramp[state.stage].name}
+        for name, state in loaded.states.items()
+    }
 
 
 def limits_of(running: Running) -> dict[str, Any]:

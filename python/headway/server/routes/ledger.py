@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from headway.server.answers import entry_of
+from headway.server.answers import entry_of, replayed_of
 from headway.server.plain import plain
 from headway.server.rights import Viewer
 from headway.server.routes.described import ENTRY, READ_ERRORS, answers
@@ -50,10 +49,11 @@ def ledger_routes(engine: Engine) -> APIRouter:
         return plain(engine.ledger().verify())
 
     @router.get(
-        "/v1/ledger/replay", responses=answers({"orders-db": {"stage": 0, "status": "running"}}, *READ_ERRORS, 503)
+        "/v1/ledger/replay",
+        responses=answers({"orders-db": {"stage": 0, "stage_name": "single", "status": "running"}}, *READ_ERRORS, 503),
     )
     def replay(_: Viewer) -> Any:
         """Folds all entries: the states they lead to, by contract."""
-        return {name: json.loads(state.as_json()) for name, state in engine.ledger().replay().items()}
+        return replayed_of(engine.ledger().load())
 
     return router
