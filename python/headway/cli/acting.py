@@ -87,32 +87,37 @@ def override(
         carry_out(remote, [Wish(name, "override", body, headers)], yes=yes, reason=reason, json=json)
 
 
-def act_on_many(
-    verb: str,
-    names: Sequence[str],
-    *,
-    all: bool,
-    labels: Sequence[str],
-    spending: str | None,
-    server: str | None,
-    token_file: Path | None,
-    yes: bool,
-    reason: str | None,
-    json: bool,
-) -> None:
-    """One of the verbs that take a reason alone, on the contracts named or chosen."""
-    vet_consent(yes, reason)
-    if bool(names) == bool(all or labels or spending):
-        raise ServerError("HW433", "name contracts, or choose them by --all, --label or --spending; one of both")
-    with connect(server, token_file) as remote:
-        if names:
-            rows = [remote.get(f"/v1/contracts/{in_path(name)}") for name in dict.fromkeys(names)]
-        else:
-            rows = [row for row in chosen(remote, labels=labels, spending=spending) if row["status"] in RUNS]
-        if not rows:
-            raise ServerError("HW433", "no contract is chosen", because="Nothing that still runs fits what was given.")
-        wishes = [Wish(row["contract"], verb, {"expect": row["digest"]}) for row in rows]
-        carry_out(remote, wishes, yes=yes, reason=reason, json=json)
+def verb_command(verb: str) -> Callable[..., None]:
+    """The command of a verb that takes a reason alone, on the contracts named or chosen."""
+
+    @told
+    def command(
+        names: options.Names = None,
+        all: options.All = False,
+        label: options.Labels = None,
+        spending: options.Spending = None,
+        server: options.Server = None,
+        token_file: options.TokenFile = None,
+        yes: options.Yes = False,
+        reason: options.Reason = None,
+        json: options.AsJson = False,
+    ) -> None:
+        vet_consent(yes, reason)
+        if bool(names) == bool(all or label or spending):
+            raise ServerError("HW433", "name contracts, or choose them by --all, --label or --spending; one of both")
+        with connect(server, token_file) as remote:
+            if names:
+                rows = [remote.get(f"/v1/contracts/{in_path(name)}") for name in dict.fromkeys(names)]
+            else:
+                rows = [row for row in chosen(remote, labels=label or (), spending=spending) if row["status"] in RUNS]
+            if not rows:
+                raise ServerError(
+                    "HW433", "no contract is chosen", because="Nothing that still runs fits what was given."
+                )
+            wishes = [Wish(row["contract"], verb, {"expect": row["digest"]}) for row in rows]
+            carry_out(remote, wishes, yes=yes, reason=reason, json=json)
+
+    return command
 
 
 RUNS = frozenset({"running", "completed"})
@@ -150,13 +155,18 @@ def carry_out(remote: Remote, wishes: Sequence[Wish], *, yes: bool, reason: str 
             continue
         outcomes.append(outcome)
         if not json:
-            say(f"done: {outcome['said']}", colour="green")
-            if outcome.get("undo"):
-                say(f"  undo: {outcome['undo']}")
+            say_done(outcome)
     if json:
         say_json(outcomes)
     if worst is not Exit.OK:
         raise typer.Exit(worst)
+
+
+def say_done(outcome: Mapping[str, Any]) -> None:
+    """What was done, and what undoes it where something does."""
+    say(f"done: {outcome['said']}", colour="green")
+    if outcome.get("undo"):
+        say(f"  undo: {outcome['undo']}")
 
 
 def vet_consent(yes: bool, reason: str | None) -> None:
@@ -221,34 +231,3 @@ def _value_of(words: Sequence[str]) -> str | dict[str, str]:
     if any(not equals or not name for name, equals, _ in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
         raise ServerError("HW433", "the value is neither one number nor DIMENSION=NUMBER for each dimension")
     return {name: value for name, _, value in pairs}
-
-
-def verb_command(verb: str) -> Callable[..., None]:
-    """The command of a verb that takes a reason alone."""
-
-    @told
-    def command(
-        names: options.Names = None,
-        all: options.All = False,
-        label: options.Labels = None,
-        spending: options.Spending = None,
-        server: options.Server = None,
-        token_file: options.TokenFile = None,
-        yes: options.Yes = False,
-        reason: options.Reason = None,
-        json: options.AsJson = False,
-    ) -> None:
-        act_on_many(
-            verb,
-            names or (),
-            all=all,
-            labels=label or (),
-            spending=spending,
-            server=server,
-            token_file=token_file,
-            yes=yes,
-            reason=reason,
-            json=json,
-        )
-
-    return command

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headway.cli import options
-from headway.cli.acting import ask, vet_consent
+from headway.cli.acting import ask, say_done, vet_consent
 from headway.cli.exits import told
 from headway.cli.remote import connect
 from headway.cli.show import say, say_json
@@ -52,9 +52,7 @@ def apply(
     if json:
         say_json(outcome)
         return
-    say(f"done: {outcome['said']}", colour="green")
-    if outcome.get("undo"):
-        say(f"  undo: {outcome['undo']}")
+    say_done(outcome)
 
 
 @told
