@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headway.contract.faults import Unreadable
+from headway.contract.read import read_paths
 from headway.engine.engine import Engine
 from tests.engine.test_engine import API
 
@@ -83,12 +84,16 @@ def test_a_watched_folder_applies_what_is_new_and_logs_what_changed(
 def test_a_watched_file_that_is_wrong_is_logged_and_what_runs_goes_on(
     watched: Engine, file: Path, caplog: pytest.LogCaptureFixture
 ):
-    """A typing error in the editor stops nobody."""
+    """A typing error in the editor stops nobody. What is wrong is said once, where it is and how to mend it, and not as
+    drift again.
+    """
     write(file, "contract: [", 1)
+    (wrong,) = read_paths([file]).findings
 
     watched._apply_newcomers()
 
     assert "what runs goes on" in caplog.text
+    assert (1, 1) == (caplog.text.count(wrong.problem), len(caplog.records))
     assert "unreadable" in [one.kind for one in watched.drift()]
     assert watched.limiter("api").try_acquire()
 

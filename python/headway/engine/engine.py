@@ -343,7 +343,8 @@ class Engine:
         except HeadwayError as error:
             log.error("a watched file was not applied:\n%s", error)
         for one in drift_of(reading, board.states):
-            log.warning("drift: %s", one.said)
+            if one.kind != "unreadable":
+                log.warning("drift: %s", one.said)
 
     def _declare(self, contracts: Sequence[Contract]) -> None:
         declare_new(self.meters, contracts)
