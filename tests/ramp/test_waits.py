@@ -1,7 +1,10 @@
 """What a ramp says it waits for, in words, condition by condition, and the dates it names."""
 
+import pytest
+
 from headway.contract.model import Calendar
 from headway.ramp.conditions import Surroundings, spell_micro, spell_ms, spell_share
+from headway.ramp.observations import Use
 from headway.ramp.waits import Awaited, awaited
 from tests.ramp.ramps import DAY, FIRST, HOUR, MINUTE, SECOND, T0, Ramp, contract, instant, second, upstream
 
@@ -66,6 +69,31 @@ def test_earned_soak_and_a_leave_to_skip_it_shorten_the_wait() -> None:
     assert T0 + 10 * MINUTE == waits(ramp)[0].earliest_ms
     ramp.call(5 * MINUTE, "advance")
     assert T0 + 5 * MINUTE == waits(ramp)[0].earliest_ms
+
+
+@pytest.mark.parametrize(
+    ("soak", "earned_ms", "words"),
+    [
+        ("10m", 12_345, "9m 48s"),
+        ("10m", 13_000, "9m 47s"),
+        ("10m", 599_999, "1s"),
+        ("3d", 1, "3d"),
+        ("1500ms", 250, "1s 500ms"),
+        ("1500ms", 600, "1s"),
+        ("250ms", 100, "250ms"),
+    ],
+)
+def test_what_is_left_of_a_soak_is_said_in_whole_seconds_and_known_exactly(
+    soak: str, earned_ms: int, words: str
+) -> None:
+    """Never less than what is left, so nobody reads 0 s while it waits; never more than all of it. The evidence is exact."""
+    ramp = Ramp(contract(FIRST, second(soak={"for": soak, "above": "60%"})))
+    ramp.at(earned_ms, Use(T0 + earned_ms, T0, 900_000))
+
+    (condition,) = waits(ramp)[0].conditions
+
+    assert f"{words} more with use above 60%" == condition.waits_for
+    assert earned_ms == condition.evidence["earned_ms"]
 
 
 def test_a_calendar_moves_the_earliest_instant_of_a_raise() -> None:

@@ -165,7 +165,10 @@ def _evidence(kind: str, evidence: Mapping[str, Any]) -> str:
     if kind == "approval":
         return "; ".join(_approval(given) for given in evidence["given"])
     if kind == "soak":
-        earned = f"{duration(evidence['earned_ms'])} of {duration(evidence['for_ms'])} earned"
+        # Whole seconds: milliseconds that run cannot be read. `--json` has them.
+        earned_ms, for_ms = evidence["earned_ms"], evidence["for_ms"]
+        shown_ms = earned_ms if earned_ms >= for_ms else earned_ms - earned_ms % 1_000
+        earned = f"{duration(shown_ms)} of {duration(for_ms)} earned"
         skipped = evidence.get("skipped_by")
         return f"{earned}, the rest skipped by {skipped}" if skipped else earned
     return _value("evidence", {name: one for name, one in evidence.items() if name != "at_ms"})

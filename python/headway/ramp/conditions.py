@@ -203,8 +203,13 @@ def _soak(state: RampState, stage: int, soak: Soak, index: int) -> Condition:
         return Condition("soak", what, True, None, {**evidence, "skipped_by": state.advanced_by})
     if present and earned_ms >= soak.for_ms:
         return Condition("soak", what, True, state.soaked_until_ms, evidence)
-    left = spell_ms(soak.for_ms - earned_ms)
+    left = spell_ms(_whole_seconds_up(soak.for_ms - earned_ms, soak.for_ms))
     return Condition("soak", what, False, None, evidence, f"{left} more with use above {spell_share(soak.above_ppm)}")
+
+
+def _whole_seconds_up(span_ms: int, most_ms: int) -> int:
+    """For people, who cannot read milliseconds that run; never less than what is left, and never more than all of it."""
+    return min(-(-span_ms // 1_000) * 1_000, most_ms)
 
 
 def earned_soak_ms(state: RampState, index: int) -> int:
