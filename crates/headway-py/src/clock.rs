@@ -41,24 +41,10 @@ impl headway_core::Clock for Time {
     #[inline]
     fn boot_ns(&self) -> i64 {
         match &*self.0 {
-            Source::Machine => machine_ns(),
+            Source::Machine => headway_clock::boot_ns(),
             Source::Manual { now, .. } => now.load(Ordering::SeqCst),
         }
     }
-}
-
-/// CLOCK_BOOTTIME counts through suspend, where Linux has it; CLOCK_MONOTONIC does elsewhere (macOS).
-#[inline]
-fn machine_ns() -> i64 {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const ID: libc::clockid_t = libc::CLOCK_BOOTTIME;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const ID: libc::clockid_t = libc::CLOCK_MONOTONIC;
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a timespec of ours; the call writes it and nothing else.
-    let failed = unsafe { libc::clock_gettime(ID, &raw mut time) };
-    assert_eq!(0, failed, "this system has no clock that runs through suspend");
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
 /// The one clock decisions read. `Clock()` is the machine's; `Clock.manual(...)` stands still until moved.
