@@ -62,7 +62,7 @@ class Clock:
     @property
     def is_manual(self) -> bool: ...
     def boot_ns(self) -> int:
-        """Nanoseconds on the clock that runs through suspend."""
+        """Nanoseconds on the clock that runs through suspend: never ahead of the kernel's, and less than 100 ns behind it."""
     def advance(self, by_ns: int, /) -> None:
         """Moves a manual clock forward (or, in tests of clock steps, back), and wakes the head of every queue of waiters on
         this clock so that it looks again. ValueError on the machine's clock."""
@@ -362,7 +362,9 @@ class Refusal:
     @property
     def use_micro(self) -> int: ...
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Of the curve that the demand met. One that is asked for later than 16 further curves, and was not given a `ref` before,
+        is that of the oldest curve still kept."""
     @property
     def stage(self) -> str: ...
     @property

@@ -5,6 +5,7 @@
 
 mod atomics;
 mod bell;
+mod counts;
 mod curve;
 mod earliest;
 mod error;

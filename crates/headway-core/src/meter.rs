@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::atomics::{AtomicI64, AtomicU64, Ordering};
 use crate::bell::Bell;
+use crate::counts::Counts;
 use crate::curve::{Curve, LEVEL_MAX, Measure, QUOTA_MAX};
 use crate::error::Error;
 use crate::grain::{Grains, MICRO, PPM_MAX, grains_log2};
@@ -16,7 +17,6 @@ use crate::hot::{Hot, Look, look_at};
 use crate::installed::{Birth, Installed, RENEW_AT, Resumed, highest};
 use crate::keys::Keys;
 use crate::level::{self, LevelStop};
-use crate::path::Counts;
 use crate::rate::{self, Gives, GivesByKey, Marked, RateStop};
 use crate::saved::Kept;
 use crate::sip::SipKey;
@@ -25,6 +25,8 @@ use crate::word::{AMOUNT_MAX, Tagged, Word};
 
 /// Texts of refused keys that are remembered for listings.
 const TEXTS_MAX: usize = 1_024;
+/// Curves that are kept after others took their place, for refusals whose numbers are asked for a moment later.
+const EARLIER_MAX: usize = 16;
 /// A scaled key counts in the meter's own grains as long as its marks then last for more than a year.
 const SCALED_FINER: u32 = 4;
 /// The most keys a meter may hold: their tables then stay within a few GiB.
@@ -138,6 +140,9 @@ pub(crate) struct Scaled {
 
 struct State {
     curve: Option<Arc<Installed>>,
+    /// The sequence from which the present curve is looked at, and the curves before it with theirs, the oldest first.
+    seq: u64,
+    earlier: VecDeque<(u64, Arc<Installed>)>,
     /// The seqlock holds the piece of this instant; a reader with an older clock does not turn it back.
     compiled_at: i64,
     /// What was restored, until the first curve comes.
@@ -226,7 +231,14 @@ impl Meter {
             grains,
             shift,
             hot: Hot::default(),
-            state: Mutex::new(State { curve: None, compiled_at: i64::MIN, kept: None, published_utc: 0 }),
+            state: Mutex::new(State {
+                curve: None,
+                seq: 0,
+                earlier: VecDeque::new(),
+                compiled_at: i64::MIN,
+                kept: None,
+                published_utc: 0,
+            }),
             one: Word::default(),
             keys: most.map(Keys::new),
             gives: Gives::default(),
@@ -269,6 +281,16 @@ impl Meter {
     /// The installed curve, for refusals and readings.
     pub(crate) fn installed(&self) -> Option<Arc<Installed>> {
         lock(&self.state).curve.clone()
+    }
+
+    /// The curve that a look with this sequence was at; past `EARLIER_MAX` later ones the oldest that is kept.
+    pub(crate) fn installed_at(&self, seq: u64) -> Option<Arc<Installed>> {
+        let state = lock(&self.state);
+        if seq >= state.seq {
+            return state.curve.clone();
+        }
+        let known = state.earlier.iter().rev().find(|(since, _)| *since <= seq).or(state.earlier.front());
+        known.map(|(_, curve)| Arc::clone(curve)).or_else(|| state.curve.clone())
     }
 
     pub(crate) fn published_utc(&self) -> i64 {
@@ -348,7 +370,13 @@ impl Meter {
         }
         state.compiled_at = now;
         state.published_utc = now.saturating_add(anchor);
-        state.curve = Some(new);
+        let since = std::mem::replace(&mut state.seq, self.hot.seq());
+        if let Some(old) = state.curve.replace(new) {
+            state.earlier.push_back((since, old));
+            if state.earlier.len() > EARLIER_MAX {
+                state.earlier.pop_front();
+            }
+        }
     }
 
     /// Renews the base: as much is taken off E, K and every mark as the oldest kept K says is spent by all. An unkeyed
@@ -403,6 +431,18 @@ impl Meter {
             Measure::Rate => self.take_rate(now, key, n),
             Measure::Concurrency => self.take_slots(clock, now, key, n),
             Measure::Quota => self.take_quota(now, key, n),
+        }
+    }
+
+    /// One try on a rate without keys or durable draws: admitted, or over a limit that it fits under at another time.
+    /// None for everything that takes more than a look and an exchange.
+    #[inline]
+    pub(crate) fn take_plainly(&self, now: i64, n: u64) -> Option<Result<(), Stop>> {
+        let look = || self.hot.look(Measure::Rate, now);
+        match rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look)? {
+            Ok(_) => Some(Ok(())),
+            Err(RateStop::Full { mark, look }) if n <= look.limit => Some(Err(Stop::Full { amount: mark, look })),
+            Err(_) => None,
         }
     }
 

@@ -5,12 +5,14 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use crate::atomics::{AtomicU64, Ordering};
+use crate::atomics::Ordering;
+use crate::counts::Counts;
 use crate::curve::Measure;
 use crate::earliest::{Retry, may_ever_fit};
 use crate::error::Error;
 use crate::grain::{Charge, MICRO, PPM_MAX};
 use crate::growth::{Closed, Draw, Drawn};
+use crate::hot::Look;
 use crate::meter::{Held, Meter, Stop, Taken};
 use crate::refusal::{Refusal, Why};
 use crate::shared::Shared;
@@ -65,51 +67,6 @@ impl PathSpec {
             }
         }
         Ok(self)
-    }
-}
-
-/// The counts of one limiter's decisions since the process started; all relaxed, for readings.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// Admitted demands of one unit, and the others with their units: one addition on the usual way.
-    pub(crate) ones: AtomicU64,
-    pub(crate) others: AtomicU64,
-    pub(crate) other_units: AtomicU64,
-    pub(crate) refused: [AtomicU64; Why::COUNT],
-    /// Units of refused demands beyond one each.
-    pub(crate) refused_more: AtomicU64,
-    /// Units of slots given back.
-    pub(crate) released_units: AtomicU64,
-    pub(crate) dropped_unreleased: AtomicU64,
-    pub(crate) double_released: AtomicU64,
-    pub(crate) settled_above_max: AtomicU64,
-}
-
-impl Counts {
-    #[inline]
-    fn admit(&self, units: u64) {
-        if units == 1 {
-            self.ones.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.others.fetch_add(1, Ordering::Relaxed);
-            self.other_units.fetch_add(units, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn refuse(&self, why: Why, units: u64) {
-        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
-        if units > 1 {
-            self.refused_more.fetch_add(units - 1, Ordering::Relaxed);
-        }
-    }
-
-    /// Units of slots that are held: admitted and not given back.
-    pub(crate) fn held_units(&self) -> u64 {
-        self.admitted_units().saturating_sub(self.released_units.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn admitted_units(&self) -> u64 {
-        self.ones.load(Ordering::Relaxed) + self.other_units.load(Ordering::Relaxed)
     }
 }
 
@@ -183,6 +140,8 @@ pub struct Path {
     has_slots: bool,
     needs_key: bool,
     has_durable: bool,
+    /// The only step, where it is a rate without keys or durable draws.
+    plain: Option<Toll>,
 }
 
 /// What stopped a demand: why, on which step, and what was seen there.
@@ -203,6 +162,15 @@ impl Stopped {
     /// Whether there is room that the store has yet to grant: `conclude` then waits for one commit.
     pub fn is_draw(&self) -> bool {
         matches!(self.stop, Some(Stop::Draw { .. }))
+    }
+
+    /// The mark or amount that stood in the way, and the look it was seen at.
+    #[inline]
+    pub(crate) fn seen(&self) -> Option<(u64, Option<Look>)> {
+        match self.stop {
+            Some(Stop::Full { amount, look } | Stop::Draw { amount, look, .. }) => Some((amount, Some(look))),
+            _ => None,
+        }
     }
 
     /// Whether queueing may mend it.
@@ -242,7 +210,14 @@ impl Path {
             payers.push((Arc::clone(&counts), toll.charge.of(1)));
             steps.push(Step { toll, keyed: *keyed, scaled });
         }
+        let plain = match (&steps[..], meters) {
+            ([step], [meter]) if meter.spec.measure == Measure::Rate && !step.keyed && !meter.spec.durable => {
+                Some(step.toll.clone())
+            }
+            _ => None,
+        };
         Ok(Path {
+            plain,
             has_slots: meters.iter().any(|meter| meter.spec.measure == Measure::Concurrency),
             needs_key: spec.steps.iter().any(|(.., keyed)| *keyed),
             has_durable: meters.iter().any(|meter| meter.spec.durable),
@@ -306,13 +281,44 @@ impl Path {
     /// Decides now and never waits. An Err is not counted yet: `conclude` does, or a ticket tries again.
     #[inline]
     pub fn try_now(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
-        self.attempt(clock, clock.boot_ns(), units, key, None)
+        self.take(clock, units, key)?;
+        self.counts.admit(units);
+        Ok(())
+    }
+
+    /// The same for callers of this process that take turns, as under an interpreter's lock: they count without a locked
+    /// addition. Two at once would lose a count, and nothing else.
+    #[inline]
+    pub fn try_in_turn(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
+        self.take(clock, units, key)?;
+        self.counts.admit_in_turn(units);
+        Ok(())
+    }
+
+    /// Takes without keeping what was taken.
+    #[inline]
+    fn take(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
+        let now = clock.boot_ns();
+        if units == 1
+            && let Some(toll) = &self.plain
+            && !self.shared.is_closed()
+        {
+            // Loads and one exchange, and no result wider than a register as long as it is admitted.
+            match toll.meter.take_plainly(now, toll.charge.of(1)) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(stop)) => return Err(Stopped { at: now, why: Why::Full, step: 0, stop: Some(stop) }),
+                None => {}
+            }
+        }
+        self.attempt(clock, now, units, key, None)
     }
 
     /// Admits an estimate that can be settled later; as `try_now`. `conclude_reserve` ends what was stopped.
     pub fn try_reserve(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<Reserved, Stopped> {
         let mut reserved = self.nothing_reserved(units);
-        self.attempt(clock, clock.boot_ns(), units, key, Some(&mut reserved.taken)).map(|()| reserved)
+        self.attempt(clock, clock.boot_ns(), units, key, Some(&mut reserved.taken))?;
+        self.counts.admit(units);
+        Ok(reserved)
     }
 
     fn nothing_reserved(&self, units: u64) -> Reserved {
@@ -351,7 +357,14 @@ impl Path {
     /// A waiter's try: as `try_now`, but the draw that is missing is asked for.
     pub(crate) fn poll(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
         let now = clock.boot_ns();
-        self.attempt(clock, now, units, key, None).map_err(|stopped| match stopped.stop {
+        let stopped = match self.attempt(clock, now, units, key, None) {
+            Ok(()) => {
+                self.counts.admit(units);
+                return Ok(());
+            }
+            Err(stopped) => stopped,
+        };
+        Err(match stopped.stop {
             Some(Stop::Draw { want, look, .. }) => match self.ask(now, key, stopped.step, want, &look) {
                 Ok(_) => stopped,
                 Err(why) => Stopped { why, ..stopped },
@@ -360,7 +373,7 @@ impl Path {
         })
     }
 
-    #[inline]
+    /// Takes on every step or on none; counting is the caller's.
     fn attempt(
         &self,
         clock: &impl Clock,
@@ -378,7 +391,6 @@ impl Path {
         } else {
             self.take_all::<STEPS_MAX>(clock, now, units, hash, keep)?;
         }
-        self.counts.admit(units);
         if self.has_durable {
             self.ask_ahead(now, key);
         }
@@ -474,14 +486,7 @@ impl Path {
     }
 
     #[cold]
-    fn ask(
-        &self,
-        now: i64,
-        key: Option<Key<'_>>,
-        step: usize,
-        want: u64,
-        look: &crate::hot::Look,
-    ) -> Result<Arc<Draw>, Why> {
+    fn ask(&self, now: i64, key: Option<Key<'_>>, step: usize, want: u64, look: &Look) -> Result<Arc<Draw>, Why> {
         let (toll, own) = self.steps[step].toll(key.map(|k| k.hash));
         let Some(draws) = &toll.meter.draws else { return Err(Why::Full) };
         let key = key.map(|k| (k.hash, k.text)).filter(|_| own.is_some());
@@ -546,7 +551,10 @@ impl Path {
                     Drawn::NoRoom => Why::Full,
                     Drawn::Fenced => Why::NotDurable,
                     Drawn::Granted => match self.attempt(clock, clock.boot_ns(), units, key, keep.as_deref_mut()) {
-                        Ok(()) => return Answer::Admitted { holds: self.has_slots },
+                        Ok(()) => {
+                            self.counts.admit(units);
+                            return Answer::Admitted { holds: self.has_slots };
+                        }
                         Err(again) => {
                             stopped = again;
                             continue;
@@ -557,6 +565,22 @@ impl Path {
             break;
         }
         self.refuse(units, key, stopped)
+    }
+
+    /// Counts a plain refusal of a caller that takes turns; false, with nothing counted, for everything that `conclude` has
+    /// to end.
+    #[inline]
+    pub fn count_refused_in_turn(&self, units: u64, stopped: &Stopped) -> bool {
+        let is_plain = self.is_enforced() && matches!(stopped.stop, Some(Stop::Full { .. }));
+        if is_plain {
+            self.counts.refuse_in_turn(stopped.why, units);
+        }
+        is_plain
+    }
+
+    /// Everything there is to say about a demand that was stopped and counted.
+    pub fn refusal(self: &Arc<Self>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Refusal {
+        Refusal::new(self, units, key, stopped)
     }
 
     fn wait_for(&self, draw: &Draw) -> Drawn {

@@ -1,11 +1,12 @@
 //! What meters and limiters say of themselves: for the engine, `/metrics`, the stream and `RateLimit` headers.
 
 use crate::atomics::Ordering;
+use crate::counts::Counts;
 use crate::curve::Measure;
 use crate::grain::{MICRO, micro_of_grains};
 use crate::installed::Installed;
 use crate::meter::Meter;
-use crate::path::{Counts, Path};
+use crate::path::Path;
 use crate::refusal::Why;
 
 /// What one meter says at an instant. Each number is exact, their sum is not a cut: decisions go on meanwhile.
@@ -94,7 +95,7 @@ impl Meter {
     /// Micro-units charged since the process started, give-backs taken off, keys with a limit of their own included.
     fn charged_micro(&self) -> i64 {
         let ones = |payers: &[(std::sync::Arc<Counts>, u64)]| -> i128 {
-            payers.iter().map(|(counts, one)| i128::from(counts.ones.load(Ordering::Relaxed)) * i128::from(*one)).sum()
+            payers.iter().map(|(counts, one)| i128::from(counts.ones.read()) * i128::from(*one)).sum()
         };
         let own = {
             let payers = self.payers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -142,14 +143,14 @@ impl Path {
         let micro = |units: u64| units.saturating_mul(self.spec.cost_ppm);
         let refused_by: Vec<_> = Why::ALL
             .iter()
-            .map(|why| (why.name(), read(&counts.refused[*why as usize])))
+            .map(|why| (why.name(), counts.refused[*why as usize].read()))
             .filter(|(_, count)| *count > 0)
             .collect();
         let refused: u64 = refused_by.iter().map(|(_, count)| count).sum();
         PathReading {
             contract: self.spec.contract.clone(),
             workload: self.spec.workload.clone(),
-            admitted: read(&counts.ones) + read(&counts.others),
+            admitted: counts.admitted(),
             admitted_micro: micro(counts.admitted_units()),
             refused,
             refused_micro: micro(refused.saturating_add(read(&counts.refused_more))),

@@ -8,7 +8,7 @@ use crate::earliest::{Retry, earliest};
 use crate::grain::{MICRO, micro_of_grains};
 use crate::hot::Look;
 use crate::installed::Installed;
-use crate::meter::{Meter, Stop};
+use crate::meter::Meter;
 use crate::path::{Key, Path, Stopped};
 use crate::word::Tagged;
 
@@ -74,10 +74,11 @@ pub struct Refusal {
     key: Option<(u64, Arc<str>)>,
     /// When it was refused, on the meters' clock.
     pub at: i64,
-    /// What was seen on the meter that refused: its mark or amount, at this look, on this curve.
+    /// What was seen on the meter that refused: its mark or amount, at this look.
     amount: u64,
     look: Option<Look>,
-    curve: Option<Arc<Installed>>,
+    /// The curve of that look, fetched when somebody asks: most refusals are only counted.
+    curve: OnceLock<Option<Arc<Installed>>>,
     /// Units of slots that the workload held then.
     yours: u64,
     reference: OnceLock<u32>,
@@ -91,16 +92,38 @@ impl Refusal {
         if let (Some(hash), Some((_, text))) = (own, &key) {
             toll.meter.remember(hash, text);
         }
-        let (amount, look) = if let Some(Stop::Full { amount, look } | Stop::Draw { amount, look, .. }) = stopped.stop {
-            (amount, Some(look))
-        } else {
+        let (amount, look) = stopped.seen().unwrap_or_else(|| {
             let look = toll.meter.look(at);
             (look.map_or(0, |look| toll.meter.amount(own, &look)), look)
-        };
-        let curve = toll.meter.installed();
+        });
         let yours = if path.has_slots() { path.counts.held_units() } else { 0 };
         let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);
-        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference: OnceLock::new() }
+        let (curve, reference) = (OnceLock::new(), OnceLock::new());
+        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference }
+    }
+
+    /// Says a later refusal of the same limiter in the place of this one, which nobody reads any more; false, with nothing
+    /// changed, where that takes more than a few numbers.
+    pub fn overwrite(&mut self, path: &Arc<Path>, units: u64, key: Option<u64>, stopped: &Stopped) -> bool {
+        let Some((amount, look)) = stopped.seen() else { return false };
+        let is_same = Arc::ptr_eq(path, &self.path) && self.key.as_ref().map(|(hash, _)| *hash) == key;
+        if !is_same || path.has_slots() {
+            return false;
+        }
+        (self.step, self.why, self.units, self.at) = (stopped.step, stopped.why, units, stopped.at);
+        (self.amount, self.look) = (amount, look);
+        self.curve.take();
+        self.reference.take();
+        true
+    }
+
+    /// The curve that the demand met.
+    fn curve(&self) -> Option<&Arc<Installed>> {
+        let fetch = || match self.look {
+            Some(look) => self.meter().installed_at(look.seq),
+            None => self.meter().installed(),
+        };
+        self.curve.get_or_init(fetch).as_ref()
     }
 
     fn meter(&self) -> &Meter {
@@ -128,25 +151,25 @@ impl Refusal {
     }
 
     pub fn version(&self) -> u64 {
-        self.curve.as_ref().map_or(0, |c| c.curve.version)
+        self.curve().map_or(0, |c| c.curve.version)
     }
 
     pub fn stage(&self) -> &str {
-        self.curve.as_ref().map_or("", |c| &c.curve.stage)
+        self.curve().map_or("", |c| &c.curve.stage)
     }
 
     pub fn raises_when(&self) -> &str {
-        self.curve.as_ref().map_or("", |c| &c.curve.raises_when)
+        self.curve().map_or("", |c| &c.curve.raises_when)
     }
 
     /// The level at the refusal in micro-units, for a rate over its `per`.
     pub fn limit_micro(&self) -> u64 {
-        self.curve.as_ref().map_or(0, |c| c.piece(self.at).level(self.at, &c.grains))
+        self.curve().map_or(0, |c| c.piece(self.at).level(self.at, &c.grains))
     }
 
     /// Rate: spent of the burst, above it debt. Concurrency: in flight. Quota: used in the window.
     pub fn use_micro(&self) -> i64 {
-        let (Some(curve), Some(look)) = (&self.curve, self.look) else { return 0 };
+        let (Some(curve), Some(look)) = (self.curve(), self.look) else { return 0 };
         let meter = self.meter();
         match meter.spec.measure {
             Measure::Rate => {
@@ -162,7 +185,7 @@ impl Refusal {
 
     /// The burst of a rate in micro-units.
     fn burst_micro(&self) -> i64 {
-        let Some(curve) = &self.curve else { return 0 };
+        let Some(curve) = self.curve() else { return 0 };
         micro_of_grains(i128::from(curve.piece(self.at).burst(self.at, &curve.grains)), curve.grains.log2)
     }
 
@@ -204,6 +227,8 @@ impl Refusal {
 
     /// A short name under which the story is kept from now on.
     pub fn reference(&self) -> String {
+        // A story may be read long after many other curves: it keeps its own.
+        self.curve();
         format!("hw:{:06x}", self.reference.get_or_init(|| self.path.shared.tell(self.clone())))
     }
 
@@ -291,7 +316,7 @@ impl Refusal {
 
     /// `a second`, `a minute`, `in 90 s`.
     fn over(&self) -> String {
-        let per_ns = self.curve.as_ref().map_or(0, |c| c.curve.per_ns);
+        let per_ns = self.curve().map_or(0, |c| c.curve.per_ns);
         match per_ns / 1_000_000_000 {
             1 => "a second".into(),
             60 => "a minute".into(),

@@ -159,13 +159,16 @@ fn answer(
     if path.check(units, key.map(|k| k.text)).is_err() {
         return None;
     }
-    let holds = match path.try_now(&limiter.time, units, key) {
+    let holds = match path.try_in_turn(&limiter.time, units, key) {
         Ok(()) => path.has_slots(),
         Err(stopped) if stopped.is_draw() || path.is_forked() => return None,
+        Err(stopped) if path.count_refused_in_turn(units, &stopped) => {
+            return limiter.spares.say(py, path, units, key, stopped);
+        }
         Err(stopped) => match path.conclude(&limiter.time, units, key, stopped) {
             Answer::Admitted { holds } => holds,
             Answer::Refused(refusal) => {
-                return Py::new(py, Refusal(refusal)).ok().map(|made| made.into_any().into_ptr());
+                return Py::new(py, Refusal::new(refusal)).ok().map(|made| made.into_any().into_ptr());
             }
         },
     };

@@ -17,7 +17,8 @@ mod tuples;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// Counts and refusals rely on the interpreter's lock: decisions take turns under it.
+#[pymodule(gil_used = true)]
 mod _core {
     use pyo3::prelude::*;
 

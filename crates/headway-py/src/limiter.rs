@@ -15,7 +15,7 @@ use crate::errors::{raised, refused};
 use crate::guarded;
 use crate::permit::Permit;
 use crate::ready;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Spares};
 use crate::ticket::{Ticket, checked};
 
 /// The longest sleep before signals are looked at.
@@ -66,19 +66,21 @@ pub(crate) struct Limiter {
     /// Scopes that were let in without slots, because the contract only looks on. Scopes are interchangeable: as many
     /// ends give nothing back.
     unheld: Arc<AtomicU64>,
+    pub(crate) spares: Spares,
 }
 
 impl Limiter {
     pub(crate) fn new(py: Python<'_>, path: Arc<Path>, time: Time) -> PyResult<Limiter> {
         let (shared, ready) = (Permit::shared(py)?.into_any(), ready::shared(py)?);
-        Ok(Limiter { path, time, bound: None, shared, ready, is_scope: false, unheld: Arc::default() })
+        let (unheld, spares) = (Arc::default(), Spares::default());
+        Ok(Limiter { path, time, bound: None, shared, ready, is_scope: false, unheld, spares })
     }
 
     /// The same limiter; its key and its place among scopes are the caller's choice.
     fn like(&self, py: Python<'_>, bound: Option<(u64, Arc<str>)>, is_scope: bool, unheld: Arc<AtomicU64>) -> Limiter {
         let (path, time) = (Arc::clone(&self.path), self.time.clone());
         let (shared, ready) = (self.shared.clone_ref(py), self.ready.clone_ref(py));
-        Limiter { path, time, bound, shared, ready, is_scope, unheld }
+        Limiter { path, time, bound, shared, ready, is_scope, unheld, spares: Spares::default() }
     }
 
     #[cold]
@@ -171,7 +173,7 @@ impl Limiter {
             self.check_fork(py)?;
             return Ok(None);
         }
-        let stopped = match self.path.try_now(&self.time, units, key) {
+        let stopped = match self.path.try_in_turn(&self.time, units, key) {
             Ok(()) => return self.permit(py, own, units, hash, self.path.has_slots()).map(|permit| Some(Ok(permit))),
             Err(stopped) => stopped,
         };
@@ -181,7 +183,7 @@ impl Limiter {
         }
         match self.conclude(py, units, key, stopped)? {
             Answer::Admitted { holds } => self.permit(py, own, units, hash, holds).map(|permit| Some(Ok(permit))),
-            Answer::Refused(refusal) => Py::new(py, Refusal(refusal)).map(|refusal| Some(Err(refusal))),
+            Answer::Refused(refusal) => Py::new(py, Refusal::new(refusal)).map(|refusal| Some(Err(refusal))),
         }
     }
 
@@ -228,7 +230,7 @@ impl Limiter {
     ) -> PyResult<Py<PyAny>> {
         match answer {
             Answer::Admitted { holds } => self.permit(py, own, units, key.map(|k| k.hash), holds),
-            Answer::Refused(refusal) => Err(refused(py, Py::new(py, Refusal(refusal))?)),
+            Answer::Refused(refusal) => Err(refused(py, Py::new(py, Refusal::new(refusal))?)),
         }
     }
 
@@ -236,7 +238,7 @@ impl Limiter {
     #[inline]
     pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
         let key = self.key(py, 1, None)?;
-        if self.path.is_free(key.map(|k| k.hash)) && self.path.try_now(&self.time, 1, key).is_ok() {
+        if self.path.is_free(key.map(|k| k.hash)) && self.path.try_in_turn(&self.time, 1, key).is_ok() {
             return Ok(());
         }
         self.enter_slowly(py, key)
@@ -310,11 +312,11 @@ impl Limiter {
     fn try_acquire(slf: &Bound<'_, Self>, units: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
         let (py, me, Units(units)) = (slf.py(), slf.get(), units);
         let key = me.key(py, units, key)?;
-        let holds = match me.path.try_now(&me.time, units, key) {
+        let holds = match me.path.try_in_turn(&me.time, units, key) {
             Ok(()) => me.path.has_slots(),
             Err(stopped) => match me.conclude(py, units, key, stopped)? {
                 Answer::Admitted { holds } => holds,
-                Answer::Refused(refusal) => return Ok(Py::new(py, Refusal(refusal))?.into_any()),
+                Answer::Refused(refusal) => return Ok(Py::new(py, Refusal::new(refusal))?.into_any()),
             },
         };
         if !holds {
@@ -330,7 +332,7 @@ impl Limiter {
         self.check_fork(py)?;
         Ok(match self.path.probe(&self.time, units.0, key) {
             Answer::Admitted { .. } => self.shared.clone_ref(py),
-            Answer::Refused(refusal) => Py::new(py, Refusal(refusal))?.into_any(),
+            Answer::Refused(refusal) => Py::new(py, Refusal::new(refusal))?.into_any(),
         })
     }
 
@@ -347,7 +349,7 @@ impl Limiter {
             }
         };
         let permit = match answer {
-            Answer::Refused(refusal) => return Ok(Py::new(py, Refusal(refusal))?.into_any()),
+            Answer::Refused(refusal) => return Ok(Py::new(py, Refusal::new(refusal))?.into_any()),
             Answer::Admitted { holds } => {
                 Permit::new(slf.clone().unbind(), units, key.map(|k| k.hash), holds, Some(reserved))
             }
@@ -384,7 +386,7 @@ impl Limiter {
         let may_wait = patience_s > 0.0 && me.path.is_enforced();
         let mut wait_s = patience_s;
         if !may_wait || me.path.is_free(hash) {
-            match me.path.try_now(&me.time, units, key) {
+            match me.path.try_in_turn(&me.time, units, key) {
                 Ok(()) if me.is_scope || !me.path.has_slots() => return Ok(me.ready.clone_ref(py)),
                 Ok(()) => return ready::with(py, me.permit(py, own, units, hash, true)?),
                 Err(stopped) if stopped.is_draw() => wait_s = patience_s.max(DRAW_WAIT_S),
@@ -392,7 +394,7 @@ impl Limiter {
                 Err(stopped) => {
                     return Ok(match me.conclude(py, units, key, stopped)? {
                         Answer::Admitted { holds } => ready::with(py, me.permit(py, own, units, hash, holds)?)?,
-                        Answer::Refused(refusal) => ready::refusing(py, Py::new(py, Refusal(refusal))?)?,
+                        Answer::Refused(refusal) => ready::refusing(py, Py::new(py, Refusal::new(refusal))?)?,
                     });
                 }
             }
@@ -415,7 +417,7 @@ impl Limiter {
                 let ticket = Ticket { inner, limiter: slf.clone().unbind(), units, key: key.map(|k| k.hash) };
                 Ok(Py::new(py, ticket)?.into_any())
             }
-            Err(Answer::Refused(refusal)) => Ok(Py::new(py, Refusal(refusal))?.into_any()),
+            Err(Answer::Refused(refusal)) => Ok(Py::new(py, Refusal::new(refusal))?.into_any()),
             Err(Answer::Admitted { holds }) => me.permit(py, slf.as_unbound(), units, key.map(|k| k.hash), holds),
         }
     }
@@ -446,7 +448,7 @@ impl Limiter {
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, me) = (slf.py(), slf.get());
         let key = me.key(py, 1, None)?;
-        if me.path.is_free(key.map(|k| k.hash)) && me.path.try_now(&me.time, 1, key).is_ok() {
+        if me.path.is_free(key.map(|k| k.hash)) && me.path.try_in_turn(&me.time, 1, key).is_ok() {
             return Ok(me.ready.clone_ref(py));
         }
         Self::acquire_async(me.as_scope(py)?.bind(py), Units(1), None, None)

@@ -96,7 +96,7 @@ impl Meters {
     /// What was behind a refusal's `ref`; None when it is not, or no longer, known.
     #[pyo3(signature = (r#ref, /))]
     fn story<'py>(&self, py: Python<'py>, r#ref: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
-        self.inner.shared().story(r#ref).map(|refusal| Refusal(refusal).story(py)).transpose()
+        self.inner.shared().story(r#ref).map(|refusal| Refusal::new(refusal).story(py)).transpose()
     }
 
     /// Every later demand is refused as `closed`; waiters wake.

@@ -1,6 +1,15 @@
 //! Refusals, and the two answers that are no instant.
+//!
+//! A caller that is turned away a million times a second reads few of those refusals. A limiter therefore keeps its last
+//! two, and says the next one in one of them if nobody else holds it any more: no memory is asked for, nothing is freed.
+//! That is sound under the interpreter's lock, which the module asks for where Python can do without.
 
-use headway_core::Retry;
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use headway_core::{Key, Path, Retry, Stopped};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -47,11 +56,24 @@ pub(crate) fn unknown(py: Python<'_>) -> PyResult<Py<PyAny>> {
 
 /// A refused demand; false. Everything to say about it; numbers are computed when asked for.
 #[pyclass(frozen, module = "headway._core")]
-pub(crate) struct Refusal(pub(crate) headway_core::Refusal);
+pub(crate) struct Refusal(UnsafeCell<headway_core::Refusal>);
+
+// SAFETY: written only by `Spares::say`, through the one reference there is, by a thread that holds the interpreter's
+// lock; everything else only reads.
+unsafe impl Sync for Refusal {}
 
 impl Refusal {
+    pub(crate) fn new(refusal: headway_core::Refusal) -> Refusal {
+        Refusal(UnsafeCell::new(refusal))
+    }
+
+    fn said(&self) -> &headway_core::Refusal {
+        // SAFETY: whoever has `self` has a reference to the object, and with one the object is not written.
+        unsafe { &*self.0.get() }
+    }
+
     pub(crate) fn sentence(&self) -> String {
-        self.0.sentence()
+        self.said().sentence()
     }
 
     /// All that is known, for `Meters.story`.
@@ -64,7 +86,7 @@ impl Refusal {
         story.set_item("key", self.key())?;
         story.set_item("why", self.why())?;
         story.set_item("retryable", self.retryable())?;
-        story.set_item("at_ns", self.0.at)?;
+        story.set_item("at_ns", self.said().at)?;
         story.set_item("units", self.units())?;
         story.set_item("unit", self.unit())?;
         story.set_item("limit", self.limit())?;
@@ -73,7 +95,7 @@ impl Refusal {
         story.set_item("use_micro", self.use_micro())?;
         story.set_item("version", self.version())?;
         story.set_item("stage", self.stage())?;
-        match self.0.retry() {
+        match self.said().retry() {
             Retry::At(at) => story.set_item("retry_at_ns", at)?,
             Retry::Never => story.set_item("retry_at_ns", "never")?,
             Retry::Unknown => story.set_item("retry_at_ns", "unknown")?,
@@ -85,6 +107,60 @@ impl Refusal {
     }
 }
 
+/// The last refusals of a limiter, to be written over when nobody reads them.
+#[derive(Default)]
+pub(crate) struct Spares([AtomicPtr<ffi::PyObject>; 2]);
+
+impl Spares {
+    /// A new reference to the refusal of a demand that was counted as refused; None without memory for it.
+    pub(crate) fn say(
+        &self,
+        py: Python<'_>,
+        path: &Arc<Path>,
+        units: u64,
+        key: Option<Key<'_>>,
+        stopped: Stopped,
+    ) -> Option<*mut ffi::PyObject> {
+        let hash = key.map(|k| k.hash);
+        for spare in &self.0 {
+            let object = spare.load(Ordering::Relaxed);
+            // SAFETY: a spare is null or owned by us; `py` says that the lock is held, so with a count of one nobody else
+            // has it, nor can get it before this is done.
+            unsafe {
+                if !object.is_null() && ffi::Py_REFCNT(object) == 1 {
+                    let refusal = Borrowed::from_ptr(py, object).cast_unchecked::<Refusal>();
+                    if (*refusal.get().0.get()).overwrite(path, units, hash, &stopped) {
+                        return Some(ffi::Py_NewRef(object));
+                    }
+                }
+            }
+        }
+        let made = Py::new(py, Refusal::new(path.refusal(units, key, stopped))).ok()?.into_ptr();
+        let [first, second] = &self.0;
+        let place = if first.load(Ordering::Relaxed).is_null() { first } else { second };
+        // SAFETY: `made` is a live object of ours, what stood in its place is null or owned by us; the lock is held.
+        unsafe {
+            ffi::Py_INCREF(made);
+            let before = place.load(Ordering::Relaxed);
+            place.store(made, Ordering::Relaxed);
+            ffi::Py_XDECREF(before);
+        }
+        Some(made)
+    }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        for spare in &mut self.0 {
+            let object = std::mem::replace(spare.get_mut(), std::ptr::null_mut());
+            if !object.is_null() {
+                // SAFETY: owned by us; `Py` gives the reference back when the lock is held.
+                drop(unsafe { Python::attach(|py| Bound::from_owned_ptr(py, object).unbind()) });
+            }
+        }
+    }
+}
+
 #[pymethods]
 impl Refusal {
     fn __bool__(&self) -> bool {
@@ -93,78 +169,78 @@ impl Refusal {
 
     #[getter]
     fn contract(&self) -> &str {
-        self.0.contract()
+        self.said().contract()
     }
 
     #[getter]
     fn workload(&self) -> &str {
-        self.0.workload()
+        self.said().workload()
     }
 
     #[getter]
     fn meter(&self) -> &str {
-        self.0.meter_name()
+        self.said().meter_name()
     }
 
     #[getter]
     fn key(&self) -> Option<&str> {
-        self.0.key()
+        self.said().key()
     }
 
     #[getter]
     fn why(&self) -> &'static str {
-        self.0.why.name()
+        self.said().why.name()
     }
 
     #[getter]
     fn retryable(&self) -> bool {
-        self.0.why.is_retryable()
+        self.said().why.is_retryable()
     }
 
     /// Units the demand weighs, its workload's cost included.
     #[getter]
     fn units(&self) -> f64 {
-        self.0.weight()
+        self.said().weight()
     }
 
     #[getter]
     fn limit(&self) -> f64 {
-        self.0.limit()
+        self.said().limit()
     }
 
     #[getter]
     fn r#use(&self) -> f64 {
-        self.0.use_units()
+        self.said().use_units()
     }
 
     #[getter]
     fn limit_micro(&self) -> u64 {
-        self.0.limit_micro()
+        self.said().limit_micro()
     }
 
     #[getter]
     fn use_micro(&self) -> i64 {
-        self.0.use_micro()
+        self.said().use_micro()
     }
 
     #[getter]
     fn version(&self) -> u64 {
-        self.0.version()
+        self.said().version()
     }
 
     #[getter]
     fn stage(&self) -> &str {
-        self.0.stage()
+        self.said().stage()
     }
 
     #[getter]
     fn unit(&self) -> &str {
-        self.0.unit()
+        self.said().unit()
     }
 
     #[getter]
     fn retry_at_ns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(match self.0.retry() {
+        Ok(match self.said().retry() {
             Retry::At(at) => at.into_pyobject(py)?.into_any(),
             Retry::Never => never(py)?.into_bound(py),
             Retry::Unknown => unknown(py)?.into_bound(py),
@@ -173,17 +249,17 @@ impl Refusal {
 
     #[getter]
     fn retry_after_s(&self) -> Option<f64> {
-        self.0.retry_after_s()
+        self.said().retry_after_s()
     }
 
     #[getter]
     fn raises_when(&self) -> &str {
-        self.0.raises_when()
+        self.said().raises_when()
     }
 
     #[getter]
     fn r#ref(&self) -> String {
-        self.0.reference()
+        self.said().reference()
     }
 
     fn __str__(&self) -> String {

@@ -36,7 +36,7 @@ impl Ticket {
         match self.inner.poll(&limiter.time) {
             Polled::Waiting => Ok(None),
             Polled::Admitted { holds } => limiter.permit(py, &self.limiter, self.units, self.key, holds).map(Some),
-            Polled::Refused(refusal) => Ok(Some(Py::new(py, Refusal(refusal))?.into_any())),
+            Polled::Refused(refusal) => Ok(Some(Py::new(py, Refusal::new(refusal))?.into_any())),
         }
     }
 
@@ -66,7 +66,7 @@ impl Ticket {
     pub(crate) fn give_up(&self, py: Python<'_>) -> PyResult<Py<Refusal>> {
         let limiter = self.limiter.get();
         match self.inner.give_up(&limiter.time) {
-            Some(refusal) => Py::new(py, Refusal(refusal)),
+            Some(refusal) => Py::new(py, Refusal::new(refusal)),
             None => Err(PyRuntimeError::new_err("this ticket has its permit")),
         }
     }
