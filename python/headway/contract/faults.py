@@ -113,7 +113,9 @@ def excerpt_of(line: str, column: int) -> tuple[str, int]:
         The text and the caret's place in it, from 0.
     """
     start = max(0, column - 1 - EXCERPT_WIDTH // 2) if len(line) > EXCERPT_WIDTH else 0
-    text = "".join(c if c.isprintable() else " " for c in line[start : start + EXCERPT_WIDTH])
+    text = line[start : start + EXCERPT_WIDTH]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
     text = _USERINFO.sub("://…@", _SECRET.sub(r"\1…", text))
     return text.rstrip(), max(0, column - 1 - start)
 

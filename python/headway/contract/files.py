@@ -74,7 +74,7 @@ def bytes_of(path: Path, findings: list[Finding]) -> bytes | None:
 def printable(path: str | os.PathLike[str]) -> str:
     """A path for people and for JSON: bytes that are no text, and characters that no line may hold, as escapes."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _is_folder(path: Path) -> bool:
@@ -104,7 +104,7 @@ def _below(folder: Path, findings: list[Finding], most: int) -> list[Path]:
                         found.append(at / entry.name)
         except OSError as error:
             findings.append(_unread(at, error.strerror or str(error)))
-    return sorted(found)
+    return sorted(found, key=lambda path: path.parts)
 
 
 def _unread(path: Path, why: str) -> Finding:

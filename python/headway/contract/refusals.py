@@ -12,6 +12,7 @@ import re
 import types
 from bisect import bisect
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -33,16 +34,27 @@ _LISTS = {"tuple_type", "list_type"}
 _AFTER_COMMA = re.compile(r"[0-9]{3}[A-Za-z]*")
 
 
-def nearest(word: str, known: list[str], *, alike: float = 0.6) -> str | None:
-    """The known word that was probably meant; names, which share prefixes, want to be more `alike` than fields."""
-    close = difflib.get_close_matches(word[:64].lower(), known, n=1, cutoff=alike)
-    return close[0] if close else None
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that was probably meant."""
+    return _nearest_field(word[:64], tuple(known))
+
+
+@lru_cache(maxsize=1024)
+def _nearest_field(word: str, known: tuple[str, ...]) -> str | None:
+    # Who mistypes a field does so in every document, and comparing words takes longer than reading what is around them.
+    return _closest(word, known, alike=0.6)
 
 
 def nearest_name(name: str, ordered: Sequence[str]) -> str | None:
     """The name that was probably meant, of names in their order: among few of all, among many of the neighbours."""
     middle = bisect(ordered, name)
-    return nearest(name, list(ordered[max(0, middle - NEIGHBOURS) : middle + NEIGHBOURS]), alike=0.8)
+    return _closest(name[:64], ordered[max(0, middle - NEIGHBOURS) : middle + NEIGHBOURS], alike=0.8)
+
+
+def _closest(word: str, known: Sequence[str], *, alike: float) -> str | None:
+    """The most alike of some words, if it is `alike` enough (0 to 1): names, which share prefixes, want more than fields."""
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=alike)
+    return close[0] if close else None
 
 
 def is_foreign(key: object) -> bool:
