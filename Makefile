@@ -75,7 +75,7 @@ loom:  ## every interleaving of the atomic paths
 fuzz: $(STAMPS)/bench  ## the reader under a coverage-guided fuzzer; SECONDS_=3600
 	$(BIN)/python fuzz/reader_fuzz.py --seconds $(or $(SECONDS_),3600)
 
-crash: build  ## kill -9 the running demo 300 times and check what is left
+crash: build  ## kill -9 the running demo 300 times while it is given verbs, and check what is left
 	$(BIN)/python -m tests.demo.crash --kills $(or $(KILLS),300) --seed $(SEED)
 
 seeds: build  ## the demo with ten other seeds

@@ -1,120 +1,41 @@
-"""The check after each kill has power: every way a ledger could be wrong is found."""
+"""The check after each kill has power: what was lost, forgotten, or enforced above the ledger's word is found."""
 
 from __future__ import annotations
 
 import pytest
 
-from examples.shop.count import Act, Reading
+from examples.shop.count import Act, Life, Reading
+from examples.shop.count import Record as Count
 from examples.shop.demo import CONTRACTS
-from examples.shop.verdict import Clocks
 from headway.contract.model import Contract
 from headway.contract.read import read_paths
-from headway.ledger import Record
-from headway.ramp.entries import Entry, EntryKind
-from tests.demo.facts import forgotten, limits_above, rewritten, wrong_ramps
+from tests.demo.facts import forgotten, limits_above, rewritten
+from tests.demo.hand import Given, Wish
+from tests.demo.making import EVENT, YES, Fact, applied, entered, told
 
-TERMS = "t" * 64
+S = 1_000_000_000
 
-Fact = tuple[EntryKind, str, int, dict[str, object]]
+CUT: Fact = ("overridden", "orders-db", 40, {"value_micro": {"": 3_000_000}, "until_ms": 60_000})
+"""From 16 connections to 3, at 40 s and for 20 s."""
+
+RAMP = told(applied("orders-db"), entered("orders-db", 30, 1, level=16), CUT)
 
 
 @pytest.fixture(scope="module")
-def contracts() -> dict[str, Contract]:
-    return read_paths([CONTRACTS]).contracts
+def pool() -> dict[str, Contract]:
+    return {"orders-db": read_paths([CONTRACTS]).contracts["orders-db"]}
 
 
-def told(*facts: Fact) -> list[Record]:
-    """A ledger of (kind, contract, seconds, body)."""
-    entries = [Entry(kind, contract, at_s * 1000, "headway", "", {}, body) for kind, contract, at_s, body in facts]
-    return [Record(seq, entry, 1, "d", "h") for seq, entry in enumerate(entries, start=1)]
-
-
-def applied(contract: str) -> Fact:
-    return ("applied", contract, 0, {"version": 1, "digest": "d", "terms_digest": TERMS})
-
-
-def entered(contract: str, at_s: int, stage: int, level: int = 0) -> Fact:
-    flat = {"": level * 1_000_000}
-    course = {
-        "start_ms": at_s * 1000,
-        "end_ms": at_s * 1000,
-        "from_micro": flat,
-        "to_micro": flat,
-        "remaining_ms": None,
-    }
-    return ("entered", contract, at_s, {"stage": stage, "name": "", "course": course})
-
-
-EVENT: Fact = ("event", "orders-db", 20, {"type": "replica.promoted"})
-YES: Fact = ("approved", "orders-db", 30, {"stage": "replica", "group": "dba"})
-CPU: list[Fact] = [
-    applied("orders-cpu"),
-    ("event", "orders-cpu", 20, {"type": "replica.promoted"}),
-    entered("orders-cpu", 20, 1),
-]
-
-
-def test_a_ramp_as_it_should_be_is_not_accused(contracts: dict[str, Contract]):
-    """Event, upstream, approval, entry; then the soak, and the last stage."""
-    records = told(applied("orders-db"), *CPU, EVENT, YES, entered("orders-db", 30, 1), entered("orders-db", 42, 2))
-
-    assert [] == wrong_ramps(records, contracts)
-
-
-def test_a_stage_that_was_skipped_is_found(contracts: dict[str, Contract]):
-    """From the first to the third."""
-    records = told(applied("orders-db"), *CPU, EVENT, YES, entered("orders-db", 30, 2))
-
-    assert ["orders-db entered its stages as [2]"] == wrong_ramps(records, contracts)
-
-
-def test_a_stage_entered_twice_is_found(contracts: dict[str, Contract]):
-    """A restart that forgot the first entry would write a second one."""
-    records = told(applied("orders-db"), *CPU, EVENT, YES, entered("orders-db", 30, 1), entered("orders-db", 31, 1))
-
-    assert ["orders-db entered its stages as [1, 1]"] == wrong_ramps(records, contracts)
-
-
-def test_a_stage_entered_before_all_it_waits_for_is_found(contracts: dict[str, Contract]):
-    """Each missing condition is named: the event, the approval, the upstream."""
-    alone = told(applied("orders-db"), entered("orders-db", 30, 1))
-
-    assert [
-        "orders-db entered replica before replica.promoted was seen",
-        "orders-db entered replica without the approval of dba",
-        "orders-db entered replica before orders-cpu was at replica",
-    ] == wrong_ramps(alone, contracts)
-
-
-def test_an_approval_of_another_stage_does_not_count(contracts: dict[str, Contract]):
-    """A yes for the target is none for the replica."""
-    other: Fact = (
-        "approved", "orders-db", 30, {"stage": "target", "group": "dba"},
-    )  # fmt: skip
-    records = told(applied("orders-db"), *CPU, EVENT, other, entered("orders-db", 30, 1))
-
-    assert ["orders-db entered replica without the approval of dba"] == wrong_ramps(records, contracts)
-
-
-def test_a_soak_that_cannot_have_been_earned_is_found(contracts: dict[str, Contract]):
-    """12 s of use do not fit into 3 s of a stage."""
-    records = told(applied("orders-db"), *CPU, EVENT, YES, entered("orders-db", 30, 1), entered("orders-db", 33, 2))
-
-    assert ["orders-db entered target 3000 ms after the stage before, with a soak of 12000 ms"] == wrong_ramps(
-        records, contracts
-    )
-
-
-def test_a_requirement_that_still_climbs_does_not_count(contracts: dict[str, Contract]):
-    """The quota waits until the shop has arrived, 15 s after it entered its target."""
-    shop: list[Fact] = [applied("shop-api"), *CPU, entered("shop-api", 30, 1), entered("shop-api", 50, 2)]
-    early = told(applied("tenant-exports"), *shop, entered("tenant-exports", 64, 1))
-    later = told(applied("tenant-exports"), *shop, entered("tenant-exports", 65, 1))
-
-    assert ["tenant-exports entered generous while shop-api was still climbing to target"] == wrong_ramps(
-        early, contracts
-    )
-    assert [] == wrong_ramps(later, contracts)
+def count(
+    *readings: tuple[float, int], published: tuple[tuple[int, float], ...] = (), born: float | None = None
+) -> Count:
+    """(seconds, limit) read by the shop; versions it saw published; a second life if one was born."""
+    lives = [Life(1, 1, 1, 0, 0, 100 * S, True)]
+    if born is not None:
+        lives.append(Life(2, 2, 1, round(born * S), 0, 100 * S, True))
+    read = tuple(Reading(1, round(at_s * S), "orders-db", limit * 10**6) for at_s, limit in readings)
+    seen = {"orders-db": [(version, round(at_s * S)) for version, at_s in published]}
+    return Count(tuple(lives), (), {}, ((0, 0),), read, seen, ())
 
 
 def test_an_acknowledged_act_that_is_not_in_the_ledger_is_found():
@@ -136,15 +57,36 @@ def test_a_record_that_was_lost_or_changed_is_found():
     assert ["record 1 was lost or changed"] == rewritten(before, told(YES, YES))
 
 
-def test_a_limit_above_the_ledgers_is_found(contracts: dict[str, Contract]):
+def test_a_limit_above_the_ledgers_is_found(pool: dict[str, Contract]):
     """6 connections until the replica is entered at 30 s, then 16: nothing more, and nothing earlier."""
-    records = told(applied("orders-db"), entered("orders-db", 30, 1, level=16))
+    within, early, above = count((29, 6), (31, 16)), count((29, 7)), count((31, 17))
 
-    only = {"orders-db": contracts["orders-db"]}
+    assert [] == limits_above(within, [], RAMP, pool)
+    assert ["orders-db was at 7000000, the ledger says 6000000"] == limits_above(early, [], RAMP, pool)
+    assert ["orders-db was at 17000000, the ledger says 16000000"] == limits_above(above, [], RAMP, pool)
 
-    def above(at_s: int, limit: int) -> list[str]:
-        return limits_above([Reading(1, at_s * 10**9, "orders-db", limit * 10**6)], Clocks(0, 0), records, only)
 
-    assert [] == above(29, 6) + above(31, 16)
-    assert ["orders-db was at 7000000, the ledger says 6000000"] == above(29, 7)
-    assert ["orders-db was at 17000000, the ledger says 16000000"] == above(31, 17)
+def test_a_cut_that_is_known_to_be_in_force_counts_at_once(pool: dict[str, Contract]):
+    """16 after the cut to 3 may be its last moment; once the shop saw it published it may not."""
+    unknown, seen = count((41, 16)), count((41, 16), published=((3, 40.5),))
+
+    assert [] == limits_above(unknown, [], RAMP, pool)
+    assert ["orders-db was at 16000000, the ledger says 3000000"] == limits_above(seen, [], RAMP, pool)
+    assert [] == limits_above(count((41, 3), published=((3, 40.5),)), [], RAMP, pool)
+
+
+def test_a_life_that_is_born_after_a_cut_knows_of_it(pool: dict[str, Contract]):
+    """A restart that publishes what was before, though the ledger holds the cut."""
+    assert ["orders-db was at 16000000, the ledger says 3000000"] == limits_above(
+        count((43, 16), born=42), [], RAMP, pool
+    )
+
+
+def test_a_cut_that_was_answered_is_in_force(pool: dict[str, Contract]):
+    """An answer comes after the meters live by the new curve; a verb that was sent before it says nothing of others."""
+    shown = {"contract": "orders-db", "at_ms": 40_000}
+    given = Given(1, Wish("orders-db", "override"), 39_999, 40_200, round(40.2 * S), 200, {"entries": [shown]})
+    other = Given(1, Wish("shop-api", "hold"), 39_999, 40_200, round(40.2 * S), 200, {"entries": []})
+
+    assert ["orders-db was at 16000000, the ledger says 3000000"] == limits_above(count((41, 16)), [given], RAMP, pool)
+    assert [] == limits_above(count((41, 16)), [other], RAMP, pool)
