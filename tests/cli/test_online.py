@@ -246,6 +246,20 @@ def test_approve_where_nothing_is_asked_is_unusable(
     assert "error[HW433]" in result.stderr
 
 
+def test_an_override_that_lowers_is_ended_early_by_two(served: Run, world: World, tmp_path: Path):
+    """Down to 40 and, with olga's token, back to 50; alone it is refused, and the limit stays."""
+    (tmp_path / "second").write_text("olga\n")
+    lowered = served("override", "orders-db", "40", "--until", "1h", *YES)
+    assert "undo: headway resume orders-db --reason" in lowered.output
+
+    alone = served("resume", "orders-db", *YES)
+    assert (1, True) == (alone.exit_code, "HW514" in alone.output)
+    ended = served("resume", "orders-db", "--second", str(tmp_path / "second"), *YES)
+
+    assert (0, True) == (ended.exit_code, "its override ends; the limit goes from 40 to 50" in ended.output)
+    assert "undo" not in ended.output
+
+
 def test_a_second_persons_token_comes_from_a_file(served: Run, world: World, tmp_path: Path):
     """A raise with the token of `olga` beside that of `olaf`."""
     (tmp_path / "second").write_text("olga\n")

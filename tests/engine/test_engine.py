@@ -273,6 +273,29 @@ def test_a_workload_that_is_not_declared_and_no_other_is_unknown(tmp_path: Path)
         world.engine.limiter("api")
 
 
+def test_an_override_is_ended_early_by_the_command_that_it_names(api: World):
+    """To 150 for an hour, undone after a minute: at 100 at once, in the ledger with who, and no undo of the undo."""
+    raised = api.engine.submit("api", api.override(150, START_MS + HOUR, second="user:bo"))
+    api.run(MINUTE)
+    assert (150, "headway resume api --reason …") == (api.limit("api"), raised.undo)
+
+    ended = api.engine.submit("api", api.verb("resume"))
+
+    assert (100, None) == (api.limit("api"), ended.undo)
+    assert "api: its override ends; the limit goes from 150 to 100 requests a second" == ended.said
+    last = api.engine.ledger().tail(1, "api")[0].entry
+    assert ("override_ended", "user:ana", "to see") == (last.kind, last.actor, last.reason)
+    api.crash()
+    assert api.engine.contract("api").state.overridden is None
+
+
+def test_an_override_of_a_held_contract_names_no_undo(api: World):
+    """A resume would lift the hold, which somebody else may have wanted."""
+    api.engine.submit("api", api.verb("hold"))
+
+    assert api.engine.submit("api", api.override(10, START_MS + HOUR)).undo is None
+
+
 def test_an_override_that_an_upstream_has_no_room_for_is_refused(pool: World):
     """The shop at 300 spends 150 of 100: the person is told, the ledger holds nothing of it."""
     with pytest.raises(OverPromised, match="pool is full"):

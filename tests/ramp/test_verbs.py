@@ -1,7 +1,10 @@
 """What people do to a ramp: hold, resume, advance, step back, override, abort, retire, and what cannot be done."""
 
+from dataclasses import replace
+
 import pytest
 
+from headway.ramp.conditions import Surroundings
 from headway.ramp.decisions import Rejected
 from headway.ramp.observations import VerbCall
 from headway.ramp.vet import vet
@@ -178,6 +181,63 @@ def test_a_lower_override_is_not_loosened_by_one_person() -> None:
     ramp = Ramp(contract(FIRST)).at(MINUTE, override(MINUTE, 10, HOUR))
 
     assert "HW514" == rejected(ramp, override(2 * MINUTE, 30, HOUR)).code
+
+
+def test_resume_ends_an_override_that_lowers_with_a_second_person() -> None:
+    """From 10 back to the 100 of its stage, half an hour early: a raise, and who asks for it is not who agrees."""
+    ramp = Ramp(contract(FIRST)).at(MINUTE, override(MINUTE, 10, HOUR))
+    assert "HW514" == rejected(ramp, verb_call(30 * MINUTE, "resume")).code
+    assert "HW514" == rejected(ramp, verb_call(30 * MINUTE, "resume", second="user:ann")).code
+
+    ramp.at(30 * MINUTE, verb_call(30 * MINUTE, "resume", second="user:bob"))
+
+    assert (100, None) == (ramp.level(), ramp.state.overridden)
+    ended = ramp.entries[-1]
+    assert ("override_ended", "user:ann", "user:bob") == (ended.kind, ended.actor, ended.body["second"])
+    assert [] == ramp.at(HOUR).kinds, "it ended already"
+
+
+def test_resume_ends_an_override_that_raises_and_one_person_is_enough() -> None:
+    """From 150 back to 100 is a cut; nothing is left to resume then."""
+    ramp = Ramp(contract(FIRST)).at(MINUTE, override(MINUTE, 150, HOUR, second="user:bob"))
+
+    assert 100 == ramp.call(2 * MINUTE, "resume").level()
+    assert "HW516" == rejected(ramp, verb_call(3 * MINUTE, "resume")).code
+
+
+def test_an_override_that_ends_early_in_a_climb_leaves_the_climb_as_it_is() -> None:
+    """120 over a climb that is at 125 and goes on to 200: one person may not end it; 190 over it: one may."""
+    for level, code in ((120, "HW514"), (190, "")):
+        ramp = Ramp(CLIMB).at(HOUR).at(HOUR + 1, override(HOUR + 1, level, 3 * HOUR, second="user:bob"))
+        ramp.at(HOUR + 30 * MINUTE)
+        call = verb_call(HOUR + 30 * MINUTE, "resume")
+        if code:
+            assert code == rejected(ramp, call).code
+        second = replace(call, second="user:bob")
+
+        assert (125, 200) == (ramp.at(HOUR + 30 * MINUTE, second).level(), ramp.level(3 * HOUR))
+
+
+def test_resume_ends_a_hold_first_and_the_override_only_then() -> None:
+    """Overridden to 150 and held: the first resume lifts the hold, the second one ends the override."""
+    ramp = Ramp(contract(FIRST)).at(1, override(1, 150, DAY, second="user:bob")).call(2, "hold")
+
+    assert (150, None) == (ramp.call(3, "resume").level(), ramp.state.held)
+    assert (100, None) == (ramp.call(4, "resume").level(), ramp.state.overridden)
+
+
+def test_an_override_that_lowers_is_not_ended_early_on_a_clock_that_is_suspect_or_an_upstream_that_is_full() -> None:
+    """Both would raise; one that raises is ended all the same."""
+    for around in (Surroundings({}, suspect="it jumped", believed_ms=T0 + MINUTE), Surroundings({}, full="db is full")):
+        for level, code in ((10, "HW518"), (150, "")):
+            ramp = Ramp(contract(FIRST)).at(MINUTE, override(MINUTE, level, HOUR, second="user:bob"))
+            call = verb_call(2 * MINUTE, "resume", second="user:bob")
+            try:
+                vet(ramp.contract, ramp.state, call, T0 + 2 * MINUTE, around)
+                found = ""
+            except Rejected as rejection:
+                found = rejection.code
+            assert code == found
 
 
 def test_no_stage_is_entered_and_no_soak_earned_while_an_override_lowers() -> None:

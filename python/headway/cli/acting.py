@@ -69,10 +69,7 @@ def override(
     until: Annotated[
         str, typer.Option("--until", help="2h, or an instant with its zone.", metavar="TIME", show_default=False)
     ],
-    second: Annotated[
-        Path | None,
-        typer.Option("--second", help="A file with the token of the second person that a raise wants.", metavar="FILE"),
-    ] = None,
+    second: options.Second = None,
     server: options.Server = None,
     token_file: options.TokenFile = None,
     yes: options.Yes = False,
@@ -80,7 +77,7 @@ def override(
     json: options.AsJson = False,
 ) -> None:
     vet_consent(yes, reason)
-    headers = {} if second is None else {"headway-second": token_in(second)}
+    headers = _agreed_by(second)
     with connect(server, token_file) as remote:
         row = remote.get(f"/v1/contracts/{in_path(name)}")
         body = {"value": _value_of(value), "until": until, "expect": row["digest"]}
@@ -103,25 +100,51 @@ def verb_command(verb: str) -> Callable[..., None]:
         json: options.AsJson = False,
     ) -> None:
         vet_consent(yes, reason)
-        if bool(names) == bool(all or label or spending):
-            raise ServerError("HW433", "name contracts, or choose them by --all, --label or --spending; one of both")
         with connect(server, token_file) as remote:
-            if names:
-                rows = [remote.get(f"/v1/contracts/{in_path(name)}") for name in dict.fromkeys(names)]
-            else:
-                rows = [row for row in chosen(remote, labels=label or (), spending=spending) if row["status"] in RUNS]
-            if not rows:
-                raise ServerError(
-                    "HW433", "no contract is chosen", because="Nothing that still runs fits what was given."
-                )
+            rows = _rows(remote, names, all=all, labels=label, spending=spending)
             wishes = [Wish(row["contract"], verb, {"expect": row["digest"]}) for row in rows]
             carry_out(remote, wishes, yes=yes, reason=reason, json=json)
 
     return command
 
 
+@told
+def resume(
+    names: options.Names = None,
+    all: options.All = False,
+    label: options.Labels = None,
+    spending: options.Spending = None,
+    second: options.Second = None,
+    server: options.Server = None,
+    token_file: options.TokenFile = None,
+    yes: options.Yes = False,
+    reason: options.Reason = None,
+    json: options.AsJson = False,
+) -> None:
+    vet_consent(yes, reason)
+    headers = _agreed_by(second)
+    with connect(server, token_file) as remote:
+        rows = _rows(remote, names, all=all, labels=label, spending=spending)
+        wishes = [Wish(row["contract"], "resume", {"expect": row["digest"]}, headers) for row in rows]
+        carry_out(remote, wishes, yes=yes, reason=reason, json=json)
+
+
 RUNS = frozenset({"running", "completed"})
 """States in which a contract still moves; a verb on many leaves the others out."""
+
+
+def _rows(
+    remote: Remote, names: Sequence[str] | None, *, all: bool, labels: Sequence[str] | None, spending: str | None
+) -> list[dict[str, Any]]:
+    """The contracts that are named, or chosen: one of both. HW433 where it is neither, or nothing fits."""
+    if bool(names) == bool(all or labels or spending):
+        raise ServerError("HW433", "name contracts, or choose them by --all, --label or --spending; one of both")
+    if names:
+        return [remote.get(f"/v1/contracts/{in_path(name)}") for name in dict.fromkeys(names)]
+    rows = [row for row in chosen(remote, labels=labels or (), spending=spending) if row["status"] in RUNS]
+    if not rows:
+        raise ServerError("HW433", "no contract is chosen", because="Nothing that still runs fits what was given.")
+    return rows
 
 
 def chosen(remote: Remote, *, labels: Sequence[str], spending: str | None) -> list[dict[str, Any]]:
@@ -207,6 +230,11 @@ def _post(remote: Remote, wish: Wish, reason: str, *, dry_run: bool) -> Any:
     path = f"/v1/contracts/{in_path(wish.contract)}/{wish.verb}"
     query = {"dry_run": 1} if dry_run else {}
     return remote.post(path, {**wish.body, "reason": reason}, headers=wish.headers, **query)
+
+
+def _agreed_by(second: Path | None) -> Mapping[str, str]:
+    """The header that names a second person."""
+    return {} if second is None else {"headway-second": token_in(second)}
 
 
 def _next_stage(row: Mapping[str, Any]) -> str:

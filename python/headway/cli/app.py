@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from headway.cli.acting import approve, override, verb_command
+from headway.cli.acting import approve, override, resume, verb_command
 from headway.cli.checking import check, schema, version
 from headway.cli.explaining import explain
 from headway.cli.helps import ABOUT, HELPS, LEDGER
@@ -31,7 +31,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "apply": apply,
     "approve": approve,
     "hold": verb_command("hold"),
-    "resume": verb_command("resume"),
+    "resume": resume,
     "advance": verb_command("advance"),
     "step-back": verb_command("step-back"),
     "override": override,

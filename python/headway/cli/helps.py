@@ -61,7 +61,12 @@ HELPS: dict[str, str] = {
         "headway approve orders-db --stage replica --as dba --yes --reason 'replica checked'",
     ),
     "hold": _help("Stops a ramp where it is, until resumed. No climb and no next stage meanwhile.", *_many("hold")),
-    "resume": _help("Ends a hold; a climb that was stopped goes on.", *_many("resume")),
+    "resume": _help(
+        "Ends a hold: a climb that was stopped goes on. Where there is none, it ends an override before its time; "
+        "where that raises the limit it wants a second person.",
+        *_many("resume"),
+        "headway resume orders-db --second bo.token",
+    ),
     "advance": _help(
         "Skips what is left of the next stage's soak, once. Everything else must hold.", *_many("advance")
     ),

@@ -25,6 +25,10 @@ Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Contracts with this label; may be repeated.", metavar="NAME=VALUE")
 ]
 Spending = Annotated[str | None, typer.Option("--spending", help="Contracts that spend this upstream.", metavar="NAME")]
+Second = Annotated[
+    Path | None,
+    typer.Option("--second", help="A file with the token of the second person that a raise wants.", metavar="FILE"),
+]
 Folder = Annotated[
     Path | None, typer.Option("--data", help="The server's folder; else .headway here or above.", metavar="DIR")
 ]

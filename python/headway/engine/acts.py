@@ -37,9 +37,10 @@ UNDO = {
     "hold": "headway resume {name} --reason …",
     "resume": "headway hold {name} --reason …",
     "advance": "headway hold {name} --reason …",
+    "override": "headway resume {name} --reason …",
     "applied": "headway retire {name} --reason …",
 }
-"""What takes a verb back. An override ends by itself; a step-back, an abort and a retirement are not taken back."""
+"""What takes a verb back. A step-back, an abort and a retirement are not taken back."""
 
 
 def submit(mover: Mover, name: str, act: Act) -> Outcome:
@@ -57,7 +58,7 @@ def submit(mover: Mover, name: str, act: Act) -> Outcome:
         entries = tuple(entry for one in decided.values() for entry in one.entries)
         seqs = mover.move(decided, now_ms)
         said = _said(mover, name, act, before, after, decided)
-        return Outcome(name, seqs, entries, before, after, _undo(name, act), said)
+        return Outcome(name, seqs, entries, before, after, _undo(name, act, decided[name]), said)
 
 
 def preview(mover: Mover, name: str, act: Act) -> Preview:
@@ -76,7 +77,7 @@ def preview(mover: Mover, name: str, act: Act) -> Preview:
             before,
             after,
             tuple(sorted(affected)),
-            _undo(name, act),
+            _undo(name, act, decided[name]),
             _said(mover, name, act, before, after, decided),
         )
 
@@ -294,8 +295,18 @@ def _after(mover: Mover, name: str, decided: Mapping[str, Decisions], now_ms: in
     return {one: floor(enforced.level_micro(one, mover.believed_ms)) for one in curve.segments}
 
 
-def _undo(name: str, act: Act) -> str | None:
-    return None if isinstance(act, Approval) else _undo_of(act.verb, name)
+def _undo(name: str, act: Act, decided: Decisions) -> str | None:
+    if isinstance(act, Approval) or _ends_override(act, decided):
+        return None
+    # A resume would first end the hold, which is not what an override did.
+    undone_by_another = act.verb == "override" and decided.state.held is not None
+    return None if undone_by_another else _undo_of(act.verb, name)
+
+
+def _ends_override(act: VerbCall, decided: Decisions) -> bool:
+    """Whether it was the override that was resumed from; a hold that is lifted may let one end whose time had come."""
+    kinds = [entry.kind for entry in decided.entries]
+    return act.verb == "resume" and "override_ended" in kinds and "resumed" not in kinds
 
 
 def _undo_of(what: str, name: str) -> str | None:
@@ -312,7 +323,10 @@ def _said(
     decided: Mapping[str, Decisions],
 ) -> str:
     """One sentence: what was done, and what it did to the limit."""
-    what = f"{act.group} approved {act.stage}" if isinstance(act, Approval) else act.verb.replace("_", " ")
+    if isinstance(act, Approval):
+        what = f"{act.group} approved {act.stage}"
+    else:
+        what = "its override ends" if _ends_override(act, decided[name]) else act.verb.replace("_", " ")
     kinds = [entry.kind for entry in decided[name].entries]
     entered = [_stage_of(entry) for entry in decided[name].entries if entry.kind == "entered"]
     parts = [f"{name}: {what}"]

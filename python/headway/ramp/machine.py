@@ -249,9 +249,12 @@ class _Evaluation:
         contract, state, now_ms = self.contract, self.state, self.now_ms
         if call.verb == "hold":
             self.add(moves.hold(contract, state, now_ms, self.believed_ms, "person", call.actor, call.reason))
-        elif call.verb == "resume":
+        elif call.verb == "resume" and state.held is not None:
             self.stage_changed = self.stage_changed or state.floored
             self.add(moves.resume(contract, state, now_ms, call))
+        elif call.verb == "resume":
+            agreed = {"early": True, "second": call.second, "single_user": call.single_user}
+            self.say("override_ended", call.reason, agreed, call.actor)
         elif call.verb == "advance":
             self.say("advanced", call.reason, {"stage": state.stage + 1}, call.actor)
         elif call.verb == "override":

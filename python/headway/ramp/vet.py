@@ -5,6 +5,7 @@ The server and the engine call `vet` to answer with a reason; `step` calls the s
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from headway.contract.model import Contract
@@ -117,7 +118,7 @@ def _vet_verb(contract: Contract, state: RampState, call: VerbCall, now_ms: int,
             "retire those first, or apply versions of them that do not spend it",
         )
     if call.verb == "resume":
-        _vet_resume(contract, state, surroundings)
+        _vet_resume(contract, state, call, now_ms, surroundings)
     elif call.verb == "advance":
         _vet_advance(contract, state, call)
     elif call.verb == "step_back" and state.floored:
@@ -136,11 +137,31 @@ def _vet_running(contract: Contract, state: RampState, verb: str) -> None:
         )
 
 
-def _vet_resume(contract: Contract, state: RampState, surroundings: Surroundings) -> None:
+def _vet_resume(contract: Contract, state: RampState, call: VerbCall, now_ms: int, surroundings: Surroundings) -> None:
+    """Ends a hold; of a contract that is not held, its override."""
+    if state.held is None and state.overridden is None:
+        raise Rejected(
+            "HW516",
+            f"{contract.name} is neither held nor overridden",
+            "there is nothing to resume",
+            "nothing is to be done",
+        )
     if state.held is None:
-        raise Rejected("HW516", f"{contract.name} is not held", "there is nothing to resume", "nothing is to be done")
-    if state.floored or state.course.remaining_ms is not None:
+        if _ends_by_raising(contract, state, now_ms, believed_until(now_ms, surroundings)):
+            _vet_raise("resume", surroundings)
+            _vet_second(call, "ending this override early raises the limit")
+    elif state.floored or state.course.remaining_ms is not None:
         _vet_raise("resume", surroundings)
+
+
+def _ends_by_raising(contract: Contract, state: RampState, now_ms: int, believed_ms: int) -> bool:
+    """Whether the limit in force is higher without the override, in any dimension; a climb ahead is no part of that."""
+    after = replace(state, overridden=None)
+
+    def surely(one: RampState, dimension: str) -> int:
+        return min(level_micro(contract, one, dimension, at_ms) for at_ms in (now_ms, believed_ms))
+
+    return any(surely(after, dimension) > surely(state, dimension) for dimension in contract.constraint)
 
 
 def _vet_advance(contract: Contract, state: RampState, call: VerbCall) -> None:
@@ -195,13 +216,7 @@ def _vet_override(
         raise Rejected("HW517", "an override ends", "it wants an instant ahead, within a year", "say it with --until")
     if raises(contract, state, call, now_ms, believed_until(now_ms, surroundings)):
         _vet_raise("override", surroundings)
-        if not call.single_user and call.second in (None, call.actor):
-            raise Rejected(
-                "HW514",
-                "a second person is needed",
-                "this override raises the limit",
-                "name another person with --second",
-            )
+        _vet_second(call, "this override raises the limit")
 
 
 def raises(contract: Contract, state: RampState, call: VerbCall, now_ms: int, believed_ms: int) -> bool:
@@ -211,6 +226,11 @@ def raises(contract: Contract, state: RampState, call: VerbCall, now_ms: int, be
         value > min(level_micro(contract, state, dimension, now_ms), own[dimension])
         for dimension, value in call.value_micro.items()
     )
+
+
+def _vet_second(call: VerbCall, because: str) -> None:
+    if not call.single_user and call.second in (None, call.actor):
+        raise Rejected("HW514", "a second person is needed", because, "name another person with --second")
 
 
 def _vet_raise(verb: str, surroundings: Surroundings) -> None:

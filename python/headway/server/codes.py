@@ -274,7 +274,7 @@ CODES: dict[str, Code] = {
         409,
         "a second person is needed",
         "Who applied a version or asked for a raise cannot also say yes to it.",
-        "Ask another person; an override takes their token with `--second`.",
+        "Ask another person; an override, and a resume that ends one, takes their token with `--second`.",
     ),
     "HW515": Code(
         409,

@@ -63,9 +63,13 @@ def acts(engine: Engine, access: Access) -> APIRouter:
         return act(name, "override", body, caller, second_of(caller, second), dry_run)
 
     @router.post("/v1/contracts/{name}/{verb}", responses=answers(OUTCOME, *WRITE_ERRORS))
-    def verb(name: Name, verb: Verb, body: Plain, caller: Operator, dry_run: DryRun = False) -> Any:
-        """hold, resume, advance, step-back, abort or retire."""
-        return act(name, verb, body, caller, None, dry_run)
+    def verb(
+        name: Name, verb: Verb, body: Plain, caller: Operator, second: Second = None, dry_run: DryRun = False
+    ) -> Any:
+        """hold, resume, advance, step-back, abort or retire. A resume that ends an override which lowers wants a second
+        person.
+        """
+        return act(name, verb, body, caller, second_of(caller, second), dry_run)
 
     def act(name: str, spelled: str, body: Ask, caller: Caller, second: Caller | None, dry_run: bool) -> Any:
         observation = verb_of(engine.contract(name), spelled, body, caller, engine.now_ms(), second)
