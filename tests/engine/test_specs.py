@@ -213,3 +213,10 @@ def test_over_keys_without_a_total_the_mean_counts():
     after = [meter("calls", charged_micro=150, entitled_micro=100, keys_live=3)]
 
     assert 500_000 == share(text, "calls", before, after)
+
+
+def test_meters_are_counted_as_they_are_made():
+    """The bound counts what the core is told: dimensions, and totals over all keys."""
+    for text in (CHAIN, KEYED):
+        for contract in reading_of(text).contracts.values():
+            assert len(specs.meters_of(contract, born="full")) == specs.meters_count(contract)

@@ -19,7 +19,7 @@ from headway._core import Limiter, Meters
 from headway.contract.faults import Unreadable
 from headway.contract.model import Contract, Document
 from headway.contract.read import Reading
-from headway.engine import acts, explain, looking
+from headway.engine import acts, applying, explain, looking
 from headway.engine.board import Place
 from headway.engine.clock import MachineClock
 from headway.engine.drift import Files, drift_of, newcomers
@@ -287,9 +287,9 @@ class Engine:
         return self._moved(acts.receive(self._mover, self._started.ledger, event))
 
     def apply(self, documents: Reading, *, actor: str, reason: str = "", expect: str | None = None) -> Outcome:
-        """Puts first versions of contracts in force; see `acts.apply`."""
+        """Puts first versions of contracts in force; see `applying.apply`."""
         self._usable()
-        outcome = acts.apply(self._mover, documents, self._declare, actor=actor, reason=reason, expect=expect)
+        outcome = applying.apply(self._mover, documents, self._declare, actor=actor, reason=reason, expect=expect)
         return self._moved(outcome)
 
     def confirm_clock(self, actor: str, reason: str) -> None:
@@ -336,7 +336,7 @@ class Engine:
         try:
             fresh = newcomers(reading, board.states)
             if fresh.contracts or any(board.calendars.get(name) != one for name, one in fresh.calendars.items()):
-                outcome = acts.apply(self._mover, fresh, self._declare, actor="headway", reason="its file appeared")
+                outcome = applying.apply(self._mover, fresh, self._declare, actor="headway", reason="its file appeared")
                 log.warning("%s", outcome.said)
         except Unreadable as unreadable:
             log.error("a watched file is not valid, what runs goes on:\n%s", unreadable)

@@ -22,6 +22,9 @@ DURABLE_PER_MS = 60_000
 
 OTHER = "other"
 
+METERS_MOST = 100_000
+"""Meters the core holds in one process. A contract that ended keeps its own: what it last admitted stays enforced."""
+
 
 def total_of(meter: str) -> str:
     """The meter over all keys of a keyed one."""
@@ -39,6 +42,12 @@ def durable(contract: Contract, dimension: str) -> bool:
     if constraint.measure == "quota":
         return True
     return contract.each is None and per_ms(constraint) >= DURABLE_PER_MS
+
+
+def meters_count(contract: Contract) -> int:
+    """How many meters a contract has."""
+    totals = contract.each is not None and contract.each.total_micro is not None
+    return len(contract.constraint) * (2 if totals else 1)
 
 
 def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[MeterSpec]:

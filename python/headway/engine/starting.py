@@ -10,7 +10,7 @@ from functools import partial
 from headway._core import Meters
 from headway.contract.model import Contract
 from headway.contract.read import Reading
-from headway.engine import acts
+from headway.engine import applying
 from headway.engine.board import Board
 from headway.engine.mover import Mover
 from headway.engine.ports import Store, WallClock
@@ -70,7 +70,7 @@ def start(
     loaded = ledger.load()
     reading = None if loaded.contracts else read()
     if reading is not None:
-        acts.runnable(reading)
+        applying.runnable(reading)
     suspicion = _judge(ledger, loaded, clock)
     begun = ledger.begin(clock.boot_id(), suspicion.believed_ms, clock.boot_ms())
     board, bus = Board(), Bus()
@@ -91,7 +91,7 @@ def start(
         _take_up(mover, meters, loaded, begun)
         if reading is not None:
             declare = partial(declare_new, meters)
-            acts.apply(mover, reading, declare, actor="headway", reason="applied at the first start")
+            applying.apply(mover, reading, declare, actor="headway", reason="applied at the first start")
         mover.turn()
     except BaseException:
         meters.close()
