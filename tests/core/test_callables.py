@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+import weakref
 
 import pytest
 
@@ -41,6 +43,75 @@ def test_a_decorated_method_is_still_a_method():
 
     assert "Shop sells tea" == Shop().sell("tea")
     assert "Shop sells tea" == Shop.sell(Shop(), "tea")
+
+
+def test_a_decorated_function_takes_every_kind_of_argument():
+    """By position, by name, starred, none: each arrives as it was given, and a wrong one is Python's own error."""
+    pool = slots(1)
+
+    @pool.limiter
+    def told(*args: object, key: object = None, **rest: object) -> object:
+        return args, key, rest
+
+    assert ((), None, {}) == told()
+    assert ((1, 2), "k", {"x": 3}) == told(1, 2, key="k", x=3)
+    assert ((*range(300),), None, {}) == told(*range(300))
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        pool.limiter(lambda: None)(nothing=1)
+    assert 0.0 == pool.in_use
+
+
+def test_a_decorated_function_that_is_refused_is_not_called():
+    """It raises, holds nothing, and is called again once there is room."""
+    pool = slots(1)
+    called: list[int] = []
+    guarded = pool.limiter(called.append)
+
+    with pool.limiter.try_acquire(), pytest.raises(Refused):
+        guarded(1)
+    assert [] == called
+    guarded(2)
+    assert ([2], 0.0) == (called, pool.in_use)
+
+
+def test_a_decorated_function_may_call_itself():
+    pool = slots(3)
+
+    @pool.limiter
+    def down(depth: int) -> float:
+        return down(depth - 1) if depth > 1 else pool.in_use
+
+    assert 3.0 == down(3)
+    with pytest.raises(Refused):
+        down(4)
+    assert 0.0 == pool.in_use
+
+
+def test_a_decorated_function_in_a_cycle_is_collected():
+    """A function that is an attribute of itself goes when nobody else has it; a weak reference tells."""
+    guarded = slots(1).limiter(lambda: None)
+    guarded.itself = guarded
+    guarded.__wrapped__.outside = guarded
+    told: list[str] = []
+    gone = weakref.ref(guarded, lambda _: told.append("gone"))
+    assert gone() is guarded
+
+    del guarded
+    gc.collect()
+
+    assert ["gone"] == told
+
+
+def test_a_decorated_function_has_attributes_like_any_other():
+    guarded = slots(1).limiter(lambda: None)
+    guarded.note = "kept"
+
+    assert "kept" == guarded.note
+    assert "kept" == vars(guarded)["note"]
+    del guarded.note
+    assert not hasattr(guarded, "note")
+    with pytest.raises(TypeError):
+        type(guarded)()
 
 
 def test_a_decorated_coroutine_function_is_one():
