@@ -188,6 +188,33 @@ fn a_key_that_is_used_while_its_table_moves_keeps_every_use() {
     });
 }
 
+/// The short way to a known key, which falls back to the long one.
+fn add_known(keys: &Keys, hash: u64) {
+    let known = keys.with_known(hash, |word, _| {
+        let seen = word.load();
+        (!seen.is_frozen() && word.replace(seen, seen.value() + 1).is_ok()).then_some(())
+    });
+    if known.is_none() {
+        add(keys, hash);
+    }
+}
+
+#[test]
+fn a_known_key_that_is_used_while_its_table_moves_keeps_every_use() {
+    model(|| {
+        let keys = Arc::new(Keys::with_capacity(100, 4));
+        add(&keys, 10);
+        let other = {
+            let keys = Arc::clone(&keys);
+            thread::spawn(move || add_known(&keys, 10))
+        };
+        keys.begin_move();
+        add_known(&keys, 10);
+        other.join().unwrap();
+        assert_eq!(3, keys.value(10).value());
+    });
+}
+
 #[test]
 fn a_new_key_that_comes_while_its_table_moves_is_one_key() {
     model(|| {

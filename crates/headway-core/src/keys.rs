@@ -63,6 +63,7 @@ impl Table {
     }
 
     /// The slot of `hash`, without claiming one.
+    #[inline]
     fn find(&self, hash: u64) -> Option<&Slot> {
         let mut at = hash as usize & self.mask();
         for _ in 0..self.slots.len() {
@@ -265,6 +266,7 @@ impl Keys {
         }
     }
 
+    #[inline]
     fn enter(&self) -> Inside<'_> {
         let stripe = &self.inside[stripe()];
         stripe.0.fetch_add(1, Ordering::SeqCst);
@@ -296,6 +298,23 @@ impl Keys {
         act: impl FnMut(&Word, u64) -> Option<R>,
     ) -> Result<R, TooManyKeys> {
         self.with_at_most(self.most, hash, is_alive, act)
+    }
+
+    /// Runs `act` once on the word of a key that is in the table, with the base its marks are in; None where the key is new,
+    /// or there is housekeeping to do that `with` does.
+    #[inline]
+    pub(crate) fn with_known<R>(&self, hash: u64, act: impl FnOnce(&Word, u64) -> Option<R>) -> Option<R> {
+        if hash <= SEALED || self.has_retired.load(Ordering::Relaxed) {
+            return None;
+        }
+        let inside = self.enter();
+        // SAFETY: `inside` outlives the references.
+        let (present, next) = unsafe { self.tables(&inside) };
+        if next.is_some() {
+            return None;
+        }
+        // Should the table start to move now, the word is frozen before it is carried, and `act` finds it so.
+        act(&present.find(hash)?.word, present.base)
     }
 
     /// Takes up a key of an earlier run, over the ceiling if need be: what was used is never forgotten for want of room.

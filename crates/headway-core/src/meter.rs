@@ -434,12 +434,19 @@ impl Meter {
         }
     }
 
-    /// One try on a rate without keys or durable draws: admitted, or over a limit that it fits under at another time.
-    /// None for everything that takes more than a look and an exchange.
+    /// One try on a rate without durable draws: admitted, or over a limit that it fits under at another time. None for
+    /// everything that takes more than a look and an exchange.
     #[inline]
-    pub(crate) fn take_plainly(&self, now: i64, n: u64) -> Option<Result<(), Stop>> {
+    pub(crate) fn take_plainly(&self, now: i64, key: Option<u64>, n: u64) -> Option<Result<(), Stop>> {
         let look = || self.hot.look(Measure::Rate, now);
-        match rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look)? {
+        let took = match (&self.keys, key) {
+            (Some(keys), Some(hash)) => keys.with_known(hash, |word, base| {
+                let look = || look().filter(|look| look.base == base);
+                rate::take_at_once(word, &self.gives, n, &self.durable_to, look)
+            })?,
+            _ => rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look)?,
+        };
+        match took {
             Ok(_) => Some(Ok(())),
             Err(RateStop::Full { mark, look }) if n <= look.limit => Some(Err(Stop::Full { amount: mark, look })),
             Err(_) => None,

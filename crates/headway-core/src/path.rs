@@ -131,6 +131,7 @@ impl Step {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "what the steps are, read on every way through them")]
 pub struct Path {
     pub(crate) spec: PathSpec,
     pub(crate) steps: Vec<Step>,
@@ -140,8 +141,8 @@ pub struct Path {
     has_slots: bool,
     needs_key: bool,
     has_durable: bool,
-    /// The only step, where it is a rate without keys or durable draws.
-    plain: Option<Toll>,
+    /// One step, a rate without durable draws.
+    is_plain: bool,
 }
 
 /// What stopped a demand: why, on which step, and what was seen there.
@@ -210,14 +211,8 @@ impl Path {
             payers.push((Arc::clone(&counts), toll.charge.of(1)));
             steps.push(Step { toll, keyed: *keyed, scaled });
         }
-        let plain = match (&steps[..], meters) {
-            ([step], [meter]) if meter.spec.measure == Measure::Rate && !step.keyed && !meter.spec.durable => {
-                Some(step.toll.clone())
-            }
-            _ => None,
-        };
         Ok(Path {
-            plain,
+            is_plain: matches!(meters, [meter] if meter.spec.measure == Measure::Rate && !meter.spec.durable),
             has_slots: meters.iter().any(|meter| meter.spec.measure == Measure::Concurrency),
             needs_key: spec.steps.iter().any(|(.., keyed)| *keyed),
             has_durable: meters.iter().any(|meter| meter.spec.durable),
@@ -299,12 +294,10 @@ impl Path {
     #[inline]
     fn take(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
         let now = clock.boot_ns();
-        if units == 1
-            && let Some(toll) = &self.plain
-            && !self.shared.is_closed()
-        {
+        if units == 1 && self.is_plain && !self.shared.is_closed() {
             // Loads and one exchange, and no result wider than a register as long as it is admitted.
-            match toll.meter.take_plainly(now, toll.charge.of(1)) {
+            let (toll, own) = self.steps[0].toll(key.map(|k| k.hash));
+            match toll.meter.take_plainly(now, own, toll.charge.of(1)) {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(stop)) => return Err(Stopped { at: now, why: Why::Full, step: 0, stop: Some(stop) }),
                 None => {}
