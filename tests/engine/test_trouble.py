@@ -50,7 +50,6 @@ def disk(api: World, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 def test_everything_is_in_the_ledger_before_it_is_published(api: World, disk: Disk, monkeypatch: pytest.MonkeyPatch):
     """At the instant a curve reaches the meters, a replay of the ledger already leads to it."""
-    mover = api.engine._mover
     publish = api.meters.publish
     known: list[bool] = []
 
@@ -63,7 +62,7 @@ def test_everything_is_in_the_ledger_before_it_is_published(api: World, disk: Di
             known.append(state.overridden is not None and disk.log == ["commit"])
             return publish(curves, utc_ns)
 
-    monkeypatch.setattr(mover, "_publisher", Watched())
+    monkeypatch.setattr(api.engine._mover._handover, "_publisher", Watched())
     api.engine.submit("api", api.override(10, api.clock.utc_ms() + HOUR))
 
     assert [True] == known

@@ -17,18 +17,17 @@ from types import MappingProxyType
 
 from headway._core import MeterReading
 from headway.contract.model import Contract
-from headway.engine import looking
-from headway.engine.board import Board, Place
+from headway.engine.board import Board
+from headway.engine.handover import Handover
 from headway.engine.ports import Publisher, Store, WallClock
-from headway.engine.publish import bends, cautious, core_curves, targets_of, windows_of
-from headway.engine.specs import MS
+from headway.engine.publish import targets_of
 from headway.engine.subscribe import Bus
 from headway.engine.suspicion import ClockStatus, Suspicion
 from headway.engine.use import by_meter, of_contract, use_between
 from headway.errors import Fenced, LedgerBroken, LedgerStopped
 from headway.ledger.moves import Move
 from headway.ledger.reading import moves_limit
-from headway.ramp.curve import Curve, curve_of
+from headway.ramp.curve import curve_of
 from headway.ramp.decisions import Decisions, Need
 from headway.ramp.entries import Entry, EntryKind
 from headway.ramp.observations import ClockSuspect, Observation
@@ -74,12 +73,11 @@ class Mover:
         self._clock = clock
         self._suspicion = suspicion
         self._bus = bus
+        self._handover = Handover(board, publisher, clock, suspicion)
         self._beat_at_ms = clock.boot_ms() + BEAT_MS
         self._retry_at_ms = 0
         self._read_at_ms: dict[str, int] = {}
         self._last_read: dict[str, tuple[int, Mapping[str, MeterReading]]] = {}
-        self._windows_at_ms: dict[str, int] = {}
-        self._unpublished: dict[str, Curve] = {}
         self._suspected, self._jumps = suspicion.status.suspect, suspicion.jumps
 
     # -- time
@@ -100,7 +98,7 @@ class Mover:
             elif jumped:
                 # The ledger knows that the clock is suspect; a clock that keeps jumping is not worth an entry each time.
                 log.warning("clock suspected: %s", status.reason)
-                self._narrow(now_ms)
+                self._handover.narrow(now_ms)
             return now_ms
 
     @property
@@ -137,7 +135,7 @@ class Mover:
             if not self._writable():
                 return min(LOOK_MS, RETRY_MS)
             try:
-                self._publish_left(now_ms)
+                self._handover.publish_left(now_ms)
                 self._beat()
                 self._open_windows(now_ms)
                 observed: dict[str, Sequence[Observation]] = dict(self._read_use(now_ms))
@@ -213,7 +211,9 @@ class Mover:
         """
         with self.lock:
             self.board.take_up(contracts, states)
-            self._publish({name: curve_of(contracts[name], states[name], now_ms) for name in contracts}, now_ms)
+            self._handover.publish(
+                {name: curve_of(contracts[name], states[name], now_ms) for name in contracts}, now_ms
+            )
             for name in contracts:
                 self.board.wake(name, now_ms)
 
@@ -251,7 +251,7 @@ class Mover:
             board.take_up(contracts, {name: decided[name].state for name in contracts})
         for name, one in decided.items():
             self._take(name, one, now_ms)
-        self._publish(curves, now_ms)
+        self._handover.publish(curves, now_ms)
         for seq, entry in zip(seqs, move.entries, strict=True):
             if moves_limit(entry):
                 board.causes[entry.contract] = (seq, entry)
@@ -277,73 +277,14 @@ class Mover:
         elif name not in self._read_at_ms:
             self._read_at_ms[name] = now_ms
 
-    # -- publishing
-
-    def _publish(self, curves: Mapping[str, Curve], now_ms: int) -> None:
-        """Hands curves to the meters. Where that fails they stay due: the ledger has them already.
-
-        Meters live by the time that is believed: a clock that jumped brings them no window and no part of a climb.
-        """
-        if not curves:
-            return
-        self._unpublished |= curves
-        board, suspect, believed_ms = self.board, self.clock_status.suspect, self.believed_ms
-        # The ledger took its time since the look: what is planned ahead would come later by as much.
-        boot_ms = self.boot_ms()
-        utc_ms = self._suspicion.believed_at(boot_ms)
-        core, places = [], {}
-        for name, decided in self._unpublished.items():
-            contract, old = board.contracts[name], board.places.get(name)
-            curve = replace(decided, raises_when=looking.words(board, name, now_ms, self.clock_status))
-            # Republishing (another window, other words) is a newer version for the meters, and none for the ledger.
-            version = max(curve.version, old.published + 1 if old else 0)
-            windows = windows_of(contract, believed_ms, suspect=suspect)
-            enforced = cautious(curve, now_ms, believed_ms)
-            core += core_curves(contract, enforced, version, windows)
-            published = Place(
-                contract=contract,
-                state=board.states[name],
-                curve=curve,
-                enforced=enforced,
-                ahead_ms=utc_ms - boot_ms,
-                published=version,
-                published_ms=now_ms,
-                windows=MappingProxyType(windows),
-            )
-            # A window more leaves the limit as it was: it is in force since it was decided.
-            same = old is not None and old.curve.version == curve.version
-            places[name] = replace(published, published_ms=old.published_ms) if old and same else published
-        self._publisher.publish(core, utc_ms * MS)
-        board.places |= places
-        for name, place in places.items():
-            opens = [starts[1] for starts in place.windows.values() if len(starts) > 1]
-            if opens:
-                self._windows_at_ms[name] = min(opens)
-            elif place.windows:
-                # Under suspicion no window opens; they are looked at again when the clock is trusted.
-                self._windows_at_ms.pop(name, None)
-        self._unpublished.clear()
-
-    def _publish_left(self, now_ms: int) -> None:
-        self._publish(dict(self._unpublished), now_ms)
+    # -- windows, the clock, the ledger's health, use
 
     def _open_windows(self, now_ms: int) -> None:
         """Decides the next windows of quotas whose window has ended, and forgets draws of older ones."""
-        due = [name for name, at_ms in self._windows_at_ms.items() if at_ms <= now_ms]
-        if not due or self.clock_status.suspect:
-            return
-        closed: dict[str, int] = {}
-        for name in due:
-            place = self.board.places[name]
-            for dimension, starts in windows_of(place.contract, now_ms, suspect=True).items():
-                meter = place.contract.meter(dimension)
-                # The window before is kept: a late settle still belongs to it.
-                before = place.windows[dimension][0]
-                closed |= dict.fromkeys((meter, f"{meter}#total"), min(before, starts[0]) * MS)
-        self._store.commit(Move(closed=closed))
-        self._publish({name: self.board.places[name].curve for name in due}, now_ms)
-
-    # -- the clock, the ledger's health, use
+        due = self._handover.windows_due(now_ms)
+        if due:
+            self._store.commit(Move(closed=self._handover.closed_by(due, now_ms)))
+            self._handover.republish(due, now_ms)
 
     def _verdict_changed(self, status: ClockStatus, now_ms: int) -> None:
         kind: EntryKind = "clock_suspected" if status.suspect else "clock_trusted"
@@ -356,32 +297,15 @@ class Mover:
                 self.stop(stopped)
         self._bus.tell("", kind, now_ms, {"reason": reason})
         if status.suspect:
-            self._narrow(now_ms)
+            self._handover.narrow(now_ms)
         else:
             self._trusted(now_ms)
 
-    def _narrow(self, now_ms: int) -> None:
-        """The clock jumped. Windows decided ahead would open by a clock that is not believed, and falls would come late by
-        as much as it jumped; a climb goes on as it was, no faster.
-        """
-        narrowed = {
-            name: place.curve
-            for name, place in self.board.places.items()
-            # By the meters' time a fall may still be ahead though by ours it has passed.
-            if place.windows or bends(place.curve, place.published_ms)
-        }
-        self._publish(narrowed, now_ms)
-
     def _trusted(self, now_ms: int) -> None:
-        """Whatever waited for the clock is due; and the meters take over its time."""
-        bent = {
-            name: place.curve for name, place in self.board.places.items() if bends(place.curve, place.published_ms)
-        }
-        self._publish(bent, now_ms)
-        for name, place in self.board.places.items():
+        """Whatever waited for the clock is due."""
+        self._handover.trust(now_ms)
+        for name in self.board.places:
             self.board.wake(name, now_ms)
-            if place.windows:
-                self._windows_at_ms[name] = now_ms
 
     def _writable(self) -> bool:
         """Whether moves can be made; tries again where the ledger may have recovered."""
@@ -432,8 +356,8 @@ class Mover:
             instants.append(wake_ms)
         if self._read_at_ms:
             instants.append(min(self._read_at_ms.values()))
-        if self._windows_at_ms and not self.clock_status.suspect:
-            instants.append(min(self._windows_at_ms.values()))
+        if (windows_ms := self._handover.windows_at_ms()) is not None:
+            instants.append(windows_ms)
         return max(0, min(instants) - now_ms)
 
 
