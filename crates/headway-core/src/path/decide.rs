@@ -1,0 +1,343 @@
+//! The decision on a demand: every meter of the path or none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Answer, Key, Mode, Path, Reserved, STEPS_MAX, Stopped};
+use crate::atomics::Ordering;
+use crate::earliest::Retry;
+use crate::grain::MICRO;
+use crate::growth::{Closed, Draw, Drawn};
+use crate::hot::Look;
+use crate::meter::{Stop, Taken};
+use crate::refusal::{Refusal, Why};
+use crate::time::Clock;
+use crate::word::Tagged;
+
+/// The usual path; its marks fit on a short stretch of the stack.
+const STEPS_FEW: usize = 4;
+/// How long a demand waits for its first durable draw.
+const DRAW_WAIT: Duration = Duration::from_secs(2);
+
+impl Path {
+    /// Decides now and never waits. An Err is not counted yet: `conclude` does, or a ticket tries again.
+    #[inline]
+    pub fn try_now(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
+        self.take(clock, units, key)?;
+        self.counts.admit(units);
+        Ok(())
+    }
+
+    /// The same for callers of this process that take turns, as under an interpreter's lock: they count without a locked
+    /// addition. Two at once would lose a count, and nothing else.
+    #[inline]
+    pub fn try_in_turn(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
+        self.take(clock, units, key)?;
+        self.counts.admit_in_turn(units);
+        Ok(())
+    }
+
+    /// Takes without keeping what was taken.
+    #[inline]
+    fn take(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
+        let now = clock.boot_ns();
+        if units == 1 && self.is_plain && !self.shared.is_closed() {
+            // Loads and one exchange, and no result wider than a register as long as it is admitted.
+            let (toll, own) = self.steps[0].toll(key.map(|k| k.hash));
+            match toll.meter.take_plainly(now, own, toll.charge.of(1)) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(stop)) => return Err(Stopped { at: now, why: Why::Full, step: 0, stop: Some(stop) }),
+                None => {}
+            }
+        }
+        self.attempt(clock, now, units, key, None)
+    }
+
+    /// Admits an estimate that can be settled later; as `try_now`. `conclude_reserve` ends what was stopped.
+    pub fn try_reserve(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<Reserved, Stopped> {
+        let mut reserved = self.nothing_reserved(units);
+        self.attempt(clock, clock.boot_ns(), units, key, Some(&mut reserved.taken))?;
+        self.counts.admit(units);
+        Ok(reserved)
+    }
+
+    fn nothing_reserved(&self, units: u64) -> Reserved {
+        let most = self.spec.settle_max_micro / MICRO;
+        Reserved { at_most: most.max(units), taken: Vec::with_capacity(self.steps.len()) }
+    }
+
+    /// Whether stopped demands are refused, and so may wait; a contract that only looks on admits them at once.
+    pub fn is_enforced(&self) -> bool {
+        self.spec.mode == Mode::Enforce
+    }
+
+    /// What `try_acquire` would answer, charging nothing.
+    pub fn probe(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Answer {
+        match self.probe_stop(clock, units, key) {
+            Some(stopped) if self.spec.mode == Mode::Enforce || stopped.why == Why::Closed => {
+                Answer::Refused(Refusal::new(self, units, key, stopped))
+            }
+            _ => Answer::Admitted { holds: false },
+        }
+    }
+
+    /// What would stop a demand now; nothing is charged, counted or claimed.
+    pub(crate) fn probe_stop(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Option<Stopped> {
+        let now = clock.boot_ns();
+        if self.shared.is_closed() {
+            return Some(Stopped::by(Why::Closed, now));
+        }
+        self.steps.iter().enumerate().find_map(|(i, step)| {
+            let (toll, own) = step.toll(key.map(|k| k.hash));
+            let stop = toll.meter.probe(now, own, toll.charge.of(units)).err()?;
+            Some(self.why(now, key.map(|k| k.hash), i, units, stop))
+        })
+    }
+
+    /// A waiter's try: as `try_now`, but the draw that is missing is asked for.
+    pub(crate) fn poll(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
+        let now = clock.boot_ns();
+        let stopped = match self.attempt(clock, now, units, key, None) {
+            Ok(()) => {
+                self.counts.admit(units);
+                return Ok(());
+            }
+            Err(stopped) => stopped,
+        };
+        Err(match stopped.stop {
+            Some(Stop::Draw { want, look, .. }) => match self.ask(now, key, stopped.step, want, &look) {
+                Ok(_) => stopped,
+                Err(why) => Stopped { why, ..stopped },
+            },
+            _ => stopped,
+        })
+    }
+
+    /// Takes on every step or on none; counting is the caller's.
+    fn attempt(
+        &self,
+        clock: &impl Clock,
+        now: i64,
+        units: u64,
+        key: Option<Key<'_>>,
+        keep: Option<&mut Vec<Taken>>,
+    ) -> Result<(), Stopped> {
+        if self.shared.is_closed() {
+            return Err(Stopped::by(Why::Closed, now));
+        }
+        let hash = key.map(|k| k.hash);
+        if self.steps.len() <= STEPS_FEW {
+            self.take_all::<STEPS_FEW>(clock, now, units, hash, keep)?;
+        } else {
+            self.take_all::<STEPS_MAX>(clock, now, units, hash, keep)?;
+        }
+        if self.has_durable {
+            self.ask_ahead(now, key);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_all<const N: usize>(
+        &self,
+        clock: &impl Clock,
+        now: i64,
+        units: u64,
+        key: Option<u64>,
+        keep: Option<&mut Vec<Taken>>,
+    ) -> Result<(), Stopped> {
+        if let ([step], None) = (&self.steps[..], &keep) {
+            // The usual path has nothing to undo and nothing to keep.
+            let (toll, own) = step.toll(key);
+            let n = toll.charge.of(units);
+            toll.meter.take(clock, now, own, n).map_err(|stop| self.why(now, key, 0, units, stop))?;
+            if units != 1 {
+                toll.meter.charged.fetch_add(n as i64, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+        let mut taken = [Taken::NOTHING; N];
+        for (i, step) in self.steps.iter().enumerate() {
+            let (toll, own) = step.toll(key);
+            match toll.meter.take(clock, now, own, toll.charge.of(units)) {
+                Ok(one) => taken[i] = one,
+                Err(stop) => {
+                    self.undo(now, key, &taken[..i]);
+                    return Err(self.why(now, key, i, units, stop));
+                }
+            }
+        }
+        if units != 1 {
+            for step in &self.steps {
+                let (toll, _) = step.toll(key);
+                toll.meter.charged.fetch_add(toll.charge.of(units) as i64, Ordering::Relaxed);
+            }
+        }
+        if let Some(keep) = keep {
+            keep.extend_from_slice(&taken[..self.steps.len()]);
+        }
+        Ok(())
+    }
+
+    /// Gives back what the first steps took; the last one first. Nothing of it was counted as charged yet.
+    #[cold]
+    fn undo(&self, now: i64, key: Option<u64>, taken: &[Taken]) {
+        for (step, one) in self.steps.iter().zip(taken).rev() {
+            let (toll, own) = step.toll(key);
+            toll.meter.give_back(now, own, one, one.n);
+            toll.meter.bell.ring();
+        }
+    }
+
+    /// Names what stopped a demand: `never_fits` where it is over every burst or level, now and ahead on the curve, of
+    /// any meter on the way.
+    #[cold]
+    fn why(&self, now: i64, key: Option<u64>, step: usize, units: u64, stop: Stop) -> Stopped {
+        let why = match stop {
+            Stop::TooManyKeys => Why::TooManyKeys,
+            Stop::NotPublished => Why::NotPublished,
+            Stop::Draw { .. } => Why::Drawing,
+            Stop::Full { amount, look } => {
+                // Under today's burst or level it fits once, on this meter.
+                let fits_here = self.steps[step].toll(key).0.charge.of(units) <= look.limit;
+                let is_simple = fits_here && self.steps.len() == 1;
+                if !is_simple && self.never_fits(now, key, units, (step, Tagged { amount, tag: look.tag })) {
+                    Why::NeverFits
+                } else {
+                    Why::Full
+                }
+            }
+        };
+        Stopped { at: now, why, step, stop: Some(stop) }
+    }
+
+    /// On one meter, what is under a burst or level ahead fits once. On several a fall may close one before another opens:
+    /// then only the search for the instant can tell.
+    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, Tagged)) -> bool {
+        let mut may_close = false;
+        for step in &self.steps {
+            let (may_fit, falls) = step.outlook(now, key, units);
+            if !may_fit {
+                return true;
+            }
+            may_close |= falls;
+        }
+        may_close && self.steps.len() > 1 && self.earliest(key, units, now, Some(seen)) == Retry::Never
+    }
+
+    #[cold]
+    fn ask(&self, now: i64, key: Option<Key<'_>>, step: usize, want: u64, look: &Look) -> Result<Arc<Draw>, Why> {
+        let (toll, own) = self.steps[step].toll(key.map(|k| k.hash));
+        let Some(draws) = &toll.meter.draws else { return Err(Why::Full) };
+        let key = key.map(|k| (k.hash, k.text)).filter(|_| own.is_some());
+        draws.ask(&toll.meter, key, want, look, now).map_err(|closed| match closed {
+            Closed::NotDurable => Why::NotDurable,
+            Closed::Full => Why::Drawing,
+        })
+    }
+
+    #[cold]
+    fn ask_ahead(&self, now: i64, key: Option<Key<'_>>) {
+        for step in &self.steps {
+            let (toll, own) = step.toll(key.map(|k| k.hash));
+            if let Some(draws) = &toll.meter.draws {
+                draws.ask_ahead(&toll.meter, key.map(|k| (k.hash, k.text)).filter(|_| own.is_some()), now);
+            }
+        }
+    }
+
+    /// Ends a demand that did not fit at once: waits for the draw that it needs, if that is what stopped it (two seconds at
+    /// most), then counts the refusal.
+    #[cold]
+    pub fn conclude(
+        self: &Arc<Self>,
+        clock: &impl Clock,
+        units: u64,
+        key: Option<Key<'_>>,
+        stopped: Stopped,
+    ) -> Answer {
+        self.conclude_keeping(clock, units, key, stopped, None)
+    }
+
+    /// The same for a reservation; what it holds, beside the answer.
+    #[cold]
+    pub fn conclude_reserve(
+        self: &Arc<Self>,
+        clock: &impl Clock,
+        units: u64,
+        key: Option<Key<'_>>,
+        stopped: Stopped,
+    ) -> (Answer, Reserved) {
+        let mut reserved = self.nothing_reserved(units);
+        let answer = self.conclude_keeping(clock, units, key, stopped, Some(&mut reserved.taken));
+        (answer, reserved)
+    }
+
+    fn conclude_keeping(
+        self: &Arc<Self>,
+        clock: &impl Clock,
+        units: u64,
+        key: Option<Key<'_>>,
+        mut stopped: Stopped,
+        mut keep: Option<&mut Vec<Taken>>,
+    ) -> Answer {
+        // One draw answers a demand as a rule; a second is needed where others used the first one up.
+        for _ in 0..3 {
+            let Some(Stop::Draw { want, look, .. }) = stopped.stop else { break };
+            stopped.why = match self.ask(clock.boot_ns(), key, stopped.step, want, &look) {
+                Err(why) => why,
+                Ok(draw) => match self.wait_for(&draw) {
+                    Drawn::Pending => Why::Drawing,
+                    Drawn::NoRoom => Why::Full,
+                    Drawn::Fenced => Why::NotDurable,
+                    Drawn::Granted => match self.attempt(clock, clock.boot_ns(), units, key, keep.as_deref_mut()) {
+                        Ok(()) => {
+                            self.counts.admit(units);
+                            return Answer::Admitted { holds: self.has_slots };
+                        }
+                        Err(again) => {
+                            stopped = again;
+                            continue;
+                        }
+                    },
+                },
+            };
+            break;
+        }
+        self.refuse(units, key, stopped)
+    }
+
+    /// Counts a plain refusal of a caller that takes turns; false, with nothing counted, for everything that `conclude` has
+    /// to end.
+    #[inline]
+    pub fn count_refused_in_turn(&self, units: u64, stopped: &Stopped) -> bool {
+        let is_plain = self.is_enforced() && matches!(stopped.stop, Some(Stop::Full { .. }));
+        if is_plain {
+            self.counts.refuse_in_turn(stopped.why, units);
+        }
+        is_plain
+    }
+
+    /// Everything there is to say about a demand that was stopped and counted.
+    pub fn refusal(self: &Arc<Self>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Refusal {
+        Refusal::new(self, units, key, stopped)
+    }
+
+    fn wait_for(&self, draw: &Draw) -> Drawn {
+        self.shared.growths.wait(draw, DRAW_WAIT)
+    }
+
+    /// Counts a refusal and says it, or admits it where the contract only looks on.
+    #[cold]
+    pub(crate) fn refuse(self: &Arc<Self>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Answer {
+        let looks_on = self.spec.mode != Mode::Enforce && stopped.why != Why::Closed;
+        if self.spec.mode != Mode::Record {
+            self.counts.refuse(stopped.why, units);
+        }
+        if looks_on {
+            self.counts.admit(units);
+            return Answer::Admitted { holds: false };
+        }
+        Answer::Refused(Refusal::new(self, units, key, stopped))
+    }
+}
