@@ -1,10 +1,11 @@
 //! A contract's limit as one workload meets it.
 
+mod asking;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use headway_core::{Answer, Clock as _, Key, Path, Stopped};
+use headway_core::{Answer, Clock as _, Key, Path};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -18,10 +19,6 @@ use crate::ready;
 use crate::refusal::{Refusal, Spares};
 use crate::ticket::{Ticket, checked};
 
-/// The longest sleep before signals are looked at.
-const NAP: Duration = Duration::from_millis(50);
-/// The longest wait that is kept track of: a year.
-const WAIT_S_MAX: f64 = 366.0 * 86_400.0;
 /// How long a coroutine waits for a first durable draw where it would not wait at all.
 const DRAW_WAIT_S: f64 = 2.0;
 
@@ -138,134 +135,11 @@ impl Limiter {
         }
         Ok(Py::new(py, Permit::new(own.clone_ref(py), units, key, true, None))?.into_any())
     }
+}
 
-    /// Ends a demand that did not fit at once: waits for its draw without the interpreter, then answers.
-    #[cold]
-    fn conclude(&self, py: Python<'_>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> PyResult<Answer> {
-        self.check_fork(py)?;
-        Ok(if stopped.is_draw() {
-            py.detach(|| self.path.conclude(&self.time, units, key, stopped))
-        } else {
-            self.path.conclude(&self.time, units, key, stopped)
-        })
-    }
-
-    fn patience(&self, timeout: Option<f64>) -> PyResult<f64> {
-        match timeout {
-            None => Ok(self.wait_s()),
-            Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("`timeout` is not a number")),
-            Some(seconds) => Ok(seconds.clamp(0.0, WAIT_S_MAX)),
-        }
-    }
-
-    /// Decides at once where nobody waits; Ok(None): waiting may help.
-    fn at_once(
-        &self,
-        py: Python<'_>,
-        own: &Py<Limiter>,
-        units: u64,
-        key: Option<Key<'_>>,
-        patience_s: f64,
-    ) -> PyResult<Option<Result<Py<PyAny>, Py<Refusal>>>> {
-        let hash = key.map(|k| k.hash);
-        let may_wait = patience_s > 0.0 && self.path.is_enforced();
-        if may_wait && !self.path.is_free(hash) {
-            self.check_fork(py)?;
-            return Ok(None);
-        }
-        let stopped = match self.path.try_in_turn(&self.time, units, key) {
-            Ok(()) => return self.permit(py, own, units, hash, self.path.has_slots()).map(|permit| Some(Ok(permit))),
-            Err(stopped) => stopped,
-        };
-        if may_wait && stopped.may_wait() {
-            self.check_fork(py)?;
-            return Ok(None);
-        }
-        match self.conclude(py, units, key, stopped)? {
-            Answer::Admitted { holds } => self.permit(py, own, units, hash, holds).map(|permit| Some(Ok(permit))),
-            Answer::Refused(refusal) => Py::new(py, Refusal::new(refusal)).map(|refusal| Some(Err(refusal))),
-        }
-    }
-
-    /// Waits its turn in the queue, looking at signals between naps.
-    fn queue(
-        &self,
-        py: Python<'_>,
-        own: &Py<Limiter>,
-        units: u64,
-        key: Option<Key<'_>>,
-        patience_s: f64,
-    ) -> PyResult<Py<PyAny>> {
-        let deadline = self.time.boot_ns().saturating_add((patience_s * 1e9) as i64);
-        let ticket = match self.path.ticket(&self.time, units, key) {
-            Ok(ticket) => Ticket { inner: ticket, limiter: own.clone_ref(py), units, key: key.map(|k| k.hash) },
-            Err(answer) => return self.answered(py, own, units, key, answer),
-        };
-        loop {
-            if let Some(answer) = ticket.poll(py)? {
-                return match answer.bind(py).cast::<Refusal>() {
-                    Ok(refusal) => Err(refused(py, refusal.clone().unbind())),
-                    Err(_) => Ok(answer),
-                };
-            }
-            let now = self.time.boot_ns();
-            if now >= deadline {
-                return Err(refused(py, ticket.give_up(py)?));
-            }
-            let until = ticket.wake_at_ns().map_or(deadline, |at| at.min(deadline));
-            let nap =
-                if self.time.is_manual() { NAP } else { NAP.min(Duration::from_nanos((until - now).max(0) as u64)) };
-            ticket.sleep(py, nap);
-            py.check_signals()?;
-        }
-    }
-
-    fn answered(
-        &self,
-        py: Python<'_>,
-        own: &Py<Limiter>,
-        units: u64,
-        key: Option<Key<'_>>,
-        answer: Answer,
-    ) -> PyResult<Py<PyAny>> {
-        match answer {
-            Answer::Admitted { holds } => self.permit(py, own, units, key.map(|k| k.hash), holds),
-            Answer::Refused(refusal) => Err(refused(py, Py::new(py, Refusal::new(refusal))?)),
-        }
-    }
-
-    /// One unit for a scope, waiting as the contract says: what `with` and decorators do. `leave` ends it.
-    #[inline]
-    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
-        let key = self.key(py, 1, None)?;
-        if self.path.is_free(key.map(|k| k.hash)) && self.path.try_in_turn(&self.time, 1, key).is_ok() {
-            return Ok(());
-        }
-        self.enter_slowly(py, key)
-    }
-
-    #[cold]
-    fn enter_slowly(&self, py: Python<'_>, key: Option<Key<'_>>) -> PyResult<()> {
-        let (scope, patience_s) = (self.as_scope(py)?, self.wait_s());
-        match scope.get().at_once(py, &scope, 1, key, patience_s)? {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(refusal)) => Err(refused(py, refusal)),
-            None => scope.get().queue(py, &scope, 1, key, patience_s).map(drop),
-        }
-    }
-
-    /// Ends a scope.
-    #[inline]
-    pub(crate) fn leave(&self) {
-        if !self.path.has_slots() {
-            return;
-        }
-        let was_unheld = self.unheld.load(Ordering::Relaxed) > 0
-            && self.unheld.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1)).is_ok();
-        if !was_unheld {
-            self.path.release(&self.time, 1, self.bound.as_ref().map(|(hash, _)| *hash));
-        }
-    }
+/// A permit or a refusal, where Python takes both.
+fn either(told: Result<Py<PyAny>, Py<Refusal>>) -> Py<PyAny> {
+    told.unwrap_or_else(Py::into_any)
 }
 
 #[pymethods]
@@ -312,17 +186,11 @@ impl Limiter {
     fn try_acquire(slf: &Bound<'_, Self>, units: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
         let (py, me, Units(units)) = (slf.py(), slf.get(), units);
         let key = me.key(py, units, key)?;
-        let holds = match me.path.try_in_turn(&me.time, units, key) {
-            Ok(()) => me.path.has_slots(),
-            Err(stopped) => match me.conclude(py, units, key, stopped)? {
-                Answer::Admitted { holds } => holds,
-                Answer::Refused(refusal) => return Ok(Py::new(py, Refusal::new(refusal))?.into_any()),
-            },
+        let answer = match me.path.try_in_turn(&me.time, units, key) {
+            Ok(()) => Answer::Admitted { holds: me.path.has_slots() },
+            Err(stopped) => me.conclude(py, units, key, stopped)?,
         };
-        if !holds {
-            return Ok(me.shared.clone_ref(py));
-        }
-        me.permit(py, slf.as_unbound(), units, key.map(|k| k.hash), holds)
+        Ok(either(me.told(py, slf.as_unbound(), units, key.map(|k| k.hash), answer)?))
     }
 
     /// What `try_acquire` would answer, charging nothing. Its permit holds nothing.
@@ -392,10 +260,11 @@ impl Limiter {
                 Err(stopped) if stopped.is_draw() => wait_s = patience_s.max(DRAW_WAIT_S),
                 Err(stopped) if may_wait && stopped.may_wait() => {}
                 Err(stopped) => {
-                    return Ok(match me.conclude(py, units, key, stopped)? {
-                        Answer::Admitted { holds } => ready::with(py, me.permit(py, own, units, hash, holds)?)?,
-                        Answer::Refused(refusal) => ready::refusing(py, Py::new(py, Refusal::new(refusal))?)?,
-                    });
+                    let answer = me.conclude(py, units, key, stopped)?;
+                    return match me.told(py, own, units, hash, answer)? {
+                        Ok(permit) => ready::with(py, permit),
+                        Err(refusal) => ready::refusing(py, refusal),
+                    };
                 }
             }
         }
@@ -412,13 +281,10 @@ impl Limiter {
         let (py, me, Units(units)) = (slf.py(), slf.get(), units);
         let key = me.key(py, units, key)?;
         me.check_fork(py)?;
+        let hash = key.map(|k| k.hash);
         match me.path.ticket(&me.time, units, key) {
-            Ok(inner) => {
-                let ticket = Ticket { inner, limiter: slf.clone().unbind(), units, key: key.map(|k| k.hash) };
-                Ok(Py::new(py, ticket)?.into_any())
-            }
-            Err(Answer::Refused(refusal)) => Ok(Py::new(py, Refusal::new(refusal))?.into_any()),
-            Err(Answer::Admitted { holds }) => me.permit(py, slf.as_unbound(), units, key.map(|k| k.hash), holds),
+            Ok(inner) => Ok(Py::new(py, Ticket { inner, limiter: slf.clone().unbind(), units, key: hash })?.into_any()),
+            Err(answer) => Ok(either(me.told(py, slf.as_unbound(), units, hash, answer)?)),
         }
     }
 
