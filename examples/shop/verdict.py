@@ -34,6 +34,9 @@ PPM = 1_000_000
 ROUNDED_NS = 1 * MS
 """The timeline tells instants in whole milliseconds."""
 
+NEIGHBOURS = 4
+"""Readings of both clocks to either side that are believed together: a second or two of them."""
+
 DAY_MS = 86_400_000
 
 KEPT = 5
@@ -49,10 +52,15 @@ class Clocks:
 
     @classmethod
     def of(cls, instants: Sequence[tuple[int, int]]) -> Clocks:
-        """From instants (boot, UTC) on both clocks. ValueError without any: then nothing can be judged."""
-        apart = [utc_ns - boot_ns for boot_ns, utc_ns in instants]
+        """From instants (boot, UTC) on both clocks. ValueError without any: then nothing can be judged.
+
+        UTC is read first, so a reading that was interrupted lies below the truth and never above: of some that are
+        neighbours the highest is believed. Taken as they are, one of them would move every climb by half of its error.
+        """
+        apart = [utc_ns - boot_ns for boot_ns, utc_ns in sorted(instants)]
         if not apart:
             raise ValueError("no instant is known on both clocks: the timeline cannot be laid beside the stamps")
+        apart = [max(apart[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]) for place in range(len(apart))]
         return cls(apart_ns=(min(apart) + max(apart)) // 2, unsure_ns=(max(apart) - min(apart) + 1) // 2 + ROUNDED_NS)
 
     def boot_ns(self, utc_ms: int) -> int:

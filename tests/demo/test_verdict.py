@@ -182,6 +182,17 @@ def test_without_an_instant_on_both_clocks_nothing_is_judged(contracts: dict[str
         judge(replace(record([]), clocks=()), contracts, pasts(contracts))
 
 
+def test_a_reading_of_the_clocks_that_was_interrupted_moves_nothing():
+    """UTC 5 s ahead, read four times a second; once 40 ms passed between the two readings: not half a millisecond of it
+    is taken over. A drift that stays is."""
+    instants = [(at_ms * MS, at_ms * MS + 5 * S) for at_ms in range(0, 10_000, 250)]
+    interrupted = [*instants[:20], (instants[20][0] + 40 * MS, instants[20][1]), *instants[21:]]
+    drifting = [(boot_ns, utc_ns + place * MS // 10) for place, (boot_ns, utc_ns) in enumerate(instants)]
+
+    assert Clocks(5 * S, 1 * MS) == Clocks.of(instants) == Clocks.of(interrupted) == Clocks.of(interrupted[::-1])
+    assert 2 * MS < Clocks.of(drifting).unsure_ns < 3 * MS
+
+
 def test_a_contract_nobody_asked_is_judged_too(contracts: dict[str, Contract]):
     """It stands in the result with zeros."""
     found = as_json(judge(record([]), contracts, pasts(contracts)))
