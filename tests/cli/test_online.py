@@ -227,6 +227,28 @@ def test_one_that_fails_does_not_keep_the_others_from_being_tried(served: Run, w
 # --- approve ------------------------------------------------------------------------------------------------------
 
 
+def test_one_whose_preview_is_refused_does_not_keep_the_others_from_being_tried(served: Run, world: World):
+    """`resume --all` where one of three is held: that one is resumed, the other two say that nothing held them."""
+    assert 0 == served("hold", "orders-db", *YES).exit_code
+
+    result = served("resume", "--all", "--json", *YES)
+
+    assert Exit.REFUSED == result.exit_code
+    assert ["orders-db"] == [one["contract"] for one in json.loads(result.stdout)]
+    assert len(world.engine.names()) - 1 == result.stderr.count("error[HW516]")
+    assert ("running", False) == status(world)
+
+
+def test_where_no_preview_is_possible_nobody_is_asked(served: Run, world: World, monkeypatch: pytest.MonkeyPatch):
+    """Nothing can be resumed: the question would be about nothing."""
+    monkeypatch.setattr("headway.cli.acting.can_ask", lambda: True)
+
+    result = served("resume", "orders-db", said="y\nwhy\n")
+
+    assert Exit.REFUSED == result.exit_code
+    assert "Go on" not in result.output
+
+
 def test_approve_without_the_right_token_is_no_access(served: Run):
     result = served("approve", "orders-db", *YES)
 

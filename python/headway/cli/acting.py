@@ -64,7 +64,7 @@ def override(
     name: options.Name,
     value: Annotated[
         list[str],
-        typer.Argument(metavar="VALUE...", help="The limit: 40, 10k, or requests=100 tokens=5k.", show_default=False),
+        typer.Argument(metavar="VALUE", help="The limit: 40, 10k, or requests=100 tokens=5k.", show_default=False),
     ],
     until: Annotated[
         str, typer.Option("--until", help="2h, or an instant with its zone.", metavar="TIME", show_default=False)
@@ -159,17 +159,27 @@ def chosen(remote: Remote, *, labels: Sequence[str], spending: str | None) -> li
 
 
 def carry_out(remote: Remote, wishes: Sequence[Wish], *, yes: bool, reason: str | None, json: bool) -> None:
-    """Previews every wish, asks once, does them one by one. One that fails does not keep the others from a try."""
-    shown = json and yes
+    """Previews every wish, asks once, does them one by one. One that fails, or that its preview refuses, does not keep the
+    others from a try; where none is left, nobody is asked.
+    """
+    worst = Exit.OK
+    possible: list[Wish] = []
     for wish in wishes:
-        preview = _post(remote, wish, reason or PREVIEW_REASON, dry_run=True)
-        if not shown:
+        try:
+            preview = _post(remote, wish, reason or PREVIEW_REASON, dry_run=True)
+        except HeadwayError as error:
+            complain(error)
+            worst = max(worst, exit_of(error))
+            continue
+        possible.append(wish)
+        if not (json and yes):
             for line in preview_lines(preview):
                 say(line) if not json else print(line, file=sys.stderr)
-    told_reason = reason if yes else ask(len(wishes), reason)
+    if not possible:
+        raise typer.Exit(worst)
+    told_reason = reason if yes else ask(len(possible), reason)
     outcomes: list[Any] = []
-    worst = Exit.OK
-    for wish in wishes:
+    for wish in possible:
         try:
             outcome = _post(remote, wish, told_reason or "", dry_run=False)
         except HeadwayError as error:
