@@ -39,8 +39,8 @@ def headway(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.setenv("TERMINAL_WIDTH", "100")
     monkeypatch.chdir(HERE / "documents")
 
-    def run(*args: str, said: str | None = None) -> Result:
-        return CliRunner().invoke(app, list(args), input=said, prog_name="headway")
+    def run(*args: str, said: str | None = None, env: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(app, list(args), input=said, env=env, prog_name="headway")
 
     return run
 

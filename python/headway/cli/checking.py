@@ -9,11 +9,9 @@ from typing import Annotated
 import typer
 
 from headway.cli import options
-from headway.cli.exits import Exit, told
+from headway.cli.exits import UNUSABLE, Exit, told
 from headway.cli.show import say, say_json
-
-UNUSABLE = frozenset({"HW101", "HW102", "HW103", "HW105", "HW112"})
-"""Findings that mean that a file could not be taken as documents at all: exit code 2."""
+from headway.server.problems import ServerError
 
 
 class Format(Enum):
@@ -27,22 +25,28 @@ class Format(Enum):
 
 @told
 def check(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.", show_default=False)],
-    format: Annotated[Format, typer.Option("--format", help="text, json, sarif or github.")] = Format.TEXT,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files or folders.", show_default=False)],
+    format: Annotated[
+        Format | None, typer.Option("--format", help="text (without it), json, sarif or github.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
 ) -> None:
     from headway.contract.read import read_paths
 
+    if json and format not in (None, Format.JSON):
+        raise ServerError("HW433", "--json and --format exclude each other")
+    form = Format.JSON if json else format or Format.TEXT
     reading = read_paths(paths)
     findings = reading.findings
-    if format is Format.TEXT:
+    if form is Format.TEXT:
         _say_findings(len(reading.contracts), findings)
     else:
         from headway.cli import formats
 
-        if format is Format.JSON:
+        if form is Format.JSON:
             say_json(formats.as_json(len(reading.contracts), findings))
-        elif format is Format.SARIF:
+        elif form is Format.SARIF:
             say_json(formats.as_sarif(findings, _versions()["headway"]))
         else:
             for line in formats.as_github(findings):
@@ -62,11 +66,21 @@ def schema() -> None:
 
 @told
 def version(json: options.AsJson = False) -> None:
-    versions = _versions()
     if json:
-        say_json(versions)
-        return
-    for name, number in versions.items():
+        say_json(_versions())
+    else:
+        _say_versions()
+
+
+def version_flag(asked: bool) -> None:
+    """`headway --version`, as of every program."""
+    if asked:
+        _say_versions()
+        raise typer.Exit
+
+
+def _say_versions() -> None:
+    for name, number in _versions().items():
         say(f"{name} {number}")
 
 

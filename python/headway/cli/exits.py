@@ -49,8 +49,18 @@ _EXIT_OF = {
 }
 
 
-def exit_of(error: HeadwayError) -> Exit:
+UNUSABLE = frozenset({"HW101", "HW102", "HW103", "HW105", "HW112"})
+"""Findings that mean that a file could not be taken as documents at all."""
+
+
+LINKS = frozenset({"HW205", "HW206", "HW225", "HW227"})
+"""Findings that only mean that a name is not among the documents at hand: it may stand in another file, or run already."""
+
+
+def exit_of(error: HeadwayError | Unreadable) -> Exit:
     """The exit code an error ends a command with."""
+    if isinstance(error, Unreadable):
+        return Exit.UNUSABLE if any(found.code in UNUSABLE for found in error.findings) else Exit.REFUSED
     return _EXIT_OF.get(error.code, Exit.REFUSED)
 
 
@@ -66,7 +76,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(exit_of(error)) from error
         except Unreadable as error:
             print(printable(as_text(error.findings)), file=sys.stderr)
-            raise typer.Exit(Exit.REFUSED) from error
+            raise typer.Exit(exit_of(error)) from error
         except KeyboardInterrupt as error:
             print("interrupted", file=sys.stderr)
             raise typer.Exit(Exit.INTERRUPTED) from error

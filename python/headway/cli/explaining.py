@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli import options
-from headway.cli.exits import Exit, told
+from headway.cli.exits import LINKS, told
 from headway.cli.remote import connect, in_path
 from headway.cli.show import on_terminal, say, say_json
 from headway.contract.faults import Unreadable
 from headway.server.problems import ServerError
 
-_CODE = re.compile(r"HW[0-9]{3}\Z", re.IGNORECASE)
+_CODE = re.compile(r"HW[0-9]+\Z|hw[0-9]{3}\Z")
+"""A code, of any length where it is in capitals, which no contract's name has."""
 
 
 @told
@@ -30,6 +31,8 @@ def explain(
 ) -> None:
     if json and markdown:
         raise ServerError("HW433", "--json and --markdown exclude each other")
+    if not target:
+        raise ServerError("HW433", "the target is empty")
     form = "json" if json else "markdown" if markdown else "text"
     if _CODE.match(target):
         _explain_code(target.upper(), form)
@@ -56,7 +59,10 @@ def _explain_code(code: str, form: str) -> None:
         from difflib import get_close_matches
 
         near = get_close_matches(code, [*OF_DOCUMENTS, *OF_RUNNING], n=3)
-        raise ServerError("HW433", f"there is no code {code}", mend=f"Did you mean {', '.join(near)}?")
+        mend = (
+            f"Did you mean {', '.join(near)}?" if near else "A code is HW and three digits, as it stands in an error."
+        )
+        raise ServerError("HW433", f"there is no code {code}", mend=mend)
     if form == "json":
         say_json({"code": code, **page})
         return
@@ -72,26 +78,23 @@ def _explain_code(code: str, form: str) -> None:
 
 
 def _explain_file(path: Path, form: str) -> None:
-    from headway.cli.checking import UNUSABLE
-    from headway.contract.faults import as_text
     from headway.contract.read import read_paths
     from headway.contract.story import explain_contract
 
     reading = read_paths([path])
+    # One file of several names contracts that stand in others: `check` of all of them tells which are nowhere.
+    faults = [found for found in reading.findings if found.code not in LINKS]
     if not reading.contracts:
-        if any(found.code in UNUSABLE for found in reading.findings):
-            typer.echo(as_text(reading.findings), err=True)
-            raise typer.Exit(Exit.UNUSABLE)
-        if reading.findings:
-            raise Unreadable(reading.findings)
+        if faults:
+            raise Unreadable(faults)
         raise ServerError("HW433", f"{path} holds no contract")
     stories = [explain_contract(contract) for contract in reading.contracts.values()]
     if form == "json":
         say_json([story.as_json() for story in stories])
     else:
         say("\n\n".join(story.as_markdown() if form == "markdown" else story.as_text() for story in stories))
-    if not reading.ok:
-        raise Unreadable(reading.findings)
+    if any(found.severity == "error" for found in faults):
+        raise Unreadable(faults)
 
 
 def _explain_running(name: str, server: str | None, token_file: Path | None, form: str) -> None:

@@ -42,7 +42,7 @@ HELPS: dict[str, str] = {
         "headway explain contracts/orders-db.yaml",
         "headway explain orders-db",
         "headway explain hw:7f3a",
-        "headway explain HW304",
+        "headway explain HW202",
     ),
     "serve": _help(
         "Runs the engine and its API until a signal.",
@@ -85,7 +85,7 @@ HELPS: dict[str, str] = {
         "headway event replica.promoted --source https://ci.example/orders --id build-4711",
     ),
     "ledger verify": _help(
-        "Checks the chain of hashes, its order, and that every state equals its replay.",
+        "Checks chain, order, and states by their replay.",
         "headway ledger verify",
         "headway ledger verify --data /var/lib/headway",
     ),

@@ -13,13 +13,17 @@ Server = Annotated[
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", help="A file with the token; else HEADWAY_TOKEN, else .headway/tokens here or above."),
+    typer.Option(
+        "--token-file",
+        help="A file with the token; else HEADWAY_TOKEN, else .headway/tokens here or above.",
+        metavar="FILE",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking; wants --reason.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger.", metavar="TEXT")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A contract's name.", show_default=False)]
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Contracts by name.", show_default=False)]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Contracts by name.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="Every contract that still runs.")]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Contracts with this label; may be repeated.", metavar="NAME=VALUE")

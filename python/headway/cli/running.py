@@ -22,7 +22,7 @@ DEFAULT_LISTEN = "127.0.0.1:7700"
 @told
 def serve(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders, applied when the ledger is empty.")
+        list[Path] | None, typer.Argument(metavar="PATH", help="Files or folders, applied when the ledger is empty.")
     ] = None,
     listen: Annotated[
         str | None,

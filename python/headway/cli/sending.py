@@ -10,16 +10,13 @@ import typer
 
 from headway.cli import options
 from headway.cli.acting import ask, say_done, vet_consent
-from headway.cli.exits import told
+from headway.cli.exits import LINKS, told
 from headway.cli.remote import connect
 from headway.cli.show import say, say_json
 from headway.contract.faults import Unreadable
 
 if TYPE_CHECKING:
     from headway.contract.read import Reading
-
-LINKS = frozenset({"HW205", "HW206", "HW225", "HW227"})
-"""Names that are not among the documents: the server knows what runs, and says so where it does not."""
 
 EVENT_SOURCE = "urn:headway:cli"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,10 +19,15 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def coloured() -> bool:
+    """Whether colour is wanted: on a terminal that has it, unless NO_COLOR is set. Source: no-color.org."""
+    return on_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def say(text: str = "", *, colour: str | None = None, bold: bool = False) -> None:
-    """One line on stdout; colour goes away in a pipe."""
+    """One line on stdout; colour goes away where it is not wanted."""
     shown = printable(text)
-    typer.echo(typer.style(shown, fg=colour, bold=bold) if (colour or bold) and on_terminal() else shown)
+    typer.echo(typer.style(shown, fg=colour, bold=bold) if (colour or bold) and coloured() else shown)
 
 
 def printable(text: str) -> str:

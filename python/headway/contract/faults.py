@@ -58,14 +58,14 @@ class Finding:
         lines = [f"{self.severity}[{self.code}]: {self.problem}"]
         if self.where is not None:
             lines.append(f"  --> {self.where}")
+        blank = "   "
         if self.excerpt is not None and self.where is not None:
             source, caret = self.excerpt
-            number = str(self.where.line)
-            margin = " " * max(3 - len(number), 0)
-            blank = " " * (len(margin) + len(number))
-            lines += [f"{blank}|", f"{margin}{number}| {source}", f"{blank}| {' ' * caret}^"]
-        lines += [f"   | {line}" for line in self.because.splitlines()]
-        lines += [f"   = mend: {self.mend}", f"   = more: headway explain {self.code}"]
+            number = str(self.where.line).rjust(3)
+            blank = " " * len(number)
+            lines += [f"{blank}|", f"{number}| {source}", f"{blank}| {' ' * caret}^"]
+        lines += [f"{blank}| {line}" for line in self.because.splitlines()]
+        lines += [f"{blank}= mend: {self.mend}", f"{blank}= more: headway explain {self.code}"]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
