@@ -310,6 +310,8 @@ def test_a_link_leads_to_a_web_page(text: str) -> None:
         'https://wiki.example/"onclick="alert(1)',
         "https://ana:hunter2@wiki.example/x",
         " https://wiki.example",
+        "https://wiki.example/\x07bell",
+        "https://wiki.example/\u202egnp.exe",
     ],
 )
 def test_a_link_runs_nothing_and_reveals_nothing(text: str) -> None:

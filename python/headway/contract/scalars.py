@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from headway.contract import shorthand
+from headway.contract.addresses import address_of, link_of, url_of
 from headway.contract.hours import hours_of
 from headway.contract.instants import Day, Instant, Interval, instant_of, zone_of
 from headway.contract.mistake import TEXT_MAX, Mistake, shown
@@ -77,10 +78,6 @@ _UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff
 _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\x00-\x1f]{1,1024}", re.ASCII)
 _LEVEL = re.compile(r"[0-9.]+(?:[eE][0-9]+)?(?:k|M|G|Ki|Mi|Gi)?", re.ASCII)
 _HASH = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})", re.ASCII)
-_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})", re.ASCII)
-_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?:/[\x21-\x7e]*)?", re.ASCII)
-_LINK = re.compile(r"https?://[^\s/?#\\<>\"]+(?:[/?#][^\s\\<>\"]*)?")
-_USER = re.compile(r"[^/]*//[^/?#]*@")
 _HIDDEN = re.compile(r"secret|password|token|webhook|slack", re.IGNORECASE)
 
 
@@ -139,35 +136,6 @@ def _hash(text: str) -> str:
     raise Mistake("HW167", "this is not the SHA-256 of a token")
 
 
-def _address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is not None and 0 <= int(match.group(1)) <= 65535:
-        return str(text)
-    raise Mistake("HW166", f"{shown(text)} is not HOST:PORT", "write something like 127.0.0.1:7700")
-
-
-def _url(text: str) -> str:
-    if _names_a_user(text):
-        raise Mistake("HW166", "this url holds a user or a password", "move them to `token: env:NAME`")
-    if _URL.fullmatch(text):
-        return str(text)
-    raise Mistake("HW166", f"{shown(text)} is not a url", "write something like https://prometheus.example:9090")
-
-
-def _link(text: str) -> str:
-    """What a person may follow from a page: never `javascript:`, `data:` or a file of the reader's."""
-    if _names_a_user(text):
-        raise Mistake("HW166", "this link holds a user or a password", "remove them: everybody reads the document")
-    if _LINK.fullmatch(_text(text)):
-        return str(text)
-    raise Mistake("HW166", f"{shown(text)} is not a link", "write something like https://wiki.example/orders-db")
-
-
-def _names_a_user(text: str) -> bool:
-    """Whether there is a user, and perhaps a password, before the host."""
-    return _USER.match(text) is not None
-
-
 def _flag(text: str) -> bool:
     if text in ("true", "True"):
         return True
@@ -199,9 +167,9 @@ Text = Annotated[
 Label = Annotated[str | int, _checked(_label), WithJsonSchema({"type": ["string", "number"]})]
 Secret = Annotated[str, _checked(_secret), _described("env:PROM_TOKEN", "^(env:[A-Za-z_]|file:)")]
 Hash = Annotated[str, _checked(_hash), _described("64 hexadecimal digits", "^(sha256:)?[0-9a-fA-F]{64}$")]
-Address = Annotated[str, _checked(_address), _described("127.0.0.1:7700", ":[0-9]{1,5}$")]
-Url = Annotated[str, _checked(_url), _described("https://prometheus.example:9090", "^https?://")]
-Link = Annotated[str, _checked(_link), _described("https://wiki.example/orders-db", "^https?://")]
+Address = Annotated[str, _checked(address_of), _described("127.0.0.1:7700", ":[0-9]{1,5}$")]
+Url = Annotated[str, _checked(url_of), _described("https://prometheus.example:9090", "^https?://")]
+Link = Annotated[str, _checked(link_of), _described("https://wiki.example/orders-db", "^https?://")]
 Flag = Annotated[bool, _checked(_flag), WithJsonSchema({"type": "boolean"})]
 Zone = Annotated[str, _checked(_zone), _described("America/New_York")]
 
