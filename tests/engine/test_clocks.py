@@ -319,3 +319,23 @@ def test_what_is_planned_comes_no_later_for_a_ledger_that_took_its_time(tmp_path
     world.engine.submit("api", world.override(10, START_MS + HOUR))
 
     assert world.clock.utc_ms() == world.reading_now("api").utc_ns // 1_000_000
+
+
+@pytest.mark.parametrize("past_ns", [0, 1, 400_000, 999_999])
+def test_meters_take_over_the_wall_and_not_its_milliseconds(api: World, past_ns: int):
+    """Published in the middle of a millisecond: nothing of it is lost, or a planned fall would come late by as much."""
+    api.core.advance(past_ns)
+    before = api.reading_now("api").version
+    api.engine.submit("api", api.verb("hold"))
+    reading = api.reading_now("api")
+
+    assert reading.version > before
+    assert START_MS * 1_000_000 - 1_000_000_000 == reading.utc_ns - reading.boot_ns
+
+
+def test_meters_do_not_take_over_a_wall_that_jumped_just_now(api: World):
+    """Between the look and the publication the wall moves: who is not looked at yet is not believed."""
+    api.clock.jump(5)
+    api.engine._mover._handover.republish(["api"], api.engine.now_ms())
+
+    assert START_MS * 1_000_000 - 1_000_000_000 == api.reading_now("api").utc_ns - api.reading_now("api").boot_ns

@@ -26,7 +26,11 @@ class MachineClock:
 
     def utc_ms(self) -> int:
         """Wall time."""
-        return time.time_ns() // 1_000_000
+        return self.utc_ns() // 1_000_000
+
+    def utc_ns(self) -> int:
+        """The same, finer."""
+        return time.time_ns()
 
     def boot_ms(self) -> int:
         """CLOCK_BOOTTIME; where there is none, the monotonic clock."""
@@ -68,6 +72,10 @@ class ManualClock:
     def utc_ms(self) -> int:
         """Wall time, as it was set."""
         return self.boot_ms() + self._ahead_ms
+
+    def utc_ns(self) -> int:
+        """The same, finer."""
+        return self._meters.boot_ns() + self._ahead_ms * 1_000_000
 
     def boot_ms(self) -> int:
         """What has passed."""

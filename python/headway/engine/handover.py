@@ -18,6 +18,9 @@ from headway.engine.specs import MS, total_of
 from headway.engine.suspicion import Suspicion
 from headway.ramp.curve import Curve
 
+ROUNDED_MS = 2
+"""What the UTC that is believed may differ from the wall by rounding alone: it is counted on in whole milliseconds."""
+
 
 class Handover:
     """Hands over. Called by the mover alone, under its lock."""
@@ -61,7 +64,7 @@ class Handover:
             # A window more leaves the limit as it was: it is in force since it was decided.
             same = old is not None and old.curve.version == curve.version
             places[name] = replace(published, published_ms=old.published_ms) if old and same else published
-        self._publisher.publish(core, utc_ms * MS)
+        self._publisher.publish(core, self._anchor_ns(utc_ms))
         board.places |= places
         for name, place in places.items():
             opens = [starts[1] for starts in place.windows.values() if len(starts) > 1]
@@ -71,6 +74,14 @@ class Handover:
                 # Under suspicion no window opens; they are looked at again when the clock is trusted.
                 self._windows_at_ms.pop(name, None)
         self._unpublished.clear()
+
+    def _anchor_ns(self, utc_ms: int) -> int:
+        """What the meters take for now. The wall itself where it is believed, or else they would be a millisecond or two
+        apart from it, anew at each publication: a fall that is planned came late by that, a climb early.
+        """
+        wall_ns = self._clock.utc_ns()
+        rounded = not self._suspicion.status.suspect and abs(wall_ns - utc_ms * MS) <= ROUNDED_MS * MS
+        return wall_ns if rounded else utc_ms * MS
 
     def publish_left(self, now_ms: int) -> None:
         """What could not be handed over when it was decided."""

@@ -19,6 +19,10 @@ class WallClock(Protocol):
         """Wall time, UTC since 1970; may jump."""
         ...
 
+    def utc_ns(self) -> int:
+        """The same to the nanosecond: milliseconds of two clocks, each rounded down, say nothing finer than two."""
+        ...
+
     def boot_ms(self) -> int:
         """The clock that runs through suspend and never jumps; starts anew with the machine."""
         ...
