@@ -133,7 +133,7 @@ def _wishes(
             value = max(1, int(row["limit"][""]["limit_micro"] * share) // 1_000_000)
             yield Wish(name, "override", {"value": value, "until": f"{lasts_ms}ms"}), 0.7
         if aborts and name != NEVER_ABORTED:
-            yield Wish(name, "abort"), 0.1
+            yield Wish(name, "abort"), 0.5
 
 
 class Hand:
