@@ -10,7 +10,7 @@ from rich.console import Console
 from benches.python import exactness, memory, ours, report
 from benches.python.peers import PEERS
 from benches.python.targets import Measured, targets
-from benches.python.timing import measure, percentile_ns, today
+from benches.python.timing import Tail, measure, tail, today
 
 MILLION = 1_000_000
 
@@ -26,7 +26,7 @@ def main() -> int:
     counts = [(who, MILLION) for who in memory.fillers()] + [(ours.NAME, 10 * MILLION)]
     measured = Measured(
         costs={(subject.who, subject.case): cost for subject, cost in zip(subjects, costs, strict=True)},
-        percentiles_ns=_percentiles(arguments.seed),
+        tails=_tails(arguments.seed),
         memory={} if arguments.quick else {asked: memory.bytes_per_key(*asked) for asked in counts},
         exact={who: exactness.admitted(taker) for who, taker in takers.items()},
     )
@@ -38,9 +38,9 @@ def main() -> int:
     return 0 if all(target.reached for target in reached) else 1
 
 
-def _percentiles(seed: int) -> dict[str, float]:
+def _tails(seed: int) -> dict[str, Tail]:
     chosen = {who: filler for who, filler in memory.fillers().items() if who in (ours.NAME, "floodgate-rs", "limits")}
-    return {who: percentile_ns(filler(), seed) for who, filler in chosen.items()}
+    return {who: tail(filler(), seed) for who, filler in chosen.items()}
 
 
 def _arguments() -> argparse.Namespace:

@@ -41,8 +41,9 @@ def show(console: Console, measured: Measured, reached: Sequence[Target]) -> Non
         console.print(f"4 threads, limit {exactness.LIMIT:,}: {who} admitted {result}: {verdict}", highlight=False)
     for (who, count), (per_key, growth) in measured.memory.items():
         console.print(f"{count:,} keys: {who} {per_key:.1f} bytes a key, {growth / 2**20:,.0f} MiB", highlight=False)
-    for who, percentile_ns in measured.percentiles_ns.items():
-        console.print(f"100,000 keys, p99.9 (wall): {who} {percentile_ns:,.0f} ns", highlight=False)
+    for who, tail in measured.tails.items():
+        filling = f"{tail.filling_ns:,.0f} ns while they come"
+        console.print(f"100,000 keys, p99.9 (wall): {who} {tail.known_ns:,.0f} ns, {filling}", highlight=False)
 
     goals = Table(title="targets (design, section 10)", title_justify="left")
     goals.add_column("what")
@@ -65,7 +66,7 @@ def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int
         "rounds": rounds,
         "machine": {"python": platform.python_version(), "processor": _processor(), "system": platform.platform()},
         "ns": [{"who": who, "case": case, **asdict(cost)} for (who, case), cost in measured.costs.items()],
-        "p999_wall_ns": measured.percentiles_ns,
+        "p999_wall_ns": {who: asdict(tail) for who, tail in measured.tails.items()},
         "memory": [
             {"who": who, "keys": keys, "bytes_per_key": per_key, "growth_bytes": growth}
             for (who, keys), (per_key, growth) in measured.memory.items()
