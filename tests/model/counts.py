@@ -43,11 +43,12 @@ class Levels:
                 yield piece, start_ns, end_ns - 1
 
     def reaches(self, from_ns: int, needed_micro: int) -> bool:
-        """Whether the level is ever so high again."""
-        return any(
-            needed_micro <= max(self.level_micro(piece, start_ns), self.level_micro(piece, last_ns))
+        """Whether the level is ever so high again. One that is shut all along says nothing of how high it reopens."""
+        highest = max(
+            max(self.level_micro(piece, start_ns), self.level_micro(piece, last_ns))
             for piece, start_ns, last_ns in self.ahead(from_ns)
         )
+        return highest in (0, max(highest, needed_micro))
 
     def first_at(self, from_ns: int, to_ns: int, needed_micro: int) -> int | None:
         """The first instant in [from, to) at which the level is `needed_micro` or more."""

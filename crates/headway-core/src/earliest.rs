@@ -12,22 +12,30 @@ pub enum Retry {
     At(i64),
     /// Over every burst or level of the curve, now and ahead.
     Never,
-    /// Waits for something the curve does not know: a release, a trigger, a window that was not decided.
+    /// Waits for something the curve does not know: a release, a trigger, a window that was not decided, the end of a shut
+    /// level.
     Unknown,
 }
 
-/// Whether `n` counts fit under some burst or level, now or ahead on the curve.
+/// Whether `n` counts fit under some burst or level, now or ahead on the curve. A curve that is shut for good by what it
+/// says (a level of 0 all along) says nothing about how large a demand may be: what reopens it decides that.
 pub(crate) fn may_ever_fit(curve: &Installed, now: i64, n: u64, shift: u32) -> bool {
-    curve.pieces_from(now).iter().any(|piece| {
-        let from = now.max(piece.start);
-        let grains = &curve.grains;
-        let most = |at: i64| match curve.curve.measure {
-            Measure::Rate => piece.burst(at, &curve.grains),
-            _ => piece.level(at, grains) >> shift,
-        };
+    let is_rate = curve.curve.measure == Measure::Rate;
+    let mut is_open = is_rate;
+    for piece in curve.pieces_from(now) {
+        let (from, grains) = (now.max(piece.start), &curve.grains);
+        let ends = [from, if piece.line.is_flat() { from } else { piece.last_instant(from, grains) }];
         // Levels and bursts are straight between the ends.
-        n <= most(from) || !piece.line.is_flat() && n <= most(piece.last_instant(from, grains))
-    })
+        for at in ends {
+            let level = piece.level(at, grains);
+            let most = if is_rate { piece.burst(at, grains) } else { level >> shift };
+            if n <= most {
+                return true;
+            }
+            is_open |= level > 0;
+        }
+    }
+    !is_open
 }
 
 /// The first instant at or after `from` at which `n` counts fit beside `amount` (a rate's mark, or what is in flight or

@@ -258,6 +258,10 @@ impl Refusal {
             Why::NeverFits => {
                 format!("{contract} never admits {} at once: {}.", self.amount_of(self.weight()), self.bound())
             }
+            Why::Full | Why::Timeout if self.is_shut() => {
+                let name = if self.is_upstream() { self.meter_name() } else { contract };
+                format!("{name} admits nothing now: the limit is {}.", self.amount_of(0.0))
+            }
             Why::Full | Why::Timeout if self.is_upstream() => {
                 format!("{} is full, and {contract} spends it: {}.", self.meter_name(), self.numbers())
             }
@@ -271,6 +275,11 @@ impl Refusal {
         }
         write!(text, " [{}]", self.reference()).expect("a String takes every text");
         text
+    }
+
+    /// Whether the level was 0: not full, but shut.
+    fn is_shut(&self) -> bool {
+        self.curve().is_some() && self.limit_micro() == 0
     }
 
     /// Whether another contract's meter stood in the way: one that this contract spends. Those come first on a path.
