@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benches.provenance import commit_of_checkout
 from tests.model.histories import Difference, Tally, play
 
 TURNS = 1_000
@@ -45,10 +45,9 @@ def main(arguments: list[str]) -> int:
     )
     told = parser.parse_args(arguments)
     tally, differences = run(told.decisions, told.seed)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     result = {
         "seed": told.seed,
-        "commit": commit,
+        "commit": commit_of_checkout(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         **asdict(tally),
         "differences": [asdict(difference) for difference in differences],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benches.provenance import commit_of_checkout
 from benches.python import exactness, ours
 from benches.python.targets import Measured, Target
 
@@ -60,8 +60,7 @@ def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int
     """Writes `python-DATE.json` with the commit it was measured at."""
     said = {
         "date": date,
-        "commit": _git("rev-parse", "HEAD"),
-        "changed_since": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": commit_of_checkout(),
         "seed": seed,
         "rounds": rounds,
         "machine": {"python": platform.python_version(), "processor": _processor(), "system": platform.platform()},
@@ -78,12 +77,6 @@ def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int
     path = RESULTS / f"python-{date}.json"
     path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ("git", *arguments), check=True, capture_output=True, text=True, cwd=RESULTS.parent
-    ).stdout.strip()
 
 
 def _processor() -> str:

@@ -31,6 +31,7 @@ import httpx
 
 import headway.embedded
 import headway.server  # noqa: F401  (loaded once here, so that no life has to)
+from benches.provenance import commit_of_checkout
 from examples.shop import clock, demo
 from examples.shop.app import EXPORTS
 from examples.shop.count import lives_so_far, read_record
@@ -41,7 +42,6 @@ from headway.ledger import Record
 from tests.demo import draws, facts, ramps, told
 from tests.demo.draws import Draws
 from tests.demo.hand import Hand, Journal
-from tests.demo.provenance import commit_of_checkout
 from tests.demo.quick import quick_contracts
 
 LIVES = 25

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benches.provenance import commit_of_checkout
 from examples.shop import clock
-from tests.demo.provenance import commit_of_checkout
 
 FIRST_SEED, SEEDS = 101, 10
 
