@@ -61,6 +61,12 @@ def test_a_command_prints_what_was_blessed(served: Run, golden: Golden, name: st
     golden(f"{name}.txt", transcript(served(*args)))
 
 
+def test_a_ledger_without_entries_of_a_contract_says_so(served: Run):
+    result = served("ledger", "tail", "--contract", "no-such")
+
+    assert (0, "no entries of 'no-such'\n") == (result.exit_code, result.stdout)
+
+
 def test_after_what_happened_explain_tells_it(
     served: Run, golden: Golden, monkeypatch: pytest.MonkeyPatch, world: World
 ):

@@ -157,6 +157,16 @@ def test_an_address_that_is_taken_is_an_error_here_and_not_in_a_thread(world: Wo
     assert "HW443" == caught.value.code
 
 
+def test_a_server_that_cannot_listen_makes_and_shows_no_tokens(in_folder: Any, tmp_path: Path):
+    """They are shown once: by a server that comes up."""
+    engine, said = in_folder(), []
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServerError):
+        serve_in_thread(engine, f"127.0.0.1:{taken.getsockname()[1]}", say=said.append)
+
+    assert [] == said
+    assert not (tmp_path / "data" / "tokens").exists()
+
+
 @pytest.mark.parametrize(
     ("listen", "insecure", "code"),
     [("0.0.0.0:0", False, "HW441"), ("no-such-host.invalid:0", True, "HW443"), ("127.0.0.1", False, "HW443")],

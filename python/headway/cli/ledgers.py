@@ -61,6 +61,8 @@ def tail(
         (f"{one['seq']}", instant(one["at_ms"]), one["contract"] or "-", one["kind"], one["actor"], one["reason"])
         for one in entries
     ]
+    if not rows:
+        say("no entries yet" if contract is None else f"no entries of {contract!r}")
     for line in table(rows):
         say(line)
 

@@ -105,7 +105,7 @@ def _vet_verb(contract: Contract, state: RampState, call: VerbCall, now_ms: int,
     if state.status in ("retired", "superseded") or call.verb != "retire":
         _vet_running(contract, state, call.verb)
     if not call.reason.strip():
-        raise Rejected("HW519", f"{call.verb} wants a reason", "the ledger keeps why", "say it with --reason")
+        raise Rejected("HW519", f"{_spelled(call.verb)} wants a reason", "the ledger keeps why", "say it with --reason")
     if call.verb == "hold" and state.held is not None:
         because = f"{state.held.by} holds it: {state.held.reason}"
         raise Rejected("HW516", f"{contract.name} is held already", because, "nothing is to be done")
@@ -127,11 +127,16 @@ def _vet_verb(contract: Contract, state: RampState, call: VerbCall, now_ms: int,
         _vet_override(contract, state, call, now_ms, surroundings)
 
 
+def _spelled(verb: str) -> str:
+    """A verb as commands and addresses spell it."""
+    return verb.replace("_", "-")
+
+
 def _vet_running(contract: Contract, state: RampState, verb: str) -> None:
     if state.status in OVER:
         raise Rejected(
             "HW510",
-            f"{verb} does nothing on {contract.name}",
+            f"{_spelled(verb)} does nothing on {contract.name}",
             f"its ramp is {state.status}",
             "apply a new version of it first",
         )
@@ -236,6 +241,6 @@ def _vet_second(call: VerbCall, because: str) -> None:
 def _vet_raise(verb: str, surroundings: Surroundings) -> None:
     if surroundings.suspect is not None:
         because = f"the clock is not trusted: {surroundings.suspect}"
-        raise Rejected("HW518", f"{verb} raises the limit and must wait", because, "mend the clock, then ask again")
+        raise Rejected("HW518", f"{_spelled(verb)} raises the limit and must wait", because, "mend the clock, then ask again")
     if surroundings.full is not None:
-        raise Rejected("HW518", f"{verb} raises the limit and must wait", surroundings.full, "make room there first")
+        raise Rejected("HW518", f"{_spelled(verb)} raises the limit and must wait", surroundings.full, "make room there first")

@@ -155,16 +155,14 @@ def _prepare(
     asked = address_of(listen)
     configured = access is not None and len(access) > 0
     vet_address(asked, tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
-    if access is None or not configured:
-        made = local_tokens(engine.data)
-        access = made.access
-        if made.made:
-            once = ", shown once" if reveal else ""
-            say(f"made two tokens{once}: {made.local} views and operates, {made.approver} approves")
-            if reveal:
-                say(f"  local     {made.local.read_text(encoding='ascii').strip()}")
-                say(f"  approver  {made.approver.read_text(encoding='ascii').strip()}")
+    # First, so that nobody is shown tokens, which are shown once, by a server that then does not come up.
     bound = _bind(asked)
+    if access is None or not configured:
+        try:
+            access = _tokens_made(engine.data, say, reveal=reveal)
+        except BaseException:
+            bound.close()
+            raise
     address = Address(asked.host, bound.getsockname()[1])
     streams = Streams()
     config = uvicorn.Config(
@@ -182,6 +180,17 @@ def _prepare(
     )
     say(f"listening on {address.url(tls=tls is not None)}")
     return Listener(config, streams), bound, address
+
+
+def _tokens_made(data: Path, say: Callable[[str], None], *, reveal: bool) -> Access:
+    made = local_tokens(data)
+    if made.made:
+        once = ", shown once" if reveal else ""
+        say(f"made two tokens{once}: {made.local} views and operates, {made.approver} approves")
+        if reveal:
+            say(f"  local     {made.local.read_text(encoding='ascii').strip()}")
+            say(f"  approver  {made.approver.read_text(encoding='ascii').strip()}")
+    return made.access
 
 
 def _bind(address: Address) -> socket.socket:
