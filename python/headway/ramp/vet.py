@@ -241,6 +241,10 @@ def _vet_second(call: VerbCall, because: str) -> None:
 def _vet_raise(verb: str, surroundings: Surroundings) -> None:
     if surroundings.suspect is not None:
         because = f"the clock is not trusted: {surroundings.suspect}"
-        raise Rejected("HW518", f"{_spelled(verb)} raises the limit and must wait", because, "mend the clock, then ask again")
+        raise Rejected(
+            "HW518", f"{_spelled(verb)} raises the limit and must wait", because, "mend the clock, then ask again"
+        )
     if surroundings.full is not None:
-        raise Rejected("HW518", f"{_spelled(verb)} raises the limit and must wait", surroundings.full, "make room there first")
+        raise Rejected(
+            "HW518", f"{_spelled(verb)} raises the limit and must wait", surroundings.full, "make room there first"
+        )
