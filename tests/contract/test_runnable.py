@@ -37,7 +37,7 @@ def fields(text: str) -> list[str]:
         ("owner: team-web\n", "owner: team-web\nguards: {g: {keep: {query: q, below: 1}}}\n", "guards"),
         ("owner: team-web\n", "owner: team-web\nlocked: 2027-01-01\n", "locked"),
         ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
-        ("owner: team-web\n", "owner: team-web\nenforce: {bind: [{asgi: {}}]}\n", "bind"),
+        ("owner: team-web\n", "owner: team-web\nenforce: {bind: [{postgres: {listen: 6432}}]}\n", "postgres"),
         ("owner: team-web\n", "owner: team-web\nenforce: {recall: end}\n", "recall"),
         ("owner: team-web\n", "owner: team-web\nenforce: {gates: [a, b]}\n", "gates"),
         ("owner: team-web\n", "owner: team-web\nenforce: {when_cut_off: open}\n", "when_cut_off"),

@@ -235,12 +235,41 @@ class Exception_(Frozen):  # noqa: N801 - the glossary's word, which Python has 
 # --- enforcement --------------------------------------------------------------------------------------------------
 
 
+class Descriptor(Frozen):
+    """The descriptor of an Envoy rate-limit request that meets a contract: the same domain, the same entries in any order.
+
+    Where `each` stands for a value, that entry's value is the key.
+    """
+
+    domain: Text
+    descriptor: dict[Text, Text]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The entries whose value is the key."""
+        return tuple(entry for entry, value in self.descriptor.items() if value == "each")
+
+
+class Bind(Frozen):
+    """Where traffic meets a contract: exactly one of these."""
+
+    rls: Descriptor | None = None
+    rlqs: Descriptor | None = None
+    postgres: Plain | None = None
+    http: Plain | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which one."""
+        return next(iter(self.model_fields_set), "")
+
+
 class Enforce(Frozen):
     mode: Mode = "enforce"
     drain_within_ms: Duration = Field(default=5_000, alias="drain_within")
     recall: Literal["wait", "ask", "idle", "end"] | None = None
     wait_ms: Duration = Field(default=0, alias="wait")
-    bind: tuple[Plain, ...] = ()
+    bind: tuple[Bind, ...] = ()
     floor_micro: Amounts | None = Field(default=None, alias="floor")
     gates: Gates | None = None
     when_cut_off: Literal["floor", "deny", "open"] | None = None

@@ -76,8 +76,9 @@ def _workloads(contract: Contract) -> Iterator[_Use]:
 
 def _enforcement(contract: Contract) -> Iterator[_Use]:
     enforce = contract.enforce
-    if enforce.bind:
-        yield ("enforce", "bind"), "`bind`", "remove `bind`; the Python library and its ASGI middleware enforce today"
+    for index, bind in enumerate(enforce.bind):
+        today = "remove it; the Python library and its ASGI middleware enforce today"
+        yield ("enforce", "bind", index, bind.kind), f"binding to `{bind.kind}`", today
     if enforce.recall not in (None, "wait"):
         yield (
             ("enforce", "recall"),

@@ -223,6 +223,18 @@ CONTRACTS: dict[str, Code] = {
         "write it once; {by: dba, need: 2} asks for two people of the group",
         "approval: [dba, dba]",
     ),
+    "HW253": Code(
+        "a binding that is not one",
+        "each entry of `bind` says one place where traffic meets the contract",
+        "write one attachment an entry: `rls`, `rlqs`, `postgres` or `http`",
+        "enforce: {bind: [{rls: {…}, postgres: {…}}]}",
+    ),
+    "HW254": Code(
+        "a key that stands nowhere, or where there is none",
+        "`each` in a descriptor marks the entry whose value is the key of a contract with `each`",
+        "write `each` as the value of exactly one entry if the contract has `each`, of none if it has not",
+        "enforce: {bind: [{rls: {domain: edge, descriptor: {team: each}}}]}",
+    ),
     "HW290": Code(
         "a field that this version reads and checks, and does not act on yet",
         "running the contract without it would silently do less than was agreed",

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
 from headway.contract.mistake import shown
-from headway.contract.model import Contract, Exception_, Stage
+from headway.contract.model import Bind, Contract, Exception_, Stage
 from headway.contract.quantities import render_decimal, render_duration
 
 __all__ = ["RULES"]
 
 PER_MAX_MS = 31 * 86_400_000
+ENTRIES_MAX = 8
+"""Entries of a descriptor, as many as the data plane reads of one. More are refused as oversize."""
+
 CONCURRENCY_MAX = 2**48 - 1
 """Micro-units: what is in flight shares a word with the curve's version."""
 
@@ -185,10 +188,32 @@ def ends_are_seen_where_slots_are_bound(document: Authored, contract: Contract) 
     if not any(constraint.measure == "concurrency" for constraint in contract.constraint.values()):
         return
     for index, bind in enumerate(contract.enforce.bind):
-        for protocol in ("rls", "rlqs"):
-            if protocol in bind:
-                problem = f"{protocol.upper()} never tells when a request of `{contract.name}` ended"
-                yield document.finding("HW213", problem, ("enforce", "bind", index, protocol), key=True)
+        if bind.kind in ("rls", "rlqs"):
+            problem = f"{bind.kind.upper()} never tells when a request of `{contract.name}` ended"
+            yield document.finding("HW213", problem, ("enforce", "bind", index, bind.kind), key=True)
+
+
+def bindings_name_one_place_each(document: Authored, contract: Contract) -> Iterator[Finding]:
+    """One attachment an entry; the key of a keyed contract stands in a descriptor once, of another never."""
+    for index, bind in enumerate(contract.enforce.bind):
+        loc = ("enforce", "bind", index)
+        if len(bind.model_fields_set) != 1:
+            names = " and ".join(f"`{name}`" for name in Bind.model_fields if name in bind.model_fields_set)
+            yield document.finding("HW253", f"this binding has {names or 'no attachment'}", loc)
+            continue
+        match = bind.rls or bind.rlqs
+        if match is None:
+            continue
+        where = (*loc, bind.kind, "descriptor")
+        if not 1 <= len(match.descriptor) <= ENTRIES_MAX:
+            problem = f"a descriptor has 1 to {ENTRIES_MAX} entries, not {len(match.descriptor)}"
+            yield document.finding("HW168", problem, where)
+            continue
+        if contract.each is None and match.keys:
+            yield document.finding("HW254", f"`{contract.name}` has no keys, and {shown(match.keys[0])} is one", where)
+        elif contract.each is not None and len(match.keys) != 1:
+            has = "no entry is" if not match.keys else f"{len(match.keys)} entries are"
+            yield document.finding("HW254", f"`{contract.name}` has a limit for each key, and {has} the key", where)
 
 
 def _lowest(contract: Contract, dimension: str) -> int | None:
@@ -209,4 +234,5 @@ RULES: tuple[Rule, ...] = (
     scaled_keys_are_among_the_keys,
     guarantees_are_within_ceilings,
     ends_are_seen_where_slots_are_bound,
+    bindings_name_one_place_each,
 )
