@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench sim fuzz crash seeds meters loom docs clean
+.PHONY: help build wheel demo test lint bless bench sim fuzz crash seeds meters shares loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -66,6 +66,9 @@ bench: $(STAMPS)/bench  ## decisions beside their peers, interleaved; results in
 
 meters: build  ## ten million random decisions against the exact twin
 	$(BIN)/python -m benches.meters --decisions 10000000 --seed $(SEED)
+
+shares: build  ## a million random divisions against the exact twin
+	$(BIN)/python -m benches.shares --cases $(or $(CASES),1000000) --seed $(SEED)
 
 sim: meters  ## the long simulations of a release
 

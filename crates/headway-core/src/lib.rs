@@ -3,6 +3,7 @@
 //! `Meters` holds all; `Path` is one limiter's way through them; `Curve` is the limit as it was decided. What a decision
 //! touches is `hot` (the curve), `word` (the state) and `rate` or `level` (the rule).
 
+pub mod allocator;
 mod atomics;
 mod bell;
 mod counts;
