@@ -347,7 +347,8 @@ class Refusal:
     def key(self) -> str | None: ...
     @property
     def why(self) -> str:
-        """`full`, `never_fits`, `too_many_keys`, `queue_full`, `timeout`, `drawing`, `not_durable`, `not_published`, `closed`."""
+        """`full`, `never_fits`, `too_many_keys`, `queue_full`, `timeout`, `drawing`, `not_durable`, `not_published`, `closed`,
+        `overloaded`."""
     @property
     def retryable(self) -> bool: ...
     @property

@@ -2,7 +2,9 @@
 //!
 //! Meters are charged in the order given; on a refusal the earlier ones are undone by the rule of giving back.
 
+mod afterwards;
 mod decide;
+mod together;
 
 use std::sync::{Arc, PoisonError};
 
@@ -13,11 +15,13 @@ use crate::earliest::may_ever_fit;
 use crate::error::Error;
 use crate::grain::{Charge, PPM_MAX};
 use crate::hot::Look;
-use crate::meter::{Held, Meter, Stop, Taken};
+use crate::meter::{Meter, Stop, Taken};
 use crate::refusal::{Refusal, Why};
 use crate::shared::Shared;
 use crate::time::Clock;
 use crate::waiting::Queue;
+
+pub use together::{Demand, try_together};
 
 /// The most meters on one path.
 pub(crate) const STEPS_MAX: usize = 16;
@@ -155,6 +159,11 @@ impl Stopped {
         Stopped { at, why, step: 0, stop: None }
     }
 
+    /// A demand that could not be decided in time, at `at`.
+    pub fn overloaded(at: i64) -> Stopped {
+        Stopped::by(Why::Overloaded, at)
+    }
+
     /// Whether there is room that the store has yet to grant: `conclude` then waits for one commit.
     pub fn is_draw(&self) -> bool {
         matches!(self.stop, Some(Stop::Draw { .. }))
@@ -187,6 +196,8 @@ pub enum Answer {
 /// What a reservation keeps for its settlement: what it took on each step.
 pub struct Reserved {
     at_most: u64,
+    /// The units it is for, less what was given back of it.
+    units: u64,
     taken: Vec<Taken>,
 }
 
@@ -221,6 +232,11 @@ impl Path {
 
     pub fn spec(&self) -> &PathSpec {
         &self.spec
+    }
+
+    /// Whether a demand has to name its key, or may not.
+    pub fn needs_key(&self) -> bool {
+        self.needs_key
     }
 
     /// Whether an admitted demand holds slots that have to be released.
@@ -281,37 +297,6 @@ impl Path {
                 toll.meter.let_go(now, own, toll.charge.of(units));
                 toll.meter.bell.ring();
             }
-        }
-    }
-
-    /// Sets what a reservation really cost. Less is given back without minting, more is charged as debt, at most what
-    /// the path's `settle_max_micro` allows.
-    pub fn settle(&self, clock: &impl Clock, reserved: &Reserved, key: Option<u64>, actual: u64) {
-        if self.shared.is_forked() {
-            return;
-        }
-        if actual > reserved.at_most {
-            self.counts.settled_above_max.fetch_add(1, Ordering::Relaxed);
-        }
-        let (actual, now) = (actual.min(reserved.at_most), clock.boot_ns());
-        for (step, taken) in self.steps.iter().zip(&reserved.taken) {
-            let (toll, own) = step.toll(key);
-            if matches!(taken.held, Held::Slots) {
-                continue;
-            }
-            let cost = if actual == 0 { 0 } else { toll.charge.of(actual) };
-            let changed = if cost < taken.n {
-                let given = toll.meter.give_back(now, own, taken, taken.n - cost);
-                toll.meter.bell.ring();
-                -(given as i64)
-            } else {
-                let more = cost - taken.n;
-                if more > 0 {
-                    toll.meter.charge_more(now, own, taken, more);
-                }
-                more as i64
-            };
-            toll.meter.charged.fetch_add(changed, Ordering::Relaxed);
         }
     }
 

@@ -1,13 +1,17 @@
 //! What meters and limiters say of themselves: for the engine, `/metrics`, the stream and `RateLimit` headers.
 
+use std::sync::Arc;
+
 use crate::atomics::Ordering;
 use crate::counts::Counts;
-use crate::curve::Measure;
+use crate::curve::{Curve, Measure};
+use crate::earliest::{Retry, earliest};
 use crate::grain::{MICRO, micro_of_grains};
 use crate::installed::Installed;
 use crate::meter::Meter;
 use crate::path::Path;
 use crate::refusal::Why;
+use crate::word::Tagged;
 
 /// What one meter says at an instant. Each number is exact, their sum is not a cut: decisions go on meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,31 @@ pub struct PathReading {
 
 /// One line of what `RateLimit` headers say.
 pub type RateLimitLine = (String, u64, u64, u64, u64);
+
+/// Where one meter of a path stands for one key, in units of the path's demands.
+#[derive(Debug, Clone)]
+pub struct Standing<'a> {
+    pub meter: &'a str,
+    /// The curve in force, for its version and stage.
+    pub curve: Arc<Curve>,
+    pub quota: u64,
+    /// 0 for a concurrency, which has none.
+    pub window_ns: u64,
+    /// 0 where it is in debt.
+    pub remaining: u64,
+    /// Until one more fits, of a quota until its window ends; 0 where nobody knows.
+    pub more_in_ns: u64,
+}
+
+impl Standing<'_> {
+    pub fn window_s(&self) -> u64 {
+        self.window_ns.div_ceil(1_000 * MICRO)
+    }
+
+    pub fn more_in_s(&self) -> u64 {
+        self.more_in_ns.div_ceil(1_000 * MICRO)
+    }
+}
 
 impl Meter {
     /// None before the first publish.
@@ -94,7 +123,7 @@ impl Meter {
 
     /// Micro-units charged since the process started, give-backs taken off, keys with a limit of their own included.
     fn charged_micro(&self) -> i64 {
-        let ones = |payers: &[(std::sync::Arc<Counts>, u64)]| -> i128 {
+        let ones = |payers: &[(Arc<Counts>, u64)]| -> i128 {
             payers.iter().map(|(counts, one)| i128::from(counts.ones.read()) * i128::from(*one)).sum()
         };
         let own = {
@@ -165,53 +194,47 @@ impl Path {
     /// (meter, quota units, window seconds, remaining units, seconds until one more fits), in units of this workload's
     /// demands; a concurrency has no window. Meters without a curve are left out.
     pub fn rate_limit(&self, now: i64, key: Option<u64>) -> Vec<RateLimitLine> {
-        self.steps
-            .iter()
-            .filter_map(|step| {
-                let (toll, own) = step.toll(key);
-                let meter = &toll.meter;
-                let (curve, look) = (meter.installed()?, meter.look(now)?);
-                let amount = meter.amount(own, &look);
-                let left = match meter.spec.measure {
-                    Measure::Rate => look.e.saturating_sub(amount.max(look.k)),
-                    _ => look.limit.saturating_sub(amount),
-                };
-                let level = u128::from(curve.piece(now).level(now, &meter.grains));
-                let (quota, window_ns) = match meter.spec.measure {
-                    Measure::Rate => {
-                        let grains = ((level << meter.grains.log2) / u128::from(MICRO)) as u64;
-                        (toll.charge.units_in(grains), curve.curve.per_ns)
-                    }
-                    Measure::Concurrency => (toll.charge.units_in(look.limit), 0),
-                    Measure::Quota => {
-                        let ends = curve.window_after(now).map_or(now, |w| w.start);
-                        let starts = curve.window_at(now).map_or(now, |w| w.start);
-                        (toll.charge.units_in(look.limit), ends.saturating_sub(starts).max(0) as u64)
-                    }
-                };
-                let more = toll.charge.of(toll.charge.units_in(left).saturating_add(1));
-                let until_s = match (meter.spec.measure, curve.window_after(now)) {
-                    (Measure::Quota, Some(next)) => ceil_s(next.start - now),
-                    (Measure::Rate, _) => {
-                        match crate::earliest::earliest(&curve, now, crate::word::Tagged { tag: 0, amount }, more, 0) {
-                            crate::earliest::Retry::At(at) => ceil_s(at - now),
-                            _ => 0,
-                        }
-                    }
-                    _ => 0,
-                };
-                Some((
-                    meter.spec.name.clone(),
-                    quota,
-                    window_ns.div_ceil(1_000_000_000),
-                    toll.charge.units_in(left),
-                    until_s,
-                ))
-            })
-            .collect()
+        let line = |s: Standing<'_>| (s.meter.to_owned(), s.quota, s.window_s(), s.remaining, s.more_in_s());
+        self.standings(now, key).map(line).collect()
     }
-}
 
-fn ceil_s(ns: i64) -> u64 {
-    (ns.max(0) as u64).div_ceil(1_000 * MICRO)
+    /// Where each meter of the path stands for a demand with this key; those without a curve are left out.
+    pub fn standings(&self, now: i64, key: Option<u64>) -> impl Iterator<Item = Standing<'_>> {
+        self.steps.iter().filter_map(move |step| {
+            let (toll, own) = step.toll(key);
+            let meter = &toll.meter;
+            let (curve, look) = (meter.installed()?, meter.look(now)?);
+            let amount = meter.amount(own, &look);
+            let left = match meter.spec.measure {
+                Measure::Rate => look.e.saturating_sub(amount.max(look.k)),
+                _ => look.limit.saturating_sub(amount),
+            };
+            let level = u128::from(curve.piece(now).level(now, &meter.grains));
+            let (quota, window_ns) = match meter.spec.measure {
+                Measure::Rate => {
+                    let grains = ((level << meter.grains.log2) / u128::from(MICRO)) as u64;
+                    (toll.charge.units_in(grains), curve.curve.per_ns)
+                }
+                Measure::Concurrency => (toll.charge.units_in(look.limit), 0),
+                Measure::Quota => {
+                    let ends = curve.window_after(now).map_or(now, |w| w.start);
+                    let starts = curve.window_at(now).map_or(now, |w| w.start);
+                    (toll.charge.units_in(look.limit), ends.saturating_sub(starts).max(0) as u64)
+                }
+            };
+            let remaining = toll.charge.units_in(left);
+            let more = toll.charge.of(remaining.saturating_add(1));
+            let more_at = match (meter.spec.measure, curve.window_after(now)) {
+                (Measure::Quota, Some(next)) => next.start,
+                (Measure::Rate, _) => match earliest(&curve, now, Tagged { tag: 0, amount }, more, 0) {
+                    Retry::At(at) => at,
+                    _ => now,
+                },
+                _ => now,
+            };
+            let more_in_ns = more_at.saturating_sub(now).max(0) as u64;
+            let (meter, curve) = (&*meter.spec.name, Arc::clone(&curve.curve));
+            Some(Standing { meter, curve, quota, window_ns, remaining, more_in_ns })
+        })
+    }
 }

@@ -24,10 +24,12 @@ pub enum Why {
     NotDurable,
     NotPublished,
     Closed,
+    /// It could not be decided in time.
+    Overloaded,
 }
 
 impl Why {
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     pub const ALL: [Why; Why::COUNT] = [
         Why::Full,
         Why::NeverFits,
@@ -38,6 +40,7 @@ impl Why {
         Why::NotDurable,
         Why::NotPublished,
         Why::Closed,
+        Why::Overloaded,
     ];
 
     pub fn name(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Why {
             Why::NotDurable => "not_durable",
             Why::NotPublished => "not_published",
             Why::Closed => "closed",
+            Why::Overloaded => "overloaded",
         }
     }
 
@@ -209,7 +213,7 @@ impl Refusal {
         if !self.why.is_retryable() {
             return Retry::Never;
         }
-        if matches!(self.why, Why::NotPublished | Why::TooManyKeys | Why::Drawing | Why::NotDurable) {
+        if matches!(self.why, Why::NotPublished | Why::TooManyKeys | Why::Drawing | Why::NotDurable | Why::Overloaded) {
             return Retry::Unknown;
         }
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
@@ -245,6 +249,7 @@ impl Refusal {
         let mut text = match self.why {
             Why::NotPublished => format!("{contract} has no limit in force yet, so nothing is admitted."),
             Why::Closed => format!("{contract} is closed: this process is shutting down."),
+            Why::Overloaded => format!("{contract} could not be asked in time: too much is asked at once."),
             Why::TooManyKeys => {
                 let most = self.meter().spec.keys_max.unwrap_or(0);
                 format!("{contract} has {} live keys, which is all it may have.", grouped(most as f64))

@@ -20,7 +20,7 @@ Header = tuple[bytes, bytes]
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-CANNOT_DECIDE = frozenset({"closed", "not_published", "not_durable", "drawing"})
+CANNOT_DECIDE = frozenset({"closed", "not_published", "not_durable", "drawing", "overloaded"})
 """Refusals that say nothing about the caller's use: the limit could not be asked, and that is never a yes."""
 
 INTEGER_MAX = 999_999_999_999_999

@@ -228,4 +228,12 @@ impl Meter {
             _ => Err(Stop::Full { amount, look: Look { tag, ..look } }),
         }
     }
+
+    /// What stops everything where the level is 0 at `now`.
+    pub(crate) fn shut(&self, now: i64, key: Option<u64>) -> Option<Stop> {
+        let is_shut = self.installed()?.piece(now).level(now, &self.grains) == 0;
+        let look = self.look(now).filter(|_| is_shut)?;
+        let Tagged { amount, tag } = self.standing(key, &look);
+        Some(Stop::Full { amount, look: Look { tag, ..look } })
+    }
 }

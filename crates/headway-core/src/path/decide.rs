@@ -61,9 +61,9 @@ impl Path {
         Ok(reserved)
     }
 
-    fn nothing_reserved(&self, units: u64) -> Reserved {
+    pub(super) fn nothing_reserved(&self, units: u64) -> Reserved {
         let most = self.spec.settle_max_micro / MICRO;
-        Reserved { at_most: most.max(units), taken: Vec::with_capacity(self.steps.len()) }
+        Reserved { at_most: most.max(units), units, taken: Vec::with_capacity(self.steps.len()) }
     }
 
     /// Whether stopped demands are refused, and so may wait; a contract that only looks on admits them at once.
@@ -71,7 +71,8 @@ impl Path {
         self.spec.mode == Mode::Enforce
     }
 
-    /// What `try_acquire` would answer, charging nothing.
+    /// What `try_acquire` would answer, charging nothing. 0 units ask whether what is used is within the limit as it is;
+    /// under a limit of 0 it never is.
     pub fn probe(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Answer {
         match self.probe_stop(clock, units, key) {
             Some(stopped) if self.spec.mode == Mode::Enforce || stopped.why == Why::Closed => {
@@ -89,7 +90,12 @@ impl Path {
         }
         self.steps.iter().enumerate().find_map(|(i, step)| {
             let (toll, own) = step.toll(key.map(|k| k.hash));
-            let stop = toll.meter.probe(now, own, toll.charge.of(units)).err()?;
+            let n = if units == 0 { 0 } else { toll.charge.of(units) };
+            let stop = match toll.meter.probe(now, own, n) {
+                Ok(()) if units == 0 => toll.meter.shut(now, own)?,
+                Ok(()) => return None,
+                Err(stop) => stop,
+            };
             Some(self.why(now, key.map(|k| k.hash), i, units, stop))
         })
     }
@@ -104,17 +110,21 @@ impl Path {
             }
             Err(stopped) => stopped,
         };
-        Err(match stopped.stop {
-            Some(Stop::Draw { want, look, .. }) => match self.ask(now, key, stopped.step, want, &look) {
-                Ok(_) => stopped,
-                Err(why) => Stopped { why, ..stopped },
-            },
-            _ => stopped,
-        })
+        Err(self.ask_draw(clock, key, stopped).err().unwrap_or(stopped))
+    }
+
+    /// Asks for the draw that stopped a demand and does not wait for it: Ok, the same demand may fit once the store has
+    /// answered; an Err stays stopped.
+    pub fn ask_draw(&self, clock: &impl Clock, key: Option<Key<'_>>, stopped: Stopped) -> Result<(), Stopped> {
+        let Some(Stop::Draw { want, look, .. }) = stopped.stop else { return Err(stopped) };
+        match self.ask(clock.boot_ns(), key, stopped.step, want, &look) {
+            Ok(_) => Ok(()),
+            Err(why) => Err(Stopped { why, ..stopped }),
+        }
     }
 
     /// Takes on every step or on none; counting is the caller's.
-    fn attempt(
+    pub(super) fn attempt(
         &self,
         clock: &impl Clock,
         now: i64,
@@ -181,7 +191,7 @@ impl Path {
 
     /// Gives back what the first steps took; the last one first. Nothing of it was counted as charged yet.
     #[cold]
-    fn undo(&self, now: i64, key: Option<u64>, taken: &[Taken]) {
+    pub(super) fn undo(&self, now: i64, key: Option<u64>, taken: &[Taken]) {
         for (step, one) in self.steps.iter().zip(taken).rev() {
             let (toll, own) = step.toll(key);
             toll.meter.give_back(now, own, one, one.n);
@@ -237,7 +247,7 @@ impl Path {
     }
 
     #[cold]
-    fn ask_ahead(&self, now: i64, key: Option<Key<'_>>) {
+    pub(super) fn ask_ahead(&self, now: i64, key: Option<Key<'_>>) {
         for step in &self.steps {
             let (toll, own) = step.toll(key.map(|k| k.hash));
             if let Some(draws) = &toll.meter.draws {
@@ -329,7 +339,7 @@ impl Path {
 
     /// Counts a refusal and says it, or admits it where the contract only looks on.
     #[cold]
-    pub(crate) fn refuse(self: &Arc<Self>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Answer {
+    pub fn refuse(self: &Arc<Self>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Answer {
         let looks_on = self.spec.mode != Mode::Enforce && stopped.why != Why::Closed;
         if self.spec.mode != Mode::Record {
             self.counts.refuse(stopped.why, units);

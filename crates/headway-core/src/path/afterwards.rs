@@ -1,0 +1,97 @@
+//! What a demand costs in the end: settling a reservation, giving a part of it back, charging what was used unasked.
+
+use super::{Path, Reserved};
+use crate::atomics::Ordering;
+use crate::curve::Measure;
+use crate::grain::MICRO;
+use crate::meter::{Held, Taken};
+use crate::rate::Marked;
+use crate::time::Clock;
+
+impl Path {
+    /// Sets what a reservation really cost. Less is given back without minting, more is charged as debt, at most what
+    /// the path's `settle_max_micro` allows.
+    pub fn settle(&self, clock: &impl Clock, reserved: &Reserved, key: Option<u64>, actual: u64) {
+        if self.shared.is_forked() {
+            return;
+        }
+        if actual > reserved.at_most {
+            self.counts.settled_above_max.fetch_add(1, Ordering::Relaxed);
+        }
+        let (actual, now) = (actual.min(reserved.at_most), clock.boot_ns());
+        for (step, taken) in self.steps.iter().zip(&reserved.taken) {
+            let (toll, own) = step.toll(key);
+            if matches!(taken.held, Held::Slots) {
+                continue;
+            }
+            let cost = if actual == 0 { 0 } else { toll.charge.of(actual) };
+            let changed = if cost < taken.n {
+                let given = toll.meter.give_back(now, own, taken, taken.n - cost);
+                toll.meter.bell.ring();
+                -(given as i64)
+            } else {
+                let more = cost - taken.n;
+                if more > 0 {
+                    toll.meter.charge_more(now, own, taken, more);
+                }
+                more as i64
+            };
+            toll.meter.charged.fetch_add(changed, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives `units` of a reservation back, at most what is left of it, without minting. Returns how many were.
+    pub fn give_back(&self, clock: &impl Clock, reserved: &mut Reserved, key: Option<u64>, units: u64) -> u64 {
+        let units = units.min(reserved.units);
+        if units == 0 || self.shared.is_forked() {
+            return 0;
+        }
+        let (left, now) = (reserved.units - units, clock.boot_ns());
+        for (step, taken) in self.steps.iter().zip(&mut reserved.taken) {
+            let (toll, own) = step.toll(key);
+            let cost = if left == 0 { 0 } else { toll.charge.of(left) };
+            let r = taken.n.saturating_sub(cost);
+            if matches!(taken.held, Held::Slots) || r == 0 {
+                continue;
+            }
+            let given = toll.meter.give_back(now, own, taken, r);
+            taken.n -= r;
+            toll.meter.bell.ring();
+            toll.meter.charged.fetch_sub(given as i64, Ordering::Relaxed);
+        }
+        reserved.units = left;
+        units
+    }
+
+    /// Charges what was used already, whatever the limit says: debt, at most what the path's `settle_max_micro` allows for
+    /// one demand. More is cut to it and counted. Returns the units charged.
+    pub fn charge(&self, clock: &impl Clock, units: u64, key: Option<super::Key<'_>>) -> u64 {
+        let at_most = self.spec.settle_max_micro / MICRO;
+        if units > at_most {
+            self.counts.settled_above_max.fetch_add(1, Ordering::Relaxed);
+        }
+        let units = units.min(at_most);
+        if units == 0 || self.shared.is_forked() {
+            return 0;
+        }
+        let (now, hash) = (clock.boot_ns(), key.map(|k| k.hash));
+        for step in &self.steps {
+            let (toll, own) = step.toll(hash);
+            let n = toll.charge.of(units);
+            let held = match toll.meter.spec.measure {
+                Measure::Rate => Held::Rate(Marked { mark: 0, gives: 0, base: 0 }),
+                Measure::Concurrency => continue,
+                Measure::Quota => Held::Used(0),
+            };
+            toll.meter.charge_more(now, own, &Taken { n: 0, held }, n);
+            if units != 1 {
+                toll.meter.charged.fetch_add(n as i64, Ordering::Relaxed);
+            }
+        }
+        self.counts.admit(units);
+        if self.has_durable {
+            self.ask_ahead(now, key);
+        }
+        units
+    }
+}
