@@ -1,7 +1,7 @@
 """`python -m benches.shares --cases 1000000 --seed 1`: random divisions of the allocator beside its exact twin.
 
 The comparison itself is Rust (`benches/core/shares.rs`); here its result is put on record with the commit it speaks of, in
-`benches/results/shares-SEED.json`. Exits 1 at the first difference. A million cases take about ten seconds of one core.
+`benches/results/shares-SEED.json`. Exits 1 at the first difference. A million cases take about twenty seconds of one core.
 """
 
 from __future__ import annotations
