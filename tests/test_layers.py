@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "enforce": {"_core", "errors"},
     "errors": {"contract"},
     "asgi": {"enforce"},
+    "adapters": {"enforce"},
     "embedded": {"engine", "enforce", "server", "errors"},
     "testing": {"embedded", "engine", "enforce", "errors"},
     "server": {"engine", "plan", "rollout", "errors"},

@@ -8,7 +8,8 @@ import pytest
 
 import headway
 from headway import _core
-from headway.asgi import KEY_BYTES_MAX, Middleware, Receive, Scope, Send
+from headway.asgi import Middleware, Receive, Scope, Send
+from headway.enforce.asking import KEY_BYTES_MAX
 from headway.enforce.http import retry_after
 from headway.enforce.limit import limiter_of, read
 from tests.library.exchange import HTTP, ask, hello, parsed

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from headway._core import Limiter, Refusal
 
@@ -63,8 +63,36 @@ def status_of(refusal: Refusal) -> int:
     return 503 if refusal.why in CANNOT_DECIDE else 429
 
 
-def problem(refusal: Refusal, tell: Tell) -> bytes:
-    """The `application/problem+json` document of a refusal, in UTF-8."""
+class Answer(NamedTuple):
+    """A refused request's whole answer. The header fields end with `content-length`."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+def answer_of(limiter: Limiter, refusal: Refusal, tell: Tell) -> Answer:
+    """What a refused request is answered: the problem document, in UTF-8, and all that stands before it."""
+    body = json.dumps(problem(refusal, tell), ensure_ascii=False, allow_nan=False).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        *refusal_fields(limiter, refusal, tell),
+        (b"content-length", str(len(body)).encode("ascii")),
+    ]
+    return Answer(status_of(refusal), headers, body)
+
+
+def refusal_fields(limiter: Limiter, refusal: Refusal, tell: Tell) -> list[Header]:
+    """The header fields of a refused request's answer that do not depend on its body."""
+    return [
+        (b"cache-control", b"no-store"),
+        *retry_after(refusal),
+        *rate_limit_fields(limiter, refusal.key, tell),
+    ]
+
+
+def problem(refusal: Refusal, tell: Tell) -> dict[str, object]:
+    """The members of the problem document of a refusal."""
     said: dict[str, object]
     if refusal.why in CANNOT_DECIDE:
         said = {"type": "about:blank", "title": "The limit cannot be asked now"}
@@ -72,7 +100,7 @@ def problem(refusal: Refusal, tell: Tell) -> bytes:
         said = {"type": QUOTA_EXCEEDED, "title": "Over the limit", "violated-policies": _violated(refusal, tell)}
     said |= {
         "status": status_of(refusal),
-        "detail": str(refusal) if tell == "full" else _public_sentence(refusal),
+        "detail": sentence(refusal, tell),
         "contract": refusal.contract,
         "why": refusal.why,
         "ref": refusal.ref,
@@ -87,17 +115,12 @@ def problem(refusal: Refusal, tell: Tell) -> bytes:
             "stage": refusal.stage,
             "raises_when": refusal.raises_when,
         }
-    return json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    return said
 
 
-def refusal_headers(limiter: Limiter, refusal: Refusal, tell: Tell) -> list[Header]:
-    """All headers of a refused response but its length."""
-    return [
-        (b"content-type", b"application/problem+json"),
-        (b"cache-control", b"no-store"),
-        *retry_after(refusal),
-        *rate_limit_fields(limiter, refusal.key, tell),
-    ]
+def sentence(refusal: Refusal, tell: Tell) -> str:
+    """What is said to people."""
+    return str(refusal) if tell == "full" else _public_sentence(refusal)
 
 
 def _violated(refusal: Refusal, tell: Tell) -> list[str]:
