@@ -19,6 +19,7 @@ mod installed;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod keys;
+pub mod lease;
 mod level;
 mod line;
 mod meter;

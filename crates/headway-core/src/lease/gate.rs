@@ -1,0 +1,128 @@
+//! The gate: decides on every demand from what it holds, and keeps holding it.
+//!
+//! Whether a lease has ended is asked at each demand, by the clock of that demand: a gate that was frozen past its end
+//! refuses its first one. Source: docs/leases.md.
+
+use std::collections::BTreeMap;
+
+use crate::lease::holding::Holding;
+use crate::lease::messages::{ContractId, FromGate, FromKeeper};
+use crate::lease::mutant;
+use crate::lease::terms::Terms;
+
+/// What has to happen outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GateEffect {
+    Send(FromGate),
+    /// Find the keeper that followed, then call `reconnected`.
+    Redial,
+    /// Call `tick` then, if nothing calls before. The latest one stands.
+    WakeAt(i64),
+}
+
+/// Holds leases of contracts. Its identity is its edge's; a process that starts again is a new gate.
+#[derive(Debug, Default)]
+pub struct Gate {
+    held: BTreeMap<ContractId, Holding>,
+    closed: bool,
+    wake: i64,
+}
+
+impl Gate {
+    pub fn new() -> Gate {
+        Gate { held: BTreeMap::new(), closed: false, wake: i64::MAX }
+    }
+
+    /// Says how many micro-units of a contract would be of use, those in flight included: admitted and refused demand.
+    pub fn demand(&mut self, now: i64, contract: ContractId, terms: Terms, want: u64) -> Vec<GateEffect> {
+        self.held.entry(contract).or_insert_with(|| Holding::new(contract, terms)).demand(now, want);
+        self.done(vec![])
+    }
+
+    /// Admits `n` micro-units. False: what is held does not cover it.
+    #[inline]
+    pub fn take(&mut self, now: i64, contract: ContractId, n: u64) -> bool {
+        !self.closed && self.held.get_mut(&contract).is_some_and(|held| held.take(now, n))
+    }
+
+    /// Gives back what was taken; slots only, and after the end of a lease as well.
+    #[inline]
+    pub fn give_back(&mut self, contract: ContractId, n: u64) {
+        if let Some(held) = self.held.get_mut(&contract) {
+            held.give_back(n);
+        }
+    }
+
+    /// Micro-units in flight.
+    pub fn in_flight(&self, contract: ContractId) -> u64 {
+        self.held.get(&contract).map_or(0, Holding::in_flight)
+    }
+
+    /// Micro-units up to which demands are admitted at `now`.
+    pub fn units(&self, now: i64, contract: ContractId) -> u64 {
+        self.held.get(&contract).map_or(0, |held| held.units(now))
+    }
+
+    /// When the lease ends on this clock: what was admitted has to end `max_hold` after it, unless it was renewed by then.
+    pub fn ends_at(&self, contract: ContractId) -> i64 {
+        self.held.get(&contract).map_or(i64::MIN, Holding::ends_at)
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.closed
+    }
+
+    /// The keeper's message.
+    pub fn on(&mut self, now: i64, message: FromKeeper) -> Vec<GateEffect> {
+        let mut effects = vec![];
+        match message {
+            FromKeeper::Lease(lease) if !self.closed => {
+                let reply = self.held.get_mut(&lease.contract).and_then(|held| held.install(now, &lease));
+                effects.extend(reply.map(|renew| GateEffect::Send(FromGate::Renew(renew))));
+            }
+            FromKeeper::Lease(_) => {}
+            FromKeeper::Retire => effects.push(GateEffect::Redial),
+        }
+        self.done(effects)
+    }
+
+    /// A new stream stands: everything is restated on it at once.
+    pub fn reconnected(&mut self, now: i64) -> Vec<GateEffect> {
+        let restated = self.held.values_mut().map(|held| GateEffect::Send(FromGate::Renew(held.renew(now)))).collect();
+        self.done(restated)
+    }
+
+    /// Renewals that are due; of a gate that is leaving the goodbye, once nothing is in flight.
+    pub fn tick(&mut self, now: i64) -> Vec<GateEffect> {
+        let drained = self.held.values().all(|held| held.in_flight() == 0) || mutant!(ByeInFlight);
+        if self.closed && drained {
+            let leaves = !self.held.is_empty();
+            self.held.clear();
+            return if leaves { vec![GateEffect::Send(FromGate::Bye)] } else { vec![] };
+        }
+        let due = self.held.values_mut().filter_map(|held| held.due(now));
+        let due = due.map(|renew| GateEffect::Send(FromGate::Renew(renew))).collect();
+        self.done(due)
+    }
+
+    /// Leaves: nothing is admitted any more, what is in flight is reported until it has ended, then comes the goodbye.
+    /// Call `tick` after each `give_back` from here on.
+    pub fn close(&mut self, now: i64) -> Vec<GateEffect> {
+        self.closed = true;
+        for held in self.held.values_mut() {
+            held.close(now);
+        }
+        self.tick(now)
+    }
+
+    fn done(&mut self, mut effects: Vec<GateEffect>) -> Vec<GateEffect> {
+        let wake = self.held.values().map(Holding::renew_at).min().unwrap_or(i64::MAX);
+        if wake != self.wake {
+            self.wake = wake;
+            if wake < i64::MAX {
+                effects.push(GateEffect::WakeAt(wake));
+            }
+        }
+        effects
+    }
+}

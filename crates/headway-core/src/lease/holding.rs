@@ -1,0 +1,157 @@
+//! What a gate holds of one concurrency: the lease that was installed last, what is in flight, and when to renew.
+
+use std::collections::VecDeque;
+
+use crate::lease::messages::{ContractId, Lease, Renew};
+use crate::lease::mutant;
+use crate::lease::terms::{Terms, ns_of};
+
+/// Messages whose sending is remembered; the reply to an older one is ignored.
+const SENT_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Holding {
+    terms: Terms,
+    contract: ContractId,
+    epoch: u64,
+    seq: u64,
+    units: u64,
+    /// Up to this instant of the gate's clock `units` may be admitted.
+    expires: i64,
+    in_flight: u64,
+    want: u64,
+    counter: u64,
+    sent: VecDeque<(u64, i64)>,
+    renew_at: i64,
+    /// The keeper has not been told yet of what was installed last, or of a change of want.
+    has_news: bool,
+}
+
+impl Holding {
+    pub(crate) fn new(contract: ContractId, terms: Terms) -> Holding {
+        Holding {
+            terms,
+            contract,
+            epoch: 0,
+            seq: 0,
+            units: 0,
+            expires: i64::MIN,
+            in_flight: 0,
+            want: 0,
+            counter: 0,
+            sent: VecDeque::new(),
+            renew_at: i64::MAX,
+            has_news: false,
+        }
+    }
+
+    /// Admits `n` if all in flight then stays within a lease that has not ended.
+    #[inline]
+    pub(crate) fn take(&mut self, now: i64, n: u64) -> bool {
+        let fits = self.in_flight.checked_add(n).is_some_and(|wanted| wanted <= self.units);
+        if fits && (now < self.expires || mutant!(EndUnasked)) {
+            self.in_flight += n;
+            return true;
+        }
+        false
+    }
+
+    #[inline]
+    pub(crate) fn give_back(&mut self, n: u64) {
+        debug_assert!(self.in_flight >= n, "more was given back than was taken");
+        self.in_flight = self.in_flight.saturating_sub(n);
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// What may be admitted at `now`, what is in flight included.
+    pub(crate) fn units(&self, now: i64) -> u64 {
+        if now < self.expires { self.units } else { 0 }
+    }
+
+    pub(crate) fn ends_at(&self) -> i64 {
+        self.expires
+    }
+
+    /// How much would be of use, in micro-units, those in flight included.
+    pub(crate) fn demand(&mut self, now: i64, want: u64) {
+        let more = want > self.units(now) && want > self.want;
+        if want != self.want {
+            self.has_news = true;
+            self.want = want;
+            let soon = if more { self.pause_ns() } else { self.terms.lease_ns / 3 };
+            self.renew_at = self.renew_at.min(now.saturating_add(soon));
+        }
+    }
+
+    /// Ends the lease here and now.
+    pub(crate) fn close(&mut self, now: i64) {
+        self.expires = self.expires.min(now);
+        self.demand(now, 0);
+        self.renew_at = now;
+    }
+
+    /// The message to send now, if one is due.
+    pub(crate) fn due(&mut self, now: i64) -> Option<Renew> {
+        (now >= self.renew_at).then(|| self.renew(now))
+    }
+
+    /// Restates what is held, on a new stream or because it was asked for.
+    pub(crate) fn renew(&mut self, now: i64) -> Renew {
+        self.counter += 1;
+        if self.sent.len() == SENT_MAX {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((self.counter, now));
+        self.has_news = false;
+        self.renew_at = if self.is_idle(now) { i64::MAX } else { now.saturating_add(self.pause_ns()) };
+        let lapsed = now >= self.expires;
+        let Holding { contract, want, epoch, seq, counter, in_flight, .. } = *self;
+        Renew { contract, want, epoch, seq, lapsed, counter, in_flight }
+    }
+
+    /// Installs a lease; the message to send back at once, if the keeper waits for one.
+    pub(crate) fn install(&mut self, now: i64, lease: &Lease) -> Option<Renew> {
+        let newer =
+            (lease.epoch, lease.seq) > (self.epoch, self.seq) || mutant!(EpochUnordered) && lease.seq > self.seq;
+        if !newer && !mutant!(StaleLeases) {
+            return None;
+        }
+        match lease.in_reply_to {
+            // It may overtake the reply to which it belongs: the lower number and the earlier end stand.
+            None if mutant!(PushUnheeded) => {}
+            None if !mutant!(PushRenews) => self.units = self.units.min(lease.units),
+            reply => {
+                let named = |&&(counter, _): &&(u64, i64)| Some(counter) == reply || mutant!(CountFromLatest);
+                let sent = self.sent.iter().rev().find(named).map(|&(_, at)| at);
+                let sent =
+                    if mutant!(CountFromReceipt) { Some(now) } else { sent.or(mutant!(PushRenews).then_some(now)) };
+                let term = if reply.is_some() { ns_of(lease.term_ms) } else { self.terms.lease_ns };
+                self.expires = sent?.saturating_add(self.terms.shorter(term));
+                self.units = lease.units;
+                let third = sent?.saturating_add(self.terms.lease_ns / 3);
+                let unmet = self.units < self.want || self.expires <= third;
+                let next = if unmet { self.expires.min(third).max(now + self.pause_ns()) } else { third };
+                self.renew_at = if self.is_idle(now) { i64::MAX } else { next };
+            }
+        }
+        (self.epoch, self.seq) = (lease.epoch, lease.seq);
+        (lease.in_reply_to.is_none() || self.want == 0 && self.units == 0).then(|| self.renew(now))
+    }
+
+    /// When `due` has something, if nothing happens before.
+    pub(crate) fn renew_at(&self) -> i64 {
+        self.renew_at
+    }
+
+    fn is_idle(&self, now: i64) -> bool {
+        self.want == 0 && self.in_flight == 0 && self.units(now) == 0 && !self.has_news
+    }
+
+    /// Between two messages that nothing else calls for.
+    fn pause_ns(&self) -> i64 {
+        self.terms.lease_ns / 16
+    }
+}

@@ -1,0 +1,60 @@
+//! What keeper and gate tell each other, once the stream has said who is who.
+//!
+//! Durations and counters only, never instants. The stream's greeting carries no state: a gate that comes back restates
+//! what it holds by renewing at once. Source: interfaces, 4.
+
+/// A contract's number on one stream.
+pub type ContractId = u64;
+
+/// Who holds a lease: one process of one gate, drawn at random at its start and tied to a credential by the edge. A
+/// process that starts again, and a forked child, are holders of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder(pub u128);
+
+/// From a gate to its keeper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromGate {
+    Renew(Renew),
+    /// Nothing is in flight and nothing will be admitted any more, on any contract.
+    Bye,
+}
+
+/// What a gate holds, and what it would like to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renew {
+    pub contract: ContractId,
+    /// Micro-units that would be of use, those in flight included.
+    pub want: u64,
+    /// The lease that was installed last; 0, 0 before the first. It acknowledges all before it: they will be refused.
+    pub epoch: u64,
+    pub seq: u64,
+    /// That lease had ended when this was sent.
+    pub lapsed: bool,
+    /// Grows with every message of this holder on this contract; older ones are ignored.
+    pub counter: u64,
+    /// Micro-units in flight.
+    pub in_flight: u64,
+}
+
+/// From the keeper to a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromKeeper {
+    Lease(Lease),
+    /// This keeper answers no more: look for its successor, and use what is held to its end.
+    Retire,
+}
+
+/// What a gate may admit, and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub contract: ContractId,
+    /// Leases are ordered by (epoch, seq).
+    pub epoch: u64,
+    pub seq: u64,
+    /// Micro-units in flight up to which the gate may admit.
+    pub units: u64,
+    /// How long, counted from the sending of the message that `in_reply_to` names.
+    pub term_ms: u32,
+    /// The counter of a `Renew`. None: pushed, which can only shrink what is held and never makes it last longer.
+    pub in_reply_to: Option<u64>,
+}

@@ -1,0 +1,274 @@
+//! Keeper and gates together, without a network: what each message brings about. Faults are the simulation's.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::curve::{Curve, Measure, Segment};
+use crate::error::Error;
+use crate::lease::{
+    Effect, FromGate, FromKeeper, Gate, GateEffect, Holder, Inheritance, Keeper, Lease, Outcome, Renew, Row, Terms,
+    WriteKind,
+};
+
+const SECOND: i64 = 1_000_000_000;
+const UNIT: u64 = 1_000_000;
+const CONTRACT: u64 = 7;
+const A: Holder = Holder(1);
+const B: Holder = Holder(2);
+
+fn terms() -> Terms {
+    Terms::new(5 * SECOND, SECOND, 10 * SECOND, 1_000).unwrap()
+}
+
+fn curve(version: u64, units: u64, falls: Option<(i64, u64)>) -> Arc<Curve> {
+    let flat = |start_ns, end_ns, units| Segment { start_ns, end_ns, from_micro: units * UNIT, to_micro: units * UNIT };
+    let mut segments = vec![flat(0, falls.map(|f| f.0), units)];
+    segments.extend(falls.map(|(at, to)| flat(at, None, to)));
+    let (stage, raises_when, window, measure) = (String::new(), String::new(), vec![], Measure::Concurrency);
+    Arc::new(
+        Curve { measure, version, stage, segments, per_ns: 0, burst_ns: 0, window, raises_when }.checked().unwrap(),
+    )
+}
+
+fn keeper_of(curve: Arc<Curve>, rows: &[Row]) -> Keeper {
+    let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: !rows.is_empty() };
+    let mut keeper = Keeper::take_over(0, from, terms());
+    keeper.keep(0, CONTRACT, terms(), curve, 0, rows).unwrap();
+    keeper
+}
+
+fn keeper(units: u64) -> Keeper {
+    keeper_of(curve(1, units, None), &[])
+}
+
+fn renew(counter: u64, want: u64) -> Renew {
+    Renew { contract: CONTRACT, want: want * UNIT, epoch: 0, seq: 0, lapsed: true, counter, in_flight: 0 }
+}
+
+/// Carries effects out at once, with a store that grants everything; the leases that were sent.
+fn carry_out(keeper: &mut Keeper, now: i64, effects: Vec<Effect>) -> Vec<(Holder, Lease)> {
+    let mut leases = vec![];
+    for effect in effects {
+        match effect {
+            Effect::Send { holder, message: FromKeeper::Lease(lease) } => leases.push((holder, lease)),
+            Effect::Durable(write) => {
+                let next = keeper.durable(now, write.id, Outcome::Granted);
+                leases.extend(carry_out(keeper, now, next));
+            }
+            Effect::Send { .. } | Effect::WakeAt(_) => {}
+        }
+    }
+    leases
+}
+
+fn ask(keeper: &mut Keeper, now: i64, holder: Holder, renew: Renew) -> Vec<u64> {
+    let effects = keeper.on(now, holder, FromGate::Renew(renew));
+    carry_out(keeper, now, effects).into_iter().map(|(_, lease)| lease.units / UNIT).collect()
+}
+
+fn sent(effects: &[GateEffect]) -> Vec<Renew> {
+    let of = |e: &GateEffect| if let GateEffect::Send(FromGate::Renew(renew)) = e { Some(renew.clone()) } else { None };
+    effects.iter().filter_map(of).collect()
+}
+
+/// A gate that wants `want` and was granted `lease` in reply to what it sent at `sent_at`.
+fn gate_with(want: u64, sent_at: i64, got_at: i64, lease: impl FnOnce(u64) -> Lease) -> Gate {
+    let mut gate = Gate::new();
+    gate.demand(0, CONTRACT, terms(), want * UNIT);
+    let counter = sent(&gate.tick(sent_at))[0].counter;
+    gate.on(got_at, FromKeeper::Lease(lease(counter)));
+    gate
+}
+
+fn lease(seq: u64, units: u64, in_reply_to: Option<u64>) -> Lease {
+    Lease { contract: CONTRACT, epoch: 3, seq, units: units * UNIT, term_ms: 2_000, in_reply_to }
+}
+
+#[test]
+fn growth_is_written_before_the_reply_leaves() {
+    let mut keeper = keeper(10);
+    let effects = keeper.on(0, A, FromGate::Renew(renew(1, 4)));
+    assert!(effects.iter().all(|e| !matches!(e, Effect::Send { .. })));
+    let by = 4 * UNIT as i64;
+    let booking = WriteKind::Booking { contract: CONTRACT, holder: A, by };
+    assert!(effects.iter().any(|e| matches!(e, Effect::Durable(write) if write.epoch == 3 && write.kind == booking)));
+    assert_eq!(vec![4], carry_out(&mut keeper, 0, effects).iter().map(|(_, l)| l.units / UNIT).collect::<Vec<_>>());
+}
+
+#[test]
+fn growth_that_the_store_refuses_is_not_granted() {
+    let mut keeper = keeper(10);
+    keeper.on(0, A, FromGate::Renew(renew(1, 4)));
+    let effects = keeper.durable(0, 1, Outcome::NoRoom);
+    assert_eq!(0, carry_out(&mut keeper, 0, effects)[0].1.units);
+}
+
+#[test]
+fn a_message_that_comes_twice_changes_nothing() {
+    let mut keeper = keeper(10);
+    assert_eq!(vec![4], ask(&mut keeper, 0, A, renew(1, 4)));
+    assert_eq!(Vec::<u64>::new(), ask(&mut keeper, 1, A, renew(1, 9)));
+    assert_eq!(vec![6], ask(&mut keeper, 1, B, renew(1, 9)));
+}
+
+#[test]
+fn a_keeper_whose_mandate_has_ended_says_nothing_and_a_fenced_one_says_so() {
+    let mut keeper = keeper(10);
+    assert_eq!(Vec::<u64>::new(), ask(&mut keeper, SECOND, A, renew(1, 4)));
+    let effects = keeper.tick(SECOND);
+    let mandate = effects.iter().find_map(|e| if let Effect::Durable(write) = e { Some(write.id) } else { None });
+    keeper.durable(SECOND, mandate.unwrap(), Outcome::Granted);
+    assert_eq!(vec![4], ask(&mut keeper, SECOND + 1, A, renew(2, 4)));
+    keeper.durable(SECOND + 2, 99, Outcome::Fenced);
+    let retire = Effect::Send { holder: A, message: FromKeeper::Retire };
+    assert_eq!(vec![retire], keeper.on(SECOND + 2, A, FromGate::Renew(renew(3, 4))));
+}
+
+#[test]
+fn what_was_inherited_stays_booked_and_its_holder_renews_at_once() {
+    let mut keeper = keeper_of(curve(1, 10, None), &[Row { holder: A, units: 6 * UNIT }]);
+    assert_eq!(vec![4], ask(&mut keeper, 0, B, renew(1, 9)));
+    assert_eq!(vec![5], ask(&mut keeper, 1, A, renew(8, 9)), "its share beside B, without a write");
+}
+
+#[test]
+fn up_to_a_planned_fall_the_old_limit_is_used_and_no_lease_crosses_it() {
+    let mut keeper = keeper_of(curve(1, 10, Some((3 * SECOND, 4))), &[]);
+    let effects = keeper.on(0, A, FromGate::Renew(renew(1, 9)));
+    let (_, lease) = carry_out(&mut keeper, 0, effects).remove(0);
+    assert_eq!(9 * UNIT, lease.units);
+    assert!((2_900..3_000).contains(&lease.term_ms), "{} ms", lease.term_ms);
+}
+
+#[test]
+fn a_cut_is_pushed_and_a_raise_waits_for_the_renewal() {
+    let mut keeper = keeper(10);
+    ask(&mut keeper, 0, A, renew(1, 9));
+    let effects = keeper.publish(1, CONTRACT, curve(2, 5, None), 0).unwrap();
+    let pushed = carry_out(&mut keeper, 1, effects);
+    assert_eq!((5 * UNIT, None), (pushed[0].1.units, pushed[0].1.in_reply_to));
+    let effects = keeper.publish(2, CONTRACT, curve(3, 20, None), 0).unwrap();
+    assert!(carry_out(&mut keeper, 2, effects).is_empty());
+}
+
+#[test]
+fn what_cannot_be_kept_or_published_is_an_error() {
+    let mut keeper = keeper(10);
+    for (contract, version) in [(CONTRACT, 1), (CONTRACT, 0), (CONTRACT + 1, 2)] {
+        assert!(matches!(keeper.publish(0, contract, curve(version, 1, None), 0), Err(Error::Invalid(_))));
+    }
+    assert!(matches!(keeper.keep(0, CONTRACT, terms(), curve(1, 1, None), 0, &[]), Err(Error::Invalid(_))));
+    let hasty = Terms::new(5 * SECOND, SECOND / 2, 0, 0).unwrap();
+    assert!(matches!(keeper.keep(0, 9, hasty, curve(1, 1, None), 0, &[]), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn goodbye_returns_everything_at_once_and_death_that_is_proven_as_well() {
+    let mut keeper = keeper(10);
+    ask(&mut keeper, 0, A, renew(1, 9));
+    let effects = keeper.on(1, A, FromGate::Bye);
+    carry_out(&mut keeper, 1, effects);
+    assert_eq!(vec![9], ask(&mut keeper, 2, B, renew(1, 9)));
+    let effects = keeper.dead(3, B);
+    carry_out(&mut keeper, 3, effects);
+    assert_eq!(vec![10], ask(&mut keeper, 4, A, renew(2, 12)));
+}
+
+#[test]
+fn a_gate_that_claims_more_than_there_is_takes_nothing_from_the_books_but_room() {
+    let mut keeper = keeper(10);
+    let lie = Renew { want: u64::MAX, in_flight: u64::MAX, epoch: 3, seq: u64::MAX, ..renew(u64::MAX, 0) };
+    assert_eq!(vec![10], ask(&mut keeper, 0, A, lie));
+    assert_eq!(
+        vec![0],
+        ask(&mut keeper, 0, B, renew(1, 9)),
+        "what is said to be in flight is believed, up to max_hold"
+    );
+    assert_eq!(Vec::<u64>::new(), ask(&mut keeper, 0, A, Renew { contract: 99, ..renew(1, 1) }));
+}
+
+#[test]
+fn a_term_counts_from_the_message_it_answers_not_from_its_receipt() {
+    let mut gate = gate_with(4, SECOND, SECOND + SECOND / 2, |counter| lease(1, 4, Some(counter)));
+    assert!(gate.take(2_990_000_000, CONTRACT, UNIT));
+    assert!(!gate.take(2_999_000_000, CONTRACT, UNIT), "2 s after the sending, less a thousandth");
+}
+
+#[test]
+fn a_gate_that_slept_past_its_end_refuses_its_first_demand() {
+    let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(1, 4, Some(counter)));
+    assert!(!gate.take(3_600 * SECOND, CONTRACT, UNIT));
+    assert!(sent(&gate.tick(3_600 * SECOND))[0].lapsed);
+}
+
+#[test]
+fn a_stale_reply_one_that_was_not_asked_for_and_one_from_an_earlier_keeper_are_ignored() {
+    let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(5, 4, Some(counter)));
+    for stale in [lease(5, 9, Some(1)), lease(4, 9, Some(1)), Lease { epoch: 2, ..lease(6, 9, Some(1)) }] {
+        gate.on(SECOND, FromKeeper::Lease(stale));
+    }
+    gate.on(SECOND, FromKeeper::Lease(lease(6, 9, Some(77))));
+    gate.on(SECOND, FromKeeper::Lease(Lease { contract: 99, ..lease(7, 9, Some(1)) }));
+    assert_eq!(4 * UNIT, gate.units(SECOND, CONTRACT));
+}
+
+#[test]
+fn a_push_shrinks_never_lasts_longer_and_is_acknowledged_at_once() {
+    let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(1, 4, Some(counter)));
+    let reply = sent(&gate.on(2 * SECOND, FromKeeper::Lease(lease(2, 3, None))));
+    assert_eq!((1, 2), (reply.len(), reply[0].seq));
+    assert_eq!([3 * UNIT, 0], [2 * SECOND, 3 * SECOND].map(|at| gate.units(at, CONTRACT)));
+    gate.on(2 * SECOND, FromKeeper::Lease(lease(3, 9, None)));
+    assert_eq!(3 * UNIT, gate.units(2 * SECOND, CONTRACT));
+}
+
+#[test]
+fn a_gate_that_leaves_says_goodbye_once_nothing_is_in_flight() {
+    let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(1, 4, Some(counter)));
+    assert!(gate.take(SECOND, CONTRACT, UNIT));
+    let last = sent(&gate.close(SECOND));
+    assert_eq!((0, true, UNIT), (last[0].want, last[0].lapsed, last[0].in_flight));
+    assert!(!gate.take(SECOND, CONTRACT, UNIT));
+    gate.give_back(CONTRACT, UNIT);
+    assert_eq!(vec![GateEffect::Send(FromGate::Bye)], gate.tick(SECOND));
+    assert!(gate.tick(2 * SECOND).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn grants_sum_to_the_limit_at_most_and_none_is_above_its_want(
+        asks in prop::collection::vec((0u128..5, 0u64..15), 1..60), limit in 0u64..20,
+    ) {
+        let mut keeper = keeper(limit);
+        let mut held = [(0u64, 0u64); 5];
+        for (i, &(who, want)) in asks.iter().enumerate() {
+            let counter = i as u64 + 1;
+            let message = Renew { epoch: 3, seq: held[who as usize].1, lapsed: false, ..renew(counter, want) };
+            let effects = keeper.on(0, Holder(who), FromGate::Renew(message));
+            for (_, lease) in carry_out(&mut keeper, 0, effects) {
+                prop_assert_eq!(Some(counter), lease.in_reply_to);
+                prop_assert!(lease.units <= want * UNIT);
+                held[who as usize] = (lease.units / UNIT, lease.seq);
+            }
+            prop_assert!(held.iter().map(|h| h.0).sum::<u64>() <= limit, "{held:?} of {limit}");
+        }
+    }
+
+    #[test]
+    fn a_gate_never_has_more_in_flight_than_it_was_granted(
+        units in 0u64..10, demands in prop::collection::vec((1u64..4, any::<bool>()), 1..40),
+    ) {
+        let mut gate = gate_with(10, SECOND, SECOND, |counter| lease(1, units, Some(counter)));
+        let mut held = vec![];
+        for (n, ends) in demands {
+            if ends && let Some(n) = held.pop() {
+                gate.give_back(CONTRACT, n);
+            } else if gate.take(SECOND, CONTRACT, n * UNIT) {
+                held.push(n * UNIT);
+            }
+            prop_assert_eq!(held.iter().sum::<u64>(), gate.in_flight(CONTRACT));
+            prop_assert!(gate.in_flight(CONTRACT) <= units * UNIT);
+        }
+    }
+}

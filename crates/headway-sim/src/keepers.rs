@@ -1,0 +1,164 @@
+//! Keepers in the world: how they come to be, what they say and write.
+
+use headway_core::lease::{Effect, FromGate, Holder, Inheritance, Keeper, Outcome, Row, Write};
+
+use crate::clock::{Clock, mutant};
+use crate::setting::Setting;
+use crate::world::{Event, World};
+
+/// The only contract there is.
+pub(crate) const CONTRACT: u64 = 1;
+
+pub(crate) struct KeeperNode {
+    pub(crate) clock: Clock,
+    /// None until its take-over is through.
+    pub(crate) keeper: Option<Keeper>,
+    pub(crate) epoch: u64,
+    pub(crate) is_dead: bool,
+    pub(crate) frozen_until: i64,
+    /// Its way to the store is gone until then; what it writes arrives after that, in order.
+    pub(crate) storeless_until: i64,
+    asked_at: i64,
+    wake: i64,
+}
+
+impl KeeperNode {
+    pub(crate) fn runs(&self, t: i64) -> bool {
+        !self.is_dead && self.frozen_until <= t && self.keeper.is_some()
+    }
+}
+
+impl World {
+    /// The one that gates look for, and the engine publishes through.
+    pub(crate) fn newest(&self) -> usize {
+        (0..self.keepers.len())
+            .filter(|&i| self.keepers[i].keeper.is_some())
+            .max_by_key(|&i| self.keepers[i].epoch)
+            .unwrap_or(0)
+    }
+
+    pub(crate) fn spawn(&mut self) {
+        let mut clock = Setting::clock(&mut self.random);
+        clock.stepped = 0;
+        let asked_at = clock.at(self.t);
+        let (keeper, epoch, is_dead, frozen_until, storeless_until, wake) = (None, 0, false, 0, 0, 0);
+        self.keepers.push(KeeperNode { clock, keeper, epoch, is_dead, frozen_until, storeless_until, asked_at, wake });
+        let commits = self.random.around(self.setting.delay_ns);
+        self.after(commits, Event::TakeOver { keeper: self.keepers.len() - 1 });
+    }
+
+    pub(crate) fn take_over(&mut self, keeper: usize) {
+        if self.keepers[keeper].is_dead {
+            return;
+        }
+        let (epoch, rows) = self.store.take_over();
+        let others_live = self.keepers.iter().enumerate().any(|(i, k)| i != keeper && !k.is_dead);
+        // Death is proven by a lock at times; where it is not, the mandate is waited out.
+        let may_live = epoch > 1 && (others_live || self.random.per_mille(500));
+        let answers = self.random.around(self.setting.delay_ns);
+        self.after(answers, Event::Began { keeper, epoch, may_live, rows });
+    }
+
+    pub(crate) fn keeper_begins(&mut self, i: usize, epoch: u64, may_live: bool, rows: &[Row]) {
+        let (t, curve, terms) = (self.t, self.limits.curve(), self.setting.terms);
+        let node = &mut self.keepers[i];
+        if node.is_dead {
+            return;
+        }
+        let now = node.clock.at(t);
+        let from = Inheritance { epoch, asked_at: node.asked_at, predecessor_may_live: may_live };
+        let mut keeper = Keeper::take_over(now, from, terms);
+        keeper.keep(now, CONTRACT, terms, curve, t - now, rows).expect("a contract that can be kept");
+        (node.keeper, node.epoch) = (Some(keeper), epoch);
+        self.keeper_ticks(i);
+        self.push(self.t, Event::KeeperTick { keeper: i });
+    }
+
+    pub(crate) fn keeper_hears(&mut self, i: usize, holder: Holder, message: FromGate) {
+        if matches!(message, FromGate::Renew(_)) {
+            self.outcome.renewals += 1;
+        }
+        self.with_keeper(i, |keeper, now| keeper.on(now, holder, message));
+    }
+
+    pub(crate) fn keeper_ticks(&mut self, i: usize) {
+        let is_due = self.keepers[i].clock.at(self.t) >= self.keepers[i].wake;
+        if is_due {
+            self.with_keeper(i, Keeper::tick);
+        }
+    }
+
+    pub(crate) fn keeper_answered(&mut self, i: usize, id: u64, outcome: Outcome) {
+        self.with_keeper(i, |keeper, now| keeper.durable(now, id, outcome));
+    }
+
+    pub(crate) fn commit(&mut self, keeper: usize, write: &Write) {
+        let outcome = self.store.commit(write);
+        let is_slow = !self.peace && self.random.per_mille(self.setting.slow);
+        let answers = if is_slow {
+            self.random.between(0, 2 * self.setting.mandate_ns)
+        } else {
+            self.random.around(self.setting.delay_ns / 4 + 1)
+        };
+        let arrives = (self.t + answers).max(self.keepers[keeper].storeless_until);
+        self.push(arrives, Event::Answered { keeper, id: write.id, outcome });
+    }
+
+    /// The engine publishes a change, if the one keeper that could is up.
+    pub(crate) fn publish(&mut self) -> bool {
+        let i = self.newest();
+        let can = self.keepers.get(i).is_some_and(|k| k.runs(self.t) && k.epoch == self.store.epoch);
+        if !can {
+            return false;
+        }
+        if self.peace {
+            self.limits.settle_at(self.t, 8 * crate::setting::UNIT);
+        } else {
+            self.limits.move_at(self.t, self.setting.drain_ns, &mut self.random);
+        }
+        self.store.ceiling = self.limits.highest();
+        self.checker.published(self.t, self.limits.stretches().to_vec());
+        let (t, curve) = (self.t, self.limits.curve());
+        self.with_keeper(i, |keeper, now| {
+            keeper.publish(now, CONTRACT, curve, t - now).expect("a version that follows")
+        });
+        self.outcome.moves += 1;
+        true
+    }
+
+    /// A stream of a holder was seen to close.
+    pub(crate) fn stream_closed(&mut self, i: usize, holder: Holder) {
+        if mutant!(CloseEndsHolder) && self.keepers.get(i).is_some_and(|k| k.runs(self.t)) {
+            self.with_keeper(i, |keeper, now| keeper.dead(now, holder));
+        }
+    }
+
+    fn with_keeper(&mut self, i: usize, does: impl FnOnce(&mut Keeper, i64) -> Vec<Effect>) {
+        let node = &mut self.keepers[i];
+        if node.is_dead {
+            return;
+        }
+        let now = node.clock.at(self.t);
+        let Some(keeper) = node.keeper.as_mut() else { return };
+        for effect in does(keeper, now) {
+            match effect {
+                Effect::Send { holder, message } => {
+                    if let Some((gate, life)) = self.gate_of(holder) {
+                        self.send(gate, &Event::ToGate { gate, life, message });
+                    }
+                }
+                Effect::Durable(write) => {
+                    let takes = self.random.around(self.setting.delay_ns / 4 + 1);
+                    self.store.busy_until = self.store.busy_until.max(self.t) + takes;
+                    let arrives = self.store.busy_until.max(self.keepers[i].storeless_until);
+                    self.push(arrives, Event::Commit { keeper: i, write });
+                }
+                Effect::WakeAt(local) => {
+                    self.keepers[i].wake = local;
+                    let at = self.keepers[i].clock.shows(local);
+                    self.push(at, Event::KeeperTick { keeper: i });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The store: rows, the epoch, the ceiling. It answers in order, late, or not at all; what it has answered it keeps.
+
+use std::collections::BTreeMap;
+
+use headway_core::lease::{Holder, Outcome, Row, Write, WriteKind};
+
+use crate::clock::mutant;
+
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) epoch: u64,
+    rows: BTreeMap<Holder, u64>,
+    /// The highest limit of the curve in force, now or later.
+    pub(crate) ceiling: u64,
+    /// Writes are done in order; the last one is done then.
+    pub(crate) busy_until: i64,
+}
+
+impl Store {
+    pub(crate) fn commit(&mut self, write: &Write) -> Outcome {
+        if write.epoch != self.epoch && !mutant!(NoFence) {
+            return Outcome::Fenced;
+        }
+        let WriteKind::Booking { holder, by, .. } = write.kind else { return Outcome::Granted };
+        let all: u64 = self.rows.values().sum();
+        if by > 0 && all + by.unsigned_abs() > self.ceiling && !mutant!(StoreWithoutCeiling) {
+            return Outcome::NoRoom;
+        }
+        let row = self.rows.entry(holder).or_default();
+        *row = row.saturating_add_signed(by);
+        if *row == 0 {
+            self.rows.remove(&holder);
+        }
+        Outcome::Granted
+    }
+
+    /// The transaction that makes a keeper: a new epoch, and the rows as they are.
+    pub(crate) fn take_over(&mut self) -> (u64, Vec<Row>) {
+        self.epoch += 1;
+        (self.epoch, self.rows.iter().map(|(&holder, &units)| Row { holder, units }).collect())
+    }
+}
