@@ -15,8 +15,10 @@ from typing_extensions import disjoint_base
 __all__ = [
     "NEVER",
     "UNKNOWN",
+    "CheckRoute",
     "Clock",
     "Curve",
+    "DataPlane",
     "Forked",
     "Growth",
     "GrowthQueue",
@@ -33,6 +35,7 @@ __all__ = [
     "Ready",
     "Refusal",
     "Refused",
+    "RlsRoute",
     "Segment",
     "Ticket",
     "Unknown",
@@ -472,3 +475,86 @@ def set_waiting(wait: Callable[[Limiter, int, str | None, float | None], Awaitab
 
 def grains_log2(ceiling_micro: int, per_ns: int, /) -> int:
     """The grain of a rate's meter: marks count 2^-g units, so that a u64 lasts for decades at the ceiling."""
+
+# --- the data plane ------------------------------------------------------------------------------------------------
+
+@final
+class CheckRoute:
+    """A contract that checks may ask about, with a limiter for each of its workloads; a check that names none, or one that is
+    not here, is `other`'s. ValueError for a limiter that is bound to a key.
+    """
+
+    def __new__(
+        cls, contract: str, limiters: Sequence[Limiter], *, tell: Literal["full", "public"] = "public"
+    ) -> CheckRoute: ...
+
+@final
+class RlsRoute:
+    """A descriptor of Envoy's rate-limit service that meets a limiter: the same domain, the same entries in any order.
+
+    descriptor: (key, value) of each entry, None where any value stands and is the demand's key: in one entry if the limiter
+        needs a key, in none otherwise. Of one contract the first route that matches speaks; all contracts that match are met.
+    post_paid: hits are charged after the fact, into debt, at most `settle_max_micro` each, and never refused; a probe (0 hits)
+        asks before.
+    refundable: hits may be given back, as far as the last 4,096 charges hold them; elsewhere `is_negative_hits` does nothing.
+    ValueError for a limiter that is bound to a key.
+    """
+
+    def __new__(
+        cls,
+        domain: str,
+        descriptor: Sequence[tuple[str, str | None]],
+        limiter: Limiter,
+        *,
+        tell: Literal["full", "public"] = "public",
+        post_paid: bool = False,
+        refundable: bool = False,
+    ) -> RlsRoute: ...
+
+@final
+class DataPlane:
+    """The check and Envoy's rate-limit service on a socket, answered by threads that never take the interpreter's lock.
+
+    It listens once it is made, with no routes: every check is HW404, every descriptor is met by nobody. Every call but health
+    (`/healthz`, `grpc.health.v1.Health/Check`) needs a token with the role gate or operator.
+
+    listen: an IP address and a port, 0 for any. Another address than loopback's is a ValueError without `off_loopback`: what
+        is spoken here is not encrypted.
+    credentials: (name, SHA-256 of the token, roles) of each token; roles are viewer, operator, approver, gate.
+    threads: that answer, 1 to 256. connections: at once, one more is closed. in_flight: requests under way at once; more are
+        refused as `overloaded`.
+    deadline_ms: from a rate-limit request's first sight to its decision; later, nothing is charged, and contracts that enforce
+        refuse as `overloaded`. 0: all are late. check_deadline_ms: the same for a check, which only waits for a durable draw.
+    idle_ms: a connection on which no request began or ended for that long is closed; so is, after ten seconds or that long,
+        one that has not sent its first.
+    ValueError for what means nothing; OSError where the address cannot be used.
+    """
+
+    def __new__(
+        cls,
+        meters: Meters,
+        listen: str = "127.0.0.1:0",
+        *,
+        credentials: Sequence[tuple[str, bytes, Sequence[str]]],
+        threads: int = 2,
+        connections: int = 1_024,
+        in_flight: int = 4_096,
+        deadline_ms: int = 10,
+        check_deadline_ms: int = 1_000,
+        idle_ms: int = 120_000,
+        off_loopback: bool = False,
+    ) -> DataPlane: ...
+    @property
+    def address(self) -> str:
+        """Where it listens, or listened: IP address and port."""
+    @property
+    def port(self) -> int: ...
+    def routes(self, checks: Sequence[CheckRoute], rls: Sequence[RlsRoute], /) -> None:
+        """Puts routes in the place of those there are, all at once; a request is answered by the ones it found.
+
+        ValueError, with nothing changed: a contract, workload or entry twice, a limiter of another contract, a limiter that
+        holds slots (nobody would give them back), `each` where there are no keys or none where there are, post-paid hits
+        without a bound on their cost or together with `refundable`.
+        """
+    def close(self) -> None:
+        """Takes no more connections, lets requests under way end (five seconds at most), and ends its threads. Again: nothing."""

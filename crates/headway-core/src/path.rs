@@ -155,13 +155,9 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    pub(crate) fn by(why: Why, at: i64) -> Stopped {
+    /// Stopped by what stands before every meter, at `at`: the process is closed, or there was no time to decide.
+    pub fn by(why: Why, at: i64) -> Stopped {
         Stopped { at, why, step: 0, stop: None }
-    }
-
-    /// A demand that could not be decided in time, at `at`.
-    pub fn overloaded(at: i64) -> Stopped {
-        Stopped::by(Why::Overloaded, at)
     }
 
     /// Whether there is room that the store has yet to grant: `conclude` then waits for one commit.

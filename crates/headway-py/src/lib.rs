@@ -11,6 +11,7 @@ mod meters;
 mod permit;
 mod ready;
 mod refusal;
+mod serve;
 mod specs;
 mod ticket;
 mod tuples;
@@ -38,6 +39,8 @@ mod _core {
     use crate::permit::Permit;
     #[pymodule_export]
     use crate::refusal::{Never, Refusal, Unknown};
+    #[pymodule_export]
+    use crate::serve::{CheckRoute, DataPlane, RlsRoute};
     #[pymodule_export]
     use crate::specs::{MeterSpec, PathSpec};
     #[pymodule_export]

@@ -18,7 +18,7 @@ use crate::specs::{MeterSpec, PathSpec};
 #[pyclass(frozen, module = "headway._core")]
 pub(crate) struct Meters {
     inner: Arc<headway_core::Meters>,
-    time: Time,
+    pub(crate) time: Time,
 }
 
 #[pymethods]

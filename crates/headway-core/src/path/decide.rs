@@ -328,6 +328,11 @@ impl Path {
         is_plain
     }
 
+    /// Counts a refusal that a probe found and that was acted upon.
+    pub fn count_probed(&self, refusal: &Refusal) {
+        self.counts.refuse(refusal.why, refusal.units);
+    }
+
     /// Everything there is to say about a demand that was stopped and counted.
     pub fn refusal(self: &Arc<Self>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Refusal {
         Refusal::new(self, units, key, stopped)

@@ -1,0 +1,203 @@
+//! The data plane as Python starts, routes and ends it. No request comes through here.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use headway_serve::{Access, Bounds, Credential, Role, Routes, Start, Tell, Ticking};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::limiter::Limiter;
+use crate::meters::Meters;
+
+const THREADS_MAX: usize = 256;
+
+fn tell_of(word: &str) -> PyResult<Tell> {
+    match word {
+        "full" => Ok(Tell::Full),
+        "public" => Ok(Tell::Public),
+        other => Err(PyValueError::new_err(format!("{other:?} is no `tell`: full or public"))),
+    }
+}
+
+fn path_of(limiter: &Limiter) -> PyResult<Arc<headway_core::Path>> {
+    if limiter.bound.is_some() {
+        return Err(PyValueError::new_err(
+            "a limiter that is bound to a key answers for that key alone: pass it unbound",
+        ));
+    }
+    Ok(Arc::clone(&limiter.path))
+}
+
+/// A contract that checks may ask about, with a limiter for each of its workloads.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct CheckRoute {
+    contract: String,
+    tell: Tell,
+    paths: Vec<Arc<headway_core::Path>>,
+}
+
+#[pymethods]
+impl CheckRoute {
+    #[new]
+    #[pyo3(signature = (contract, limiters, *, tell = "public"))]
+    fn new(contract: String, limiters: Vec<PyRef<'_, Limiter>>, tell: &str) -> PyResult<CheckRoute> {
+        let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
+        Ok(CheckRoute { contract, tell: tell_of(tell)?, paths })
+    }
+}
+
+/// A descriptor of Envoy's rate-limit service that meets a limiter.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct RlsRoute {
+    domain: String,
+    descriptor: Vec<(String, Option<String>)>,
+    path: Arc<headway_core::Path>,
+    tell: Tell,
+    post_paid: bool,
+    refundable: bool,
+}
+
+#[pymethods]
+impl RlsRoute {
+    #[new]
+    #[pyo3(signature = (domain, descriptor, limiter, *, tell = "public", post_paid = false, refundable = false))]
+    fn new(
+        domain: String,
+        descriptor: Vec<(String, Option<String>)>,
+        limiter: &Limiter,
+        tell: &str,
+        post_paid: bool,
+        refundable: bool,
+    ) -> PyResult<RlsRoute> {
+        let (path, tell) = (path_of(limiter)?, tell_of(tell)?);
+        Ok(RlsRoute { domain, descriptor, path, tell, post_paid, refundable })
+    }
+}
+
+/// The check and Envoy's rate-limit service on a socket, answered by threads that never take the interpreter's lock.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct DataPlane {
+    /// None once it is closed.
+    plane: Mutex<Option<headway_serve::DataPlane>>,
+    address: SocketAddr,
+    /// The process it was started in: its threads are nowhere else.
+    process: u32,
+}
+
+#[pymethods]
+impl DataPlane {
+    #[new]
+    #[pyo3(
+        signature = (
+            meters, listen = "127.0.0.1:0", *, credentials, threads = 2, connections = 1_024, in_flight = 4_096,
+            deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false
+        ),
+        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False)"
+    )]
+    #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
+    fn new(
+        py: Python<'_>,
+        meters: &Meters,
+        listen: &str,
+        credentials: Vec<(String, Vec<u8>, Vec<String>)>,
+        threads: usize,
+        connections: usize,
+        in_flight: usize,
+        deadline_ms: u64,
+        check_deadline_ms: u64,
+        idle_ms: u64,
+        off_loopback: bool,
+    ) -> PyResult<DataPlane> {
+        let listen: SocketAddr = listen.parse().map_err(|_| {
+            PyValueError::new_err(format!("{listen:?} is no IP address with a port, as 127.0.0.1:7701"))
+        })?;
+        if !listen.ip().is_loopback() && !off_loopback {
+            return Err(PyValueError::new_err(format!(
+                "{listen} is not of this machine alone, and tokens would cross the network in the clear"
+            )));
+        }
+        if !(1..=THREADS_MAX).contains(&threads) || connections == 0 || in_flight == 0 || idle_ms == 0 {
+            let most = format!("1 to {THREADS_MAX} threads");
+            return Err(PyValueError::new_err(format!("a data plane has {most}, and bounds of at least 1")));
+        }
+        let access = Access::new(credentials.into_iter().map(credential).collect::<PyResult<_>>()?);
+        let usual = Bounds::default();
+        let (deadline, idle) = (Duration::from_millis(deadline_ms), Duration::from_millis(idle_ms));
+        let check_deadline = Duration::from_millis(check_deadline_ms);
+        let (first, closing) = (usual.first.min(idle), usual.closing.min(idle));
+        let bounds =
+            Bounds { threads, connections, in_flight, deadline, check_deadline, idle, first, closing, ..usual };
+        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds };
+        let plane = py.detach(|| headway_serve::DataPlane::start(start)).map_err(PyOSError::new_err)?;
+        let (address, process) = (plane.address(), std::process::id());
+        Ok(DataPlane { plane: Mutex::new(Some(plane)), address, process })
+    }
+
+    #[getter]
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Puts routes in the place of those there are, all at once.
+    #[pyo3(signature = (checks, rls, /))]
+    fn routes(&self, checks: Vec<PyRef<'_, CheckRoute>>, rls: Vec<PyRef<'_, RlsRoute>>) -> PyResult<()> {
+        let check = |route: &PyRef<'_, CheckRoute>| headway_serve::CheckRoute {
+            contract: route.contract.clone(),
+            tell: route.tell,
+            paths: route.paths.clone(),
+        };
+        let rls_route = |route: &PyRef<'_, RlsRoute>| headway_serve::RlsRoute {
+            domain: route.domain.clone(),
+            descriptor: route.descriptor.clone(),
+            path: Arc::clone(&route.path),
+            tell: route.tell,
+            post_paid: route.post_paid,
+            refundable: route.refundable,
+        };
+        let routes = Routes::new(checks.iter().map(check).collect(), rls.iter().map(rls_route).collect());
+        let routes = routes.map_err(PyValueError::new_err)?;
+        if let Some(plane) = &*self.plane.lock().unwrap_or_else(PoisonError::into_inner) {
+            plane.route(routes);
+        }
+        Ok(())
+    }
+
+    /// Takes no more connections, lets requests under way end, and ends its threads. Again: nothing.
+    fn close(&self, py: Python<'_>) {
+        let plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut plane) = plane {
+            if self.process == std::process::id() {
+                py.detach(move || plane.close());
+            } else {
+                // A forked child has no such threads, and whatever they held stays held.
+                std::mem::forget(plane);
+            }
+        }
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            std::mem::forget(self.plane.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
+}
+
+fn credential((name, sha256, roles): (String, Vec<u8>, Vec<String>)) -> PyResult<Credential> {
+    let role = |word: &String| {
+        Role::named(word)
+            .ok_or_else(|| PyValueError::new_err(format!("{word:?} is no role: viewer, operator, approver or gate")))
+    };
+    let roles = roles.iter().map(role).collect::<PyResult<_>>()?;
+    let sha256 = sha256.try_into();
+    let sha256 = sha256.map_err(|_| PyValueError::new_err(format!("the hash of token {name:?} is not a SHA-256")))?;
+    Ok(Credential { name, sha256, roles })
+}

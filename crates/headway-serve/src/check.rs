@@ -1,0 +1,71 @@
+//! The check: one demand of one workload, answered as the ASGI middleware answers.
+
+use headway_core::{Answer, Clock as _, Path, Refusal, Standing, Stopped, Why};
+use headway_wire::check::{Check, wrong};
+use headway_wire::{Problem, Tell, concerns_the_caller, rate_limit_fields, refused, retry_after};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response};
+use std::sync::Arc;
+
+use crate::plane::{Asked, Ticking};
+use crate::reply::{Reply, problem_headers, whole};
+use crate::routes::Routes;
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STATE: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Errors: no such contract or workload, a key missing or too many, units over what the contract takes.
+pub(crate) async fn answer(
+    routes: &Routes,
+    clock: &Ticking,
+    check: &Check<'_>,
+    asked: &Asked,
+) -> Result<Response<Reply>, Problem> {
+    let (path, tell) = routes.check(&check.contract, check.workload.as_deref())?;
+    path.check(check.units, check.key.as_deref()).map_err(|error| wrong(error.to_string()))?;
+    let key = check.key.as_deref().map(|text| path.key(text));
+    let hash = key.map(|key| key.hash);
+    let decided = if asked.is_late() && path.is_enforced() {
+        path.refuse(check.units, key, Stopped::by(Why::Overloaded, clock.boot_ns()))
+    } else {
+        loop {
+            let Err(stopped) = path.try_now(clock, check.units, key) else { break Answer::Admitted { holds: false } };
+            match path.ask_draw(clock, key, stopped) {
+                Ok(()) if !asked.is_late() => asked.breathe().await,
+                Ok(()) => break path.refuse(check.units, key, stopped),
+                Err(stopped) => break path.refuse(check.units, key, stopped),
+            }
+        }
+    };
+    let seen: Vec<_> = path.standings(clock.boot_ns(), hash).collect();
+    Ok(match decided {
+        Answer::Admitted { .. } => {
+            let mut headers = HeaderMap::with_capacity(3);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            tell_limits(&mut headers, path, seen, tell);
+            whole(200, headers, "")
+        }
+        Answer::Refused(refusal) => {
+            let (status, document) = refused(&refusal, tell);
+            let mut headers = problem_headers();
+            tell_retry(&mut headers, &refusal);
+            tell_limits(&mut headers, path, seen, tell);
+            whole(check.dialect.status(status), headers, document)
+        }
+    })
+}
+
+fn tell_retry(headers: &mut HeaderMap, refusal: &Refusal) {
+    if let Some(seconds) = retry_after(refusal) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
+fn tell_limits(headers: &mut HeaderMap, path: &Arc<Path>, mut seen: Vec<Standing<'_>>, tell: Tell) {
+    seen.retain(|standing| tell == Tell::Full || concerns_the_caller(standing.meter, &path.spec().contract));
+    if let Some((policies, states)) = rate_limit_fields(&seen) {
+        let value = |text| HeaderValue::from_str(text).expect("structured fields are a header's");
+        headers.insert(POLICY, value(&policies));
+        headers.insert(STATE, value(&states));
+    }
+}

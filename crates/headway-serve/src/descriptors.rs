@@ -1,0 +1,146 @@
+//! Which contracts a descriptor meets: patterns of entries, found without walking through them.
+//!
+//! A descriptor matches as a set: the same keys, in any order, with the same values; where `each` stands, that entry's value
+//! is the key of the demand. Of one contract the first pattern that matches speaks, in the order they were given; all
+//! contracts that match are met.
+
+use std::collections::HashMap;
+
+/// Entries of a pattern: the value of an entry, or None where any value is, and is the key.
+pub(crate) type Pattern = Vec<(String, Option<String>)>;
+
+/// Patterns of one domain with the same keys and `each` at the same place: what is left is a look-up by the values.
+struct Shape {
+    /// Where the key stands among the sorted keys.
+    each: Option<usize>,
+    by_values: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+/// All patterns, each known by its place in the list they were given in.
+#[derive(Default)]
+pub(crate) struct Patterns(HashMap<Vec<u8>, Vec<Shape>>);
+
+/// A pattern that a descriptor meets: its place, and the key where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Match<'a> {
+    pub(crate) place: usize,
+    pub(crate) key: Option<&'a str>,
+}
+
+impl Patterns {
+    /// Adds a pattern under the next place. Errors: no entries, a key twice, more than one `each`.
+    pub(crate) fn add(&mut self, place: usize, domain: &str, mut pattern: Pattern) -> Result<(), String> {
+        pattern.sort();
+        if pattern.is_empty() || pattern.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err("a descriptor has at least one entry, and every key once".to_owned());
+        }
+        let mut open = pattern.iter().enumerate().filter(|(_, (_, value))| value.is_none()).map(|(i, _)| i);
+        let (each, None) = (open.next(), open.next()) else {
+            return Err("the key of a demand stands in one entry of its descriptor".to_owned());
+        };
+        let keys = joined([domain].into_iter().chain(pattern.iter().map(|(key, _)| key.as_str())));
+        let values = joined(pattern.iter().filter_map(|(_, value)| value.as_deref()));
+        let shapes = self.0.entry(keys).or_default();
+        let at = shapes.iter().position(|shape| shape.each == each).unwrap_or_else(|| {
+            shapes.push(Shape { each, by_values: HashMap::new() });
+            shapes.len() - 1
+        });
+        shapes[at].by_values.entry(values).or_default().push(place);
+        Ok(())
+    }
+
+    /// Puts what a descriptor meets into `found`, in the order of places.
+    pub(crate) fn find<'a>(&self, domain: &str, entries: &[(&'a str, &'a str)], found: &mut Vec<Match<'a>>) {
+        let mut sorted = entries.to_vec();
+        sorted.sort_unstable();
+        let Some(shapes) = self.0.get(&joined([domain].into_iter().chain(sorted.iter().map(|(key, _)| *key)))) else {
+            return;
+        };
+        let start = found.len();
+        for shape in shapes {
+            let is_told = |(i, (_, value)): (usize, &(&'a str, &'a str))| (Some(i) != shape.each).then_some(*value);
+            let values = joined(sorted.iter().enumerate().filter_map(is_told));
+            let key = shape.each.map(|each| sorted[each].1);
+            let places = shape.by_values.get(&values).into_iter().flatten();
+            found.extend(places.map(|place| Match { place: *place, key }));
+        }
+        found[start..].sort_unstable();
+    }
+}
+
+/// Texts as one, told apart by their lengths.
+fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut all = Vec::with_capacity(96);
+    for text in texts {
+        all.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        all.extend_from_slice(text.as_bytes());
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(entries: &[(&str, Option<&str>)]) -> Pattern {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned))).collect()
+    }
+
+    fn patterns(all: &[&[(&str, Option<&str>)]]) -> Patterns {
+        let mut patterns = Patterns::default();
+        for (place, entries) in all.iter().enumerate() {
+            patterns.add(place, "edge", pattern(entries)).unwrap();
+        }
+        patterns
+    }
+
+    fn places(patterns: &Patterns, domain: &str, entries: &[(&'static str, &'static str)]) -> Vec<Match<'static>> {
+        let mut found = vec![];
+        patterns.find(domain, entries, &mut found);
+        found
+    }
+
+    #[test]
+    fn entries_match_as_a_set() {
+        let known = patterns(&[&[("service", Some("orders")), ("team", None)]]);
+        let expected = vec![Match { place: 0, key: Some("search") }];
+        for entries in [[("service", "orders"), ("team", "search")], [("team", "search"), ("service", "orders")]] {
+            assert_eq!(expected, places(&known, "edge", &entries));
+        }
+    }
+
+    #[test]
+    fn one_entry_more_or_less_or_another_domain_is_another_descriptor() {
+        let known = patterns(&[&[("service", Some("orders")), ("team", None)]]);
+        let none: Vec<Match<'_>> = vec![];
+        assert_eq!(none, places(&known, "edge", &[("service", "orders")]));
+        assert_eq!(none, places(&known, "edge", &[("service", "orders"), ("team", "a"), ("x", "y")]));
+        assert_eq!(none, places(&known, "edge", &[("service", "carts"), ("team", "a")]));
+        assert_eq!(none, places(&known, "edge", &[("service", "orders"), ("team", "a"), ("team", "b")]));
+        assert_eq!(none, places(&known, "inner", &[("service", "orders"), ("team", "a")]));
+        assert_eq!(none, places(&known, "edge", &[]));
+    }
+
+    #[test]
+    fn all_patterns_that_match_are_found_in_their_order() {
+        let known = patterns(&[&[("a", None)], &[("a", Some("x"))], &[("a", Some("y"))], &[("a", None)]]);
+        let key = Some("x");
+        let expected = vec![Match { place: 0, key }, Match { place: 1, key: None }, Match { place: 3, key }];
+        assert_eq!(expected, places(&known, "edge", &[("a", "x")]));
+    }
+
+    #[test]
+    fn texts_that_run_together_are_told_apart() {
+        let known = patterns(&[&[("a", Some("bc")), ("b", Some("d"))]]);
+        assert_eq!(0, places(&known, "edge", &[("a", "b"), ("b", "cd")]).len());
+        assert_eq!(0, places(&known, "edg", &[("ea", "bc"), ("b", "d")]).len());
+    }
+
+    #[test]
+    fn a_pattern_that_means_nothing_is_an_error() {
+        let mut patterns = Patterns::default();
+        for entries in [&[][..], &[("a", Some("x")), ("a", Some("y"))], &[("a", None), ("b", None)]] {
+            assert!(patterns.add(0, "edge", pattern(entries)).is_err());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The data plane as a whole: its threads, its routes, its end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use headway_core::Clock;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use crate::access::Access;
+use crate::bounds::Bounds;
+use crate::routes::Routes;
+
+/// How often a demand that waits for a durable draw looks again.
+const BREATH: Duration = Duration::from_millis(1);
+
+/// The meters' clock.
+pub struct Ticking(pub Arc<dyn Clock + Send + Sync>);
+
+impl Clock for Ticking {
+    #[inline]
+    fn boot_ns(&self) -> i64 {
+        self.0.boot_ns()
+    }
+}
+
+/// What a data plane starts with.
+pub struct Start {
+    pub listen: SocketAddr,
+    pub access: Access,
+    pub clock: Ticking,
+    pub bounds: Bounds,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) access: Access,
+    pub(crate) clock: Ticking,
+    pub(crate) bounds: Bounds,
+    routes: RwLock<Arc<Routes>>,
+    pub(crate) in_flight: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// When a request was first seen, and by when it has to be decided; past that, or in too large a crowd, it is late.
+pub(crate) struct Asked {
+    until: i64,
+    is_crowded: bool,
+}
+
+impl Asked {
+    pub(crate) fn now(shared: &Shared, deadline: Duration) -> Asked {
+        let deadline = i64::try_from(deadline.as_nanos()).unwrap_or(i64::MAX);
+        Asked {
+            until: headway_clock::boot_ns().saturating_add(deadline),
+            is_crowded: shared.in_flight.load(Ordering::Relaxed) > shared.bounds.in_flight,
+        }
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.is_crowded || headway_clock::boot_ns() >= self.until
+    }
+
+    /// Lets others go on before a demand looks again whether its draw has come.
+    pub(crate) async fn breathe(&self) {
+        tokio::time::sleep(BREATH).await;
+    }
+}
+
+/// A data plane that serves until it is closed or dropped.
+pub struct DataPlane {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    closing: watch::Sender<bool>,
+    runtime: Option<Runtime>,
+}
+
+impl DataPlane {
+    /// Listens, with no routes yet. Errors: the address cannot be used, or the system has no threads to give.
+    pub fn start(start: Start) -> io::Result<DataPlane> {
+        let Start { listen, access, clock, bounds } = start;
+        let listener = TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(bounds.threads.max(1))
+            .max_blocking_threads(1)
+            .thread_name("headway-data")
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let (routes, in_flight) = (RwLock::default(), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { access, clock, bounds, routes, in_flight });
+        let (closing, told) = watch::channel(false);
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        runtime.spawn(crate::accept::run(listener, Arc::clone(&shared), told));
+        Ok(DataPlane { shared, address, closing, runtime: Some(runtime) })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts new routes in the place of the old ones. A request is answered by the ones it found.
+    pub fn route(&self, mut routes: Routes) {
+        let mut present = self.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.inherit(&present);
+        *present = Arc::new(routes);
+    }
+
+    /// Takes no more connections, lets requests under way end within `Bounds::closing`, and ends. A second call does
+    /// nothing.
+    pub fn close(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        self.closing.send_replace(true);
+        let wait = async { tokio::time::timeout(self.shared.bounds.closing, self.closing.closed()).await };
+        // Whoever is not done by then is cut off with the threads.
+        let _: Result<(), tokio::time::error::Elapsed> = runtime.block_on(wait);
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! An answer on its way: a body that is one piece, gRPC's trailers, and the end of a request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headway_wire::Problem;
+use headway_wire::grpc::{Failed, framed};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::accept::Underway;
+
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// A body in one piece. The request it answers is under way until it is sent, or given up.
+#[derive(Default)]
+pub(crate) struct Reply {
+    piece: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    #[expect(dead_code, reason = "its drop is what ends the request")]
+    underway: Option<Underway>,
+}
+
+impl Reply {
+    pub(crate) fn until_sent(self, underway: Underway) -> Reply {
+        Reply { underway: Some(underway), ..self }
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.piece.take().map(Frame::data);
+        Poll::Ready(piece.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.piece.is_none() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.trailers.is_some() {
+            return SizeHint::default();
+        }
+        SizeHint::with_exact(self.piece.as_ref().map_or(0, |piece| piece.len() as u64))
+    }
+}
+
+/// An answer with a body in one piece.
+pub(crate) fn whole(status: u16, headers: HeaderMap, body: impl Into<Bytes>) -> Response<Reply> {
+    let body = body.into();
+    let reply = Reply { piece: (!body.is_empty()).then_some(body), ..Reply::default() };
+    let mut response = Response::new(reply);
+    *response.status_mut() = StatusCode::from_u16(status).expect("our own statuses are HTTP's");
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Headers of a problem document, refusals included.
+pub(crate) fn problem_headers() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(5);
+    headers.insert(CONTENT_TYPE, PROBLEM);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+}
+
+/// What is wrong with a call.
+pub(crate) fn problem(problem: &Problem) -> Response<Reply> {
+    let mut headers = problem_headers();
+    match problem.status {
+        401 => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        405 => drop(headers.insert(ALLOW, HeaderValue::from_static("GET, POST"))),
+        _ => {}
+    }
+    whole(problem.status, headers, problem.document())
+}
+
+/// The one message of a unary call that went well.
+pub(crate) fn message(message: &impl prost::Message) -> Response<Reply> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+    let reply = Reply { piece: Some(framed(message).into()), trailers: Some(trailers), underway: None };
+    let mut response = Response::new(reply);
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+/// A call that failed: headers alone, as gRPC's trailers-only.
+pub(crate) fn failed(failed: &Failed) -> Response<Reply> {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(CONTENT_TYPE, GRPC);
+    headers.insert(GRPC_STATUS, HeaderValue::from(failed.status as u16));
+    let message = HeaderValue::from_str(&failed.encoded_message()).expect("percent-encoded text is a header's");
+    headers.insert(GRPC_MESSAGE, message);
+    whole(200, headers, Bytes::new())
+}

@@ -1,0 +1,159 @@
+//! Where traffic meets contracts: checks by name, descriptors by pattern. Made by the engine, swapped as a whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use headway_core::Path;
+use headway_wire::{Problem, Tell};
+
+use crate::descriptors::{Match, Pattern, Patterns};
+use crate::receipts::Receipts;
+
+/// The workload that takes the rest.
+const OTHER: &str = "other";
+
+/// A contract that checks may ask about: its paths, each under the name of its workload.
+pub struct CheckRoute {
+    pub contract: String,
+    pub tell: Tell,
+    pub paths: Vec<Arc<Path>>,
+}
+
+/// A descriptor that meets a contract.
+pub struct RlsRoute {
+    pub domain: String,
+    /// The entries; None where any value stands, and is the key.
+    pub descriptor: Pattern,
+    pub path: Arc<Path>,
+    pub tell: Tell,
+    /// Hits are charged after the fact, into debt at most `settle_max_micro` each, and never refused; a probe asks before.
+    pub post_paid: bool,
+    /// Hits may be given back (`is_negative_hits`): the last charges are remembered for that.
+    pub refundable: bool,
+}
+
+pub(crate) struct Target {
+    pub(crate) path: Arc<Path>,
+    pub(crate) tell: Tell,
+    pub(crate) post_paid: bool,
+    pub(crate) receipts: Option<Arc<Receipts>>,
+}
+
+struct Checked {
+    tell: Tell,
+    by_workload: HashMap<String, Arc<Path>>,
+}
+
+/// All routes of a data plane.
+#[derive(Default)]
+pub struct Routes {
+    checks: HashMap<String, Checked>,
+    patterns: Patterns,
+    targets: Vec<Target>,
+}
+
+impl Routes {
+    /// Errors, as a sentence: a contract or workload twice, a path of another contract, slots (which nobody would give back),
+    /// a pattern that means nothing, a key where the contract has none or none where it has, post-paid hits without a bound.
+    pub fn new(checks: Vec<CheckRoute>, rls: Vec<RlsRoute>) -> Result<Routes, String> {
+        let mut routes = Routes::default();
+        for CheckRoute { contract, tell, paths } in checks {
+            let mut by_workload = HashMap::new();
+            for path in paths {
+                let spec = path.spec();
+                if spec.contract != contract {
+                    return Err(format!("a limiter of {:?} cannot answer checks of {contract:?}", spec.contract));
+                }
+                may_route(&path)?;
+                let workload = spec.workload.clone();
+                if by_workload.insert(workload, path).is_some() {
+                    return Err(format!("a workload of {contract:?} is there twice"));
+                }
+            }
+            if routes.checks.insert(contract.clone(), Checked { tell, by_workload }).is_some() {
+                return Err(format!("the contract {contract:?} is there twice"));
+            }
+        }
+        for (place, route) in rls.into_iter().enumerate() {
+            let contract = &route.path.spec().contract;
+            may_route(&route.path)?;
+            if route.path.needs_key() != route.descriptor.iter().any(|(_, value)| value.is_none()) {
+                return Err(format!(
+                    "a descriptor of {contract:?} has `each` where its contract has keys, and only there"
+                ));
+            }
+            if route.post_paid && (route.path.spec().settle_max_micro < 1_000_000 || route.refundable) {
+                let mend = "needs a bound on its cost, and nothing of them is given back";
+                return Err(format!("{contract:?}: what is charged after the fact {mend}"));
+            }
+            routes.patterns.add(place, &route.domain, route.descriptor).map_err(|e| format!("{contract:?}: {e}"))?;
+            let receipts = route.refundable.then(Arc::default);
+            let RlsRoute { path, tell, post_paid, .. } = route;
+            routes.targets.push(Target { path, tell, post_paid, receipts });
+        }
+        Ok(routes)
+    }
+
+    /// Takes over what was remembered of charges on paths that stay.
+    pub(crate) fn inherit(&mut self, old: &Routes) {
+        for target in self.targets.iter_mut().filter(|target| target.receipts.is_some()) {
+            let same = |other: &&Target| Arc::ptr_eq(&other.path, &target.path) && other.receipts.is_some();
+            if let Some(other) = old.targets.iter().find(same) {
+                target.receipts.clone_from(&other.receipts);
+            }
+        }
+    }
+
+    /// The path of a contract's workload: the one that was named, else `other`. Errors: HW404, HW406.
+    pub(crate) fn check(&self, contract: &str, workload: Option<&str>) -> Result<(&Arc<Path>, Tell), Problem> {
+        let checked = self.checks.get(contract).ok_or_else(no_contract)?;
+        let by_workload = &checked.by_workload;
+        let path = workload.and_then(|name| by_workload.get(name)).or_else(|| by_workload.get(OTHER));
+        path.map(|path| (path, checked.tell)).ok_or_else(no_workload)
+    }
+
+    /// The targets that a descriptor meets, with the key for each: of one contract the first alone.
+    pub(crate) fn meet<'a>(
+        &self,
+        domain: &str,
+        entries: &[(&'a str, &'a str)],
+        found: &mut Vec<Match<'a>>,
+    ) -> impl Iterator<Item = (&Target, Option<&'a str>)> {
+        found.clear();
+        self.patterns.find(domain, entries, found);
+        let contract = |place: usize| &self.targets[place].path.spec().contract;
+        let found = &*found;
+        found.iter().enumerate().filter_map(move |(i, one)| {
+            let is_later = found[..i].iter().any(|earlier| contract(earlier.place) == contract(one.place));
+            (!is_later).then(|| (&self.targets[one.place], one.key))
+        })
+    }
+}
+
+fn may_route(path: &Path) -> Result<(), String> {
+    let contract = &path.spec().contract;
+    if path.has_slots() {
+        return Err(format!("{contract:?} holds slots, and nobody tells the data plane when a request ended"));
+    }
+    Ok(())
+}
+
+fn no_contract() -> Problem {
+    Problem {
+        code: "HW404",
+        status: 404,
+        problem: "there is no contract of that name".to_owned(),
+        because: "The ledger holds none that checks may ask about; a file that was not applied does not count.",
+        mend: "Name one that is applied: `headway top` lists them.".to_owned(),
+    }
+}
+
+fn no_workload() -> Problem {
+    Problem {
+        code: "HW406",
+        status: 404,
+        problem: "the contract names no such workload".to_owned(),
+        because: "A check names one of the contract's `workloads`; for what a request calls itself, `other` takes the rest.",
+        mend: "Declare it, or add `other: {}` for requests that may call themselves anything.".to_owned(),
+    }
+}

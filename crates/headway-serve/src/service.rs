@@ -1,0 +1,133 @@
+//! From a request to what answers it.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use headway_wire::check::{self as wire_check, no_such_path};
+use headway_wire::grpc::{Failed, PREFIX, Status, unframed};
+use headway_wire::health::{self, HealthCheckResponse, Serving};
+use headway_wire::{Problem, Unreadable, rls as wire_rls};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, Request, Response, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::accept::Underway;
+use crate::access::Denied;
+use crate::plane::{Asked, Shared};
+use crate::reply::{Reply, failed, message, problem, whole};
+use crate::{check, rls};
+
+const HEALTH: &str = "/healthz";
+/// Bytes of a health check's message.
+const HEALTH_MAX: usize = 1_024;
+
+/// Answers one request; `underway` ends with the last byte of the answer.
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+    underway: Underway,
+) -> Result<Response<Reply>, Infallible> {
+    let is_grpc =
+        request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let response = if is_grpc {
+        call(&shared, request).await.unwrap_or_else(|failure| failed(&failure))
+    } else {
+        fetch(&shared, &request).await.unwrap_or_else(|wrong| problem(&wrong))
+    };
+    Ok(response.map(|reply| reply.until_sent(underway)))
+}
+
+// --- HTTP -----------------------------------------------------------------------------------------------------------
+
+async fn fetch(shared: &Shared, request: &Request<Incoming>) -> Result<Response<Reply>, Problem> {
+    let asked = Asked::now(shared, shared.bounds.check_deadline);
+    let path = request.uri().path();
+    if path == HEALTH {
+        return Ok(whole(200, HeaderMap::new(), "ok"));
+    }
+    shared.access.check(request.headers()).map_err(|denied| denied.problem())?;
+    let contract = path.strip_prefix(wire_check::PREFIX).ok_or_else(no_such_path)?;
+    let check = wire_check::read(contract, request.uri().query())?;
+    if !matches!(*request.method(), Method::GET | Method::POST) {
+        return Err(wrong_method());
+    }
+    check::answer(&shared.routes(), &shared.clock, &check, &asked).await
+}
+
+fn wrong_method() -> Problem {
+    Problem {
+        code: "HW411",
+        status: 405,
+        problem: "a check is asked with GET or POST".to_owned(),
+        because: "Both ask the same; what a client's own method was is no part of it.",
+        mend: "Let the front ask with GET.".to_owned(),
+    }
+}
+
+// --- gRPC -----------------------------------------------------------------------------------------------------------
+
+async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Reply>, Failed> {
+    let asked = Asked::now(shared, shared.bounds.deadline);
+    if request.version() != Version::HTTP_2 || request.method() != Method::POST {
+        return Err(Failed::new(Status::Unimplemented, "gRPC is POST over HTTP/2"));
+    }
+    let (head, body) = request.into_parts();
+    if head.uri.path() == health::CHECK {
+        let body = whole_body(shared, body, HEALTH_MAX).await?;
+        let service = health::read(unframed(&body, HEALTH_MAX)?)?;
+        if !["", wire_rls::SERVICE].contains(&service) {
+            return Err(Failed::new(Status::NotFound, "no such service is served"));
+        }
+        return Ok(message(&HealthCheckResponse { status: Serving::Serving.into() }));
+    }
+    shared.access.check(&head.headers).map_err(|denied| denied.failed())?;
+    if head.uri.path() != wire_rls::SHOULD_RATE_LIMIT {
+        return Err(Failed::new(Status::Unimplemented, "no such call is served"));
+    }
+    let bounds = &shared.bounds.rls;
+    let body = whole_body(shared, body, bounds.message_bytes).await?;
+    let ask = wire_rls::read(unframed(&body, bounds.message_bytes)?, bounds)?;
+    Ok(message(&rls::answer(&shared.routes(), &shared.clock, &ask, &asked).await))
+}
+
+impl Denied {
+    fn failed(&self) -> Failed {
+        let status = match self {
+            Denied::Unknown => Status::Unauthenticated,
+            Denied::Role(_) => Status::PermissionDenied,
+        };
+        Failed::new(status, self.problem().problem)
+    }
+}
+
+/// A body of one frame around at most `most` bytes. Errors: more, cut off on the way, or not there in time.
+async fn whole_body(shared: &Shared, body: Incoming, most: usize) -> Result<Bytes, Failed> {
+    tokio::time::timeout(shared.bounds.body, collected(body, most + PREFIX))
+        .await
+        .unwrap_or_else(|_| Err(Failed::new(Status::DeadlineExceeded, "the message took too long to arrive")))
+}
+
+async fn collected(mut body: Incoming, most: usize) -> Result<Bytes, Failed> {
+    // As a rule the body is one piece, and then it is not copied.
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Failed::from(Unreadable::Malformed("it was cut off on the way")))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if first.len() + rest.len() + piece.len() > most {
+            return Err(Unreadable::Oversize("bytes", most - PREFIX).into());
+        }
+        if first.is_empty() {
+            first = piece;
+        } else {
+            rest.extend_from_slice(&piece);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    Ok([&first[..], &rest[..]].concat().into())
+}

@@ -1,0 +1,18 @@
+//! What bytes on the data plane mean: messages in, messages out. No sockets and no clock, so that all of it fuzzes.
+//!
+//! `rls` is Envoy's rate-limit service, `grpc` its framing, `health` the standard health check, `check` the HTTP check.
+//! `fields` and `problem` say a decision over HTTP, for both alike. What is read is bounded while it is read; what is
+//! written was decided by us and is not.
+
+pub mod check;
+mod fields;
+pub mod grpc;
+pub mod health;
+mod json;
+mod problem;
+mod protobuf;
+pub mod rls;
+
+pub use fields::{Tell, concerns_the_caller, rate_limit_fields, retry_after};
+pub use problem::{Problem, cannot_decide, refused};
+pub use protobuf::Unreadable;

@@ -1,0 +1,93 @@
+//! Problem documents: what a refusal says over HTTP, and what is wrong with a call.
+//!
+//! Source: RFC 9457; draft-ietf-httpapi-ratelimit-headers-11 for the type of a refusal.
+
+use headway_core::{Refusal, Why};
+
+use crate::fields::{Tell, concerns_the_caller, retry_after};
+use crate::json::Object;
+
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// Something between a caller and the data plane that the caller can mend; the codes and statuses of `headway explain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub code: &'static str,
+    pub status: u16,
+    pub problem: String,
+    pub because: &'static str,
+    pub mend: String,
+}
+
+impl Problem {
+    /// The `application/problem+json` document.
+    pub fn document(&self) -> String {
+        Object::new()
+            .text("type", &format!("urn:headway:error:{}", self.code))
+            .text("title", &self.problem)
+            .integer("status", u64::from(self.status))
+            .text("detail", self.because)
+            .text("code", self.code)
+            .text("where", "")
+            .text("problem", &self.problem)
+            .text("because", self.because)
+            .text("mend", &self.mend)
+            .end()
+    }
+}
+
+/// Whether a refusal says nothing about the caller's use: the limit could not be asked, and that is never a yes.
+pub fn cannot_decide(why: Why) -> bool {
+    matches!(why, Why::Closed | Why::NotPublished | Why::NotDurable | Why::Drawing | Why::Overloaded)
+}
+
+/// The status and the `application/problem+json` document of a refusal: 429 where a limit is reached, 503 where it could
+/// not be asked.
+pub fn refused(refusal: &Refusal, tell: Tell) -> (u16, String) {
+    let (contract, full) = (refusal.contract(), tell == Tell::Full);
+    let (status, object) = if cannot_decide(refusal.why) {
+        (503, Object::new().text("type", "about:blank").text("title", "The limit cannot be asked now"))
+    } else {
+        let is_named = full || concerns_the_caller(refusal.meter_name(), contract);
+        let violated = if is_named { refusal.meter_name() } else { contract };
+        let object = Object::new().text("type", QUOTA_EXCEEDED).text("title", "Over the limit");
+        (429, object.texts("violated-policies", &[violated]))
+    };
+    let detail = if full { refusal.sentence() } else { public_sentence(refusal) };
+    let mut object = object
+        .integer("status", u64::from(status))
+        .text("detail", &detail)
+        .text("contract", contract)
+        .text("why", refusal.why.name())
+        .text("ref", &refusal.reference());
+    if full {
+        object = object
+            .text("workload", refusal.workload())
+            .number("limit", refusal.limit())
+            .number("use", refusal.use_units())
+            .text("unit", refusal.unit())
+            .integer("version", refusal.version())
+            .text("stage", refusal.stage())
+            .text("raises_when", refusal.raises_when());
+    }
+    (status, object.end())
+}
+
+fn public_sentence(refusal: &Refusal) -> String {
+    let contract = refusal.contract();
+    let opening = if cannot_decide(refusal.why) {
+        format!("{contract} cannot be asked for room at the moment.")
+    } else if refusal.why == Why::NeverFits {
+        format!("{contract} never admits this many at once: {}.", plain(refusal.weight()))
+    } else {
+        format!("{contract} has no room at the moment.")
+    };
+    let again = retry_after(refusal).map_or_else(String::new, |seconds| format!(" Try again in {seconds} s."));
+    format!("{opening}{again} [{}]", refusal.reference())
+}
+
+/// A number of units without digits that say nothing.
+fn plain(number: f64) -> String {
+    let text = format!("{number:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,14 @@
+//! Envoy's rate-limit service: `envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit`.
+
+mod answer;
+mod ask;
+
+pub use answer::{
+    Code, DescriptorStatus, Duration, HeaderValue, RateLimit, RateLimitResponse, Struct, Unit, Value, value,
+};
+pub use ask::{Ask, Bounds, Descriptor, Hits, read};
+
+/// The path of the one call.
+pub const SHOULD_RATE_LIMIT: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
+/// The service as the health check names it.
+pub const SERVICE: &str = "envoy.service.ratelimit.v3.RateLimitService";
