@@ -110,7 +110,7 @@ def _limiters(
     return _by_workload(limiter, contract, workload, keyed)
 
 
-def _only(limiter: Limiter, keyed: bool) -> Callable[[Request], Limiter]:
+def _only(limiter: Limiter, keyed: bool) -> Callable[[object], Limiter]:
     _vet(limiter, keyed)
     return lambda _request: limiter
 
