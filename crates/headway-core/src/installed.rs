@@ -255,8 +255,22 @@ impl Piece {
 
     /// The first instant in `[from, end)` with E at least `e`.
     pub(crate) fn reached(&self, e: u64, from: i64, grains: &Grains) -> Option<i64> {
-        let from = from.max(self.start);
-        first(from, self.last_instant(from, grains), |at| self.entitlement(at, grains) >= e)
+        let (from, last) = (from.max(self.start), self.last_instant(from.max(self.start), grains));
+        let holds = |at| self.entitlement(at, grains) >= e;
+        match self.due_on_flat(e, grains).map(|at| at.max(from)) {
+            Some(at) if at <= last && holds(at) && (at == from || !holds(at - 1)) => Some(at),
+            _ => first(from, last, holds),
+        }
+    }
+
+    /// On a flat line the division says when E gets to `e`; whoever asks looks whether it is so, for marks wrap.
+    fn due_on_flat(&self, e: u64, grains: &Grains) -> Option<i64> {
+        let per_ns = u128::from(self.line.numerator(grains));
+        if !self.line.is_flat() || per_ns == 0 {
+            return None;
+        }
+        let due = u128::from(e.saturating_sub(self.e)) * u128::from(grains.down);
+        Some(self.since.saturating_add(i64::try_from(due.div_ceil(per_ns)).ok()?))
     }
 
     /// The last instant worth asking about: an endless piece is searched for seventy years, or as far as marks count.
