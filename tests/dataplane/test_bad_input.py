@@ -97,19 +97,15 @@ def test_the_largest_request_that_is_read_is_answered(house: House) -> None:
         assert [OK] * 16 == envoy.ask(request(*[largest] * 16)).codes
 
 
-def test_a_hundred_thousand_streams_that_are_reset_at_once_end_their_connection(house: House) -> None:
-    """Rapid reset (CVE-2023-44487): the peer is told to calm down; others are answered as before."""
+def test_streams_that_are_reset_as_they_are_opened_end_their_connection(house: House) -> None:
+    """Rapid reset (CVE-2023-44487): 2,000 in one piece, again and again; the peer is cut off, others are answered as before."""
     with house.envoy() as rude, house.envoy() as envoy:
-        try:
-            for _ in range(1_000):
-                for _ in range(100):
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(20):
+                for _ in range(2_000):
                     stream = rude.start(SHOULD_RATE_LIMIT)
                     rude.h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
                 rude.flush()
-        except OSError:
-            pass
-        else:
-            rude.wait_closed()
         assert OK == envoy.ask(request(ONE)).code
     assert 1 == admitted(house)
 

@@ -109,7 +109,7 @@ def test_a_workload_that_is_not_declared_is_other(house: House) -> None:
 
 
 def test_nginx_is_told_no_with_403(house: House) -> None:
-    """`auth_request` makes a 500 of every other no; what was said stays the same."""
+    """`auth_request` makes a 500 of every other no; the headers stay the same."""
     house.rate("api", 1)
     house.check("api", house.limiter("api"))
 
@@ -117,7 +117,7 @@ def test_nginx_is_told_no_with_403(house: House) -> None:
         assert 200 == front.get("/check/api?dialect=nginx").status_code
         response = front.get("/check/api?dialect=nginx")
 
-    assert (403, "1", 429) == (response.status_code, response.headers["retry-after"], response.json()["status"])
+    assert (403, "1") == (response.status_code, response.headers["retry-after"])
     assert '"api";r=0;t=1' == response.headers["ratelimit"]
 
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_asked_is_503_and_never_a_yes(house: House) -> None:
     with house.http() as front:
         plain, nginx = front.get("/check/api"), front.get("/check/api?dialect=nginx")
 
-    assert [(503, "closed"), (403, "closed")] == [(r.status_code, r.json()["why"]) for r in (plain, nginx)]
+    assert (503, "closed", 403) == (plain.status_code, plain.json()["why"], nginx.status_code)
 
 
 def test_a_contract_that_looks_on_admits_and_counts(house: House) -> None:
