@@ -1,6 +1,9 @@
 """Limits that the adapters' tests share: an observed one, and contracts with workloads."""
 
+import gc
+
 from headway import Limiter, _core
+from tests.library.pool import free
 
 LEVEL = 1_000_000
 """One unit in micro-units."""
@@ -22,3 +25,11 @@ def observed(measure: _core.Measure = "concurrency") -> Limiter:
     curve = _core.Curve(measure, 1, "now", [_core.Segment(0, None, LEVEL, LEVEL)], per_ns, per_ns)
     meters.publish([("api", curve)], 0)
     return meters.limiter(_core.PathSpec("api", "other", [("api", LEVEL, False)], mode="observe"))
+
+
+def assert_all_returned(limiter: Limiter, count: int) -> None:
+    """Every slot was given back by whoever held it: once, and not by the collector in its stead."""
+    gc.collect()
+    assert count == free(limiter)
+    reading = limiter.reading()
+    assert (0, 0, 0) == (reading.waiting, reading.double_released, reading.dropped_unreleased)

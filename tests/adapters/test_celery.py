@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import headway
 import headway.testing
 from headway.adapters.celery import ASK_AGAIN_MAX_S, countdown_s, limited
-from tests.adapters.limits import CONTRACT, observed
-from tests.library.pool import assert_nothing_leaked, free, slots
+from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.library.pool import free, slots
 
 WAIT_S = 30.0
 """How long a test waits for what is about to come."""
@@ -94,7 +94,7 @@ def test_a_refused_run_comes_again_and_does_not_count(shop: Shop, put_back: thre
 
     assert ["ana@shop.example", "a", 0, 0] == outcome(result)
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_failure_of_the_task_counts_as_ever(shop: Shop, put_back: threading.Semaphore) -> None:
@@ -115,7 +115,7 @@ def test_a_failure_of_the_task_counts_as_ever(shop: Shop, put_back: threading.Se
         outcome(result)
 
     assert [0, 1] == tries
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_many_runs_never_hold_more_than_the_limit_and_all_are_done(shop: Shop) -> None:
@@ -137,7 +137,7 @@ def test_many_runs_never_hold_more_than_the_limit_and_all_are_done(shop: Shop) -
     assert list(range(20)) == [outcome(result) for result in results]
 
     assert 1 == most
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_what_never_fits_fails_and_says_why(shop: Shop) -> None:
@@ -195,7 +195,7 @@ def test_called_directly_or_eagerly_a_refusal_is_raised(shop: Shop) -> None:
         with pytest.raises(headway.Refused):
             send.apply(throw=True)
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_exception_gives_the_slot_back(shop: Shop) -> None:
@@ -211,7 +211,7 @@ def test_an_exception_gives_the_slot_back(shop: Shop) -> None:
     with pytest.raises(LookupError):
         send.apply().get()
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_in_observe_everything_runs_and_is_counted(shop: Shop) -> None:

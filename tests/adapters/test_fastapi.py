@@ -15,9 +15,9 @@ import headway
 import headway.testing
 from headway.adapters.fastapi import Limited
 from headway.asgi import Middleware
-from tests.adapters.limits import CONTRACT, observed
+from tests.adapters.limits import CONTRACT, assert_all_returned, observed
 from tests.library.exchange import HTTP, Exchange, ask, call, hello
-from tests.library.pool import assert_nothing_leaked, free, settle_down, slots
+from tests.library.pool import free, settle_down, slots
 
 
 def app_over(limited: Limited) -> FastAPI:
@@ -95,7 +95,7 @@ def test_a_stream_holds_its_slot_to_the_last_byte() -> None:
 
     assert b"ab" == TestClient(app).get("/").content
     assert [0, 0] == seen
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 @pytest.mark.parametrize("kind", [LookupError, HTTPException(418)])
@@ -111,7 +111,7 @@ def test_an_exception_gives_the_slot_back(kind: Exception) -> None:
     status = TestClient(app, raise_server_exceptions=False).get("/").status_code
 
     assert status in (418, 500)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_client_that_went_away_gives_the_slot_back() -> None:
@@ -134,7 +134,7 @@ def test_a_client_that_went_away_gives_the_slot_back() -> None:
     asyncio.run(call(app, scope, Exchange({"type": "http.request"})))
 
     assert {0} == set(sent)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_requests_wait_their_turn_and_cancelled_ones_hold_nothing() -> None:
@@ -158,7 +158,7 @@ def test_requests_wait_their_turn_and_cancelled_ones_hold_nothing() -> None:
             return [(await task).status_code for task in (first, second)]
 
     assert [200, 200] == asyncio.run(run())
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_websocket_holds_its_slot_while_it_is_open_and_a_refused_one_is_denied() -> None:
@@ -180,7 +180,7 @@ def test_a_websocket_holds_its_slot_while_it_is_open_and_a_refused_one_is_denied
         assert 429 == denied.value.status_code
         socket.send_text("bye")
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_keys_units_exemptions_and_workloads_come_from_the_request() -> None:

@@ -21,8 +21,8 @@ import headway
 import headway.testing
 from headway import Limiter
 from headway.adapters.grpc import AsyncInterceptor, Interceptor, _varint, status_of, trailing_metadata
-from tests.adapters.limits import CONTRACT, observed
-from tests.library.pool import assert_nothing_leaked, free, slots
+from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.library.pool import free, slots
 
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 WAIT_S = 30.0
@@ -95,7 +95,7 @@ def test_a_call_of_any_kind_holds_its_slot_while_it_works(kind: str) -> None:
 
     assert answer == ([b"a", b"b"] if kind.endswith("stream") else b"a")
     assert {0} == set(seen)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +160,7 @@ def test_an_exception_or_an_abort_in_a_method_gives_the_slot_back(kind: str) -> 
         call(channel, kind)
 
     assert refusal_of(failed)[0] in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.NOT_FOUND)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_client_that_goes_away_in_a_stream_gives_the_slot_back() -> None:
@@ -180,7 +180,7 @@ def test_a_client_that_goes_away_in_a_stream_gives_the_slot_back() -> None:
         responses.cancel()
         assert ended.wait(WAIT_S)
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_call_waits_its_turn_but_not_past_its_deadline() -> None:
@@ -204,7 +204,7 @@ def test_a_call_waits_its_turn_but_not_past_its_deadline() -> None:
         assert [b"1", b"2"] == [first.result(), second.result()]
 
     assert refusal_of(late)[0] in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_keys_units_exemptions_and_workloads_come_from_the_calls_details() -> None:
@@ -375,7 +375,7 @@ def test_an_asynchronous_call_of_any_kind_holds_its_slot_while_it_works(name: st
 
     assert answer == ([b"a", b"b"] if "_stream" in name else b"a")
     assert {0} == set(seen)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -440,7 +440,7 @@ def test_cancelled_asynchronous_calls_give_their_slots_back() -> None:
 
     asyncio.run(run())
 
-    assert_nothing_leaked(limiter, 2)
+    assert_all_returned(limiter, 2)
 
 
 def test_an_exempt_asynchronous_call_passes_a_spent_limit() -> None:

@@ -12,7 +12,7 @@ import pytest
 import headway
 import headway.testing
 from headway.adapters.httpx import AsyncTransport, Transport
-from tests.adapters.limits import CONTRACT, observed
+from tests.adapters.limits import CONTRACT, assert_all_returned, observed
 from tests.library.pool import free, settle_down, slots
 
 URL = "http://partner.example/"
@@ -170,8 +170,7 @@ def test_a_real_partners_answer_holds_its_slot_until_it_is_read(partner: str) ->
             assert 0 == free(limiter)
             next(response.iter_raw())
 
-    assert 1 == free(limiter)
-    assert (0, 0) == (limiter.reading().double_released, limiter.reading().dropped_unreleased)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_error_before_or_in_the_body_gives_the_slot_back() -> None:
@@ -186,7 +185,7 @@ def test_an_error_before_or_in_the_body_gives_the_slot_back() -> None:
     assert 1 == free(limiter)
     with pytest.raises(httpx.ReadError):
         mocked(limiter, stream=Two(fails=True)).get(URL)
-    assert 1 == free(limiter)
+    assert_all_returned(limiter, 1)
 
 
 def test_closing_the_client_closes_what_is_inside() -> None:
@@ -249,7 +248,7 @@ def test_a_request_waits_its_turn_and_lets_the_loop_go_on() -> None:
         return [response.content for response in await asyncio.gather(*tasks)]
 
     assert [b"ab", b"ab"] == asyncio.run(run())
-    assert 1 == free(limiter)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_cancelled_request_gives_the_slot_back_wherever_it_was() -> None:
@@ -266,8 +265,7 @@ def test_a_cancelled_request_gives_the_slot_back_wherever_it_was() -> None:
 
     asyncio.run(run())
 
-    assert 1 == free(limiter)
-    assert (0, 0) == (limiter.reading().waiting, limiter.reading().double_released)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_asynchronous_refusal_is_not_sent_and_an_error_holds_nothing(partner: str) -> None:
@@ -285,8 +283,7 @@ def test_an_asynchronous_refusal_is_not_sent_and_an_error_holds_nothing(partner:
             return body
 
     assert b"ab" == asyncio.run(run())
-    assert 1 == free(limiter)
-    assert (0, 0) == (limiter.reading().double_released, limiter.reading().dropped_unreleased)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_exempt_asynchronous_request_holds_nothing(partner: str) -> None:

@@ -15,8 +15,8 @@ import headway
 import headway.testing
 from headway import Limiter
 from headway.adapters.sqlalchemy import limited
-from tests.adapters.limits import CONTRACT, observed
-from tests.library.pool import assert_nothing_leaked, free, settle_down, slots
+from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.library.pool import free, settle_down, slots
 
 ONE = text("select 1")
 
@@ -47,7 +47,7 @@ def test_a_checkout_holds_a_slot_and_a_checkin_returns_it(url: str, kind: type[P
             assert 0 == free(limiter)
         assert 1 == free(limiter)
 
-    assert_nothing_leaked(limiter, 2)
+    assert_all_returned(limiter, 2)
 
 
 def test_what_is_refused_opens_no_connection(url: str, kind: type[Pool]) -> None:
@@ -61,7 +61,7 @@ def test_what_is_refused_opens_no_connection(url: str, kind: type[Pool]) -> None
         engine.connect()
 
     assert 1 == len(opened)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_checkout_waits_as_long_as_the_contract_says(url: str) -> None:
@@ -83,7 +83,7 @@ def test_a_checkout_waits_as_long_as_the_contract_says(url: str) -> None:
     thread.join()
 
     assert [1] == served
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_invalidated_connection_returns_its_slot_once(url: str, kind: type[Pool]) -> None:
@@ -103,7 +103,7 @@ def test_an_invalidated_connection_returns_its_slot_once(url: str, kind: type[Po
 
     with engine.connect() as again:
         assert 1 == again.scalar(ONE)
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_detached_connection_keeps_its_slot_until_it_is_closed(url: str, kind: type[Pool]) -> None:
@@ -119,7 +119,7 @@ def test_a_detached_connection_keeps_its_slot_until_it_is_closed(url: str, kind:
     connection.close()
     connection.close()
 
-    assert_nothing_leaked(limiter, 2)
+    assert_all_returned(limiter, 2)
 
 
 def test_a_forgotten_connection_returns_its_slot_when_it_is_collected(url: str) -> None:
@@ -131,7 +131,7 @@ def test_a_forgotten_connection_returns_its_slot_when_it_is_collected(url: str) 
     del connection
     gc.collect()
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_database_that_cannot_be_reached_holds_no_slot(tmp_path: Path, kind: type[Pool]) -> None:
@@ -143,7 +143,7 @@ def test_a_database_that_cannot_be_reached_holds_no_slot(tmp_path: Path, kind: t
         with pytest.raises(exc.OperationalError):
             engine.connect()
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_check_at_checkout_that_fails_holds_no_slot(url: str, kind: type[Pool]) -> None:
@@ -159,7 +159,7 @@ def test_a_check_at_checkout_that_fails_holds_no_slot(url: str, kind: type[Pool]
         with pytest.raises(LookupError):
             engine.connect()
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_exhausted_pool_gives_the_slot_back(url: str) -> None:
@@ -172,7 +172,7 @@ def test_an_exhausted_pool_gives_the_slot_back(url: str) -> None:
             engine.connect()
         assert 2 == free(limiter)
 
-    assert_nothing_leaked(limiter, 3)
+    assert_all_returned(limiter, 3)
 
 
 def test_many_threads_never_hold_more_than_the_limit(url: str) -> None:
@@ -200,7 +200,7 @@ def test_many_threads_never_hold_more_than_the_limit(url: str) -> None:
 
     assert 0 < most <= 3
     assert 200 <= limiter.reading().admitted
-    assert_nothing_leaked(limiter, 3)
+    assert_all_returned(limiter, 3)
 
 
 def test_a_pool_made_anew_goes_on_as_the_old_one(url: str, kind: type[Pool]) -> None:
@@ -215,7 +215,7 @@ def test_a_pool_made_anew_goes_on_as_the_old_one(url: str, kind: type[Pool]) -> 
         assert 0 == free(limiter)
     held.close()
 
-    assert_nothing_leaked(limiter, 2)
+    assert_all_returned(limiter, 2)
 
 
 def test_two_engines_may_share_a_contract_and_each_workload_is_counted(url: str) -> None:
@@ -274,7 +274,7 @@ def test_under_an_asynchronous_engine_a_checkout_waits_and_the_loop_goes_on(url:
         return answers
 
     assert [1, 1] == asyncio.run(run())
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_asynchronous_refusal_is_refused_and_holds_nothing(url: str) -> None:
@@ -291,4 +291,4 @@ def test_an_asynchronous_refusal_is_refused_and_holds_nothing(url: str) -> None:
 
     asyncio.run(run())
 
-    assert_nothing_leaked(limiter, 1)
+    assert_all_returned(limiter, 1)

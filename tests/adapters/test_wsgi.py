@@ -17,7 +17,7 @@ import pytest
 import headway
 import headway.testing
 from headway.adapters.wsgi import Middleware
-from tests.adapters.limits import CONTRACT, observed
+from tests.adapters.limits import CONTRACT, assert_all_returned, observed
 from tests.library.exchange import ask
 from tests.library.exchange import hello as asgi_hello
 from tests.library.pool import free, slots
@@ -125,7 +125,7 @@ def test_a_generator_holds_its_slot_to_the_last_chunk_and_not_longer() -> None:
     assert [(b"a", 0), (b"b", 0)] == seen
     assert 1 == free(limiter)
     exchange.response.close()
-    assert (0, 0) == (limiter.reading().double_released, limiter.reading().dropped_unreleased)
+    assert_all_returned(limiter, 1)
 
 
 def test_a_response_that_is_closed_early_gives_the_slot_back_and_closes_what_it_wraps() -> None:
@@ -147,8 +147,7 @@ def test_a_response_that_is_closed_early_gives_the_slot_back_and_closes_what_it_
     exchange.response.close()
 
     assert [0] == closed
-    assert 1 == free(limiter)
-    assert 0 == limiter.reading().double_released
+    assert_all_returned(limiter, 1)
 
 
 @pytest.mark.parametrize("at", ["call", "first", "second", "close"])
@@ -183,8 +182,7 @@ def test_an_exception_anywhere_gives_the_slot_back(at: str) -> None:
     with pytest.raises(LookupError, match=at):
         serve()
 
-    assert 1 == free(limiter)
-    assert (0, 0) == (limiter.reading().double_released, limiter.reading().dropped_unreleased)
+    assert_all_returned(limiter, 1)
 
 
 def test_an_error_page_that_replaces_the_head_has_the_fields_too() -> None:
