@@ -4,10 +4,13 @@
 //! guessed from how long an answer takes. The token itself is never kept, said or logged.
 
 use headway_wire::Problem;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+/// Whose header comes first: a front may have to leave the other one to its client.
+const OURS: HeaderName = HeaderName::from_static("headway-authorization");
 
 /// Bytes of a token; a longer one is not known, whatever it says.
 pub const TOKEN_MAX: usize = 512;
@@ -80,9 +83,11 @@ impl Access {
     }
 }
 
-/// The token of `Authorization: Bearer TOKEN`; None for none, more than one, another scheme, or one too long to be ours.
+/// The token of `Headway-Authorization: Bearer TOKEN`, else of `Authorization`; None for none, more than one, another
+/// scheme, or one too long to be ours. The first is for fronts that hand a client's own `Authorization` on to the check.
 fn token_of(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let name = if headers.contains_key(OURS) { OURS } else { AUTHORIZATION };
+    let mut all = headers.get_all(name).iter();
     let (Some(value), None) = (all.next(), all.next()) else { return None };
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;
     let token = token.trim_ascii();
@@ -140,6 +145,18 @@ mod tests {
     fn gates_and_operators_may_ask() {
         assert_eq!([Ok(()), Ok(())], [check(&["Bearer hw_edge"]), check(&["bearer  hw_ops "])]);
         assert_eq!(Err(Denied::Role("eve".into())), check(&["Bearer hw_eve"]));
+    }
+
+    #[test]
+    fn a_header_of_our_own_stands_before_the_clients() {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Basic a-clients-own"));
+        assert_eq!(Err(Denied::Unknown), access().check(&headers));
+        headers.append(OURS, HeaderValue::from_static("Bearer hw_edge"));
+        assert_eq!(Ok(()), access().check(&headers));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer hw_ops"));
+        headers.insert(OURS, HeaderValue::from_static("Bearer hw_eve"));
+        assert_eq!(Err(Denied::Role("eve".into())), access().check(&headers));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The check: one demand of one workload, answered as the ASGI middleware answers.
 
 use headway_core::{Answer, Clock as _, Path, Refusal, Standing, Stopped, Why};
-use headway_wire::check::{Check, wrong};
+use headway_wire::check::{Check, Dialect, wrong};
 use headway_wire::{Problem, Tell, concerns_the_caller, rate_limit_fields, refused, retry_after};
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response};
 use std::sync::Arc;
 
@@ -12,7 +12,23 @@ use crate::reply::{Reply, problem_headers, whole};
 use crate::routes::Routes;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The `ref` of a refusal, for fronts that hand on headers and no body.
+const REF: HeaderName = HeaderName::from_static("headway-ref");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
+
+/// A request that has it is refused and charged nothing: by it `headway attach --test` sees whether a front refuses. Whoever
+/// else sends it turns himself away.
+pub(crate) const TEST: HeaderName = HeaderName::from_static("headway-test");
+
+/// The refusal of a test. Errors: no such contract or workload.
+pub(crate) fn tested(routes: &Routes, check: &Check<'_>) -> Result<Response<Reply>, Problem> {
+    routes.check(&check.contract, check.workload.as_deref())?;
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert(REF, HeaderValue::from_static("test"));
+    Ok(whole(check.dialect.status(429), headers, ""))
+}
 
 /// Errors: no such contract or workload, a key missing or too many, units over what the contract takes.
 pub(crate) async fn answer(
@@ -46,8 +62,14 @@ pub(crate) async fn answer(
             whole(200, headers, "")
         }
         Answer::Refused(refusal) => {
-            let (status, document) = refused(&refusal, tell);
+            let (status, mut document) = refused(&refusal, tell);
             let mut headers = problem_headers();
+            headers.insert(REF, HeaderValue::from_str(&refusal.reference()).expect("a ref is a header's"));
+            if check.dialect == Dialect::Nginx {
+                // nginx shows nobody this body, and closes the connection rather than read it.
+                document.clear();
+                headers.remove(CONTENT_TYPE);
+            }
             tell_retry(&mut headers, &refusal);
             tell_limits(&mut headers, path, seen, tell);
             whole(check.dialect.status(status), headers, document)
