@@ -75,3 +75,13 @@ def test_an_abstract_contract_is_not_asked_whether_it_runs() -> None:
     text = API + "---\ncontract: base\nabstract: true\nlocked: 2027-01-01\n"
 
     assert [] == fields(text)
+
+
+def test_a_binding_runs_where_somebody_answers_it() -> None:
+    """Envoy is answered by a data plane: with one the contract runs, without one it does not, and nobody answers RLQS."""
+    rls = "owner: team-web\nenforce: {bind: [{rls: {domain: edge, descriptor: {service: api}}}]}\n"
+    text = API.replace("owner: team-web\n", rls)
+
+    assert ["rls"] == fields(text)
+    assert [] == not_yet(read_text(text.encode()).documents, attached={"rls"})
+    assert ["rlqs"] == fields(text.replace("rls:", "rlqs:"))

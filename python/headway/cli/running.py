@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from headway.contract.read import Reading
 
 DEFAULT_LISTEN = "127.0.0.1:7700"
+DEFAULT_DATA_PLANE = "127.0.0.1:7701"
+NO_DATA_PLANE = "off"
 
 
 @told
@@ -30,6 +32,10 @@ def serve(
             "--listen", help=f"HOST:PORT; else the `server:` document's, else {DEFAULT_LISTEN}.", metavar="HOST:PORT"
         ),
     ] = None,
+    data_plane: Annotated[
+        str,
+        typer.Option("--data-plane", help="HOST:PORT where proxies ask for decisions, or `off`.", metavar="HOST:PORT"),
+    ] = DEFAULT_DATA_PLANE,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -56,6 +62,7 @@ def serve(
     from headway.engine.engine import Engine
     from headway.engine.folder import LEDGER, beside
     from headway.server.access import access_of
+    from headway.server.dataplane import ATTACHED
     from headway.server.listen import address_of, vet_address
     from headway.server.run import Tls
     from headway.server.run import serve as run
@@ -69,10 +76,23 @@ def serve(
     address = listen or (document.listen if document is not None else DEFAULT_LISTEN)
     # Before the engine is opened and anything is written: an address that is refused leaves nothing behind.
     vet_address(address_of(address), tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
+    plane = None if data_plane == NO_DATA_PLANE else data_plane
+    if plane is not None:
+        vet_address(address_of(plane), tokens=len(access or ()), tls=False, insecure_no_tls=insecure_no_tls)
     hosts = [*(host or ()), *(document.allowed_hosts if document is not None else ())]
-    engine = Engine.open(paths or None, data=folder, watch=watch)
+    attached = frozenset[str]() if plane is None else ATTACHED
+    engine = Engine.open(paths or None, data=folder, watch=watch, attached=attached)
     try:
-        run(engine, address, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say)
+        run(
+            engine,
+            address,
+            access=access,
+            hosts=hosts,
+            tls=tls,
+            insecure_no_tls=insecure_no_tls,
+            data_plane=plane,
+            say=say,
+        )
     finally:
         engine.close()
         say("stopped; the marks are saved")

@@ -6,7 +6,7 @@ where, and what works today.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
@@ -18,19 +18,38 @@ __all__ = ["not_yet"]
 _Use = tuple[Loc, str, str]
 """Where it stands, what it is, and what works today."""
 
+_LATER = ("yet", "remove it; the Python library and its middleware enforce today, and `rls` through `headway serve`")
+_BINDINGS = {"rls": ("here", "run it with `headway serve`, whose data plane answers Envoy")}
+"""Where a binding is not acted on, and what works today."""
+
 _CONDITIONS = "not_before, soak, event, approval and requires work today"
 
 
-def not_yet(documents: Iterable[Authored]) -> list[Finding]:
-    """The findings HW290 of everything that this version does not act on; empty where all of it may run."""
+def not_yet(documents: Iterable[Authored], attached: Collection[str] = ()) -> list[Finding]:
+    """The findings HW290 of everything that is not acted on here; empty where all of it may run.
+
+    Args:
+        documents: What would run.
+        attached: Kinds of bindings that whoever runs them answers: `rls` where there is a data plane.
+    """
     return [
-        document.finding("HW290", f"{what} is read and checked, and not acted on yet", loc, key=True, mend=today)
+        document.finding("HW290", f"{what} is read and checked, and not acted on {where}", loc, key=True, mend=today)
         for document in documents
-        for loc, what, today in _uses(document)
+        for loc, what, today, where in _uses(document, attached)
     ]
 
 
-def _uses(document: Authored) -> Iterator[_Use]:
+def _uses(document: Authored, attached: Collection[str]) -> Iterator[tuple[Loc, str, str, str]]:
+    for loc, what, today in _later(document):
+        yield loc, what, today, "yet"
+    if isinstance(document.model, Contract) and not document.model.abstract:
+        for index, bind in enumerate(document.model.enforce.bind):
+            if bind.kind not in attached:
+                here, today = _BINDINGS.get(bind.kind, _LATER)
+                yield ("enforce", "bind", index, bind.kind), f"binding to `{bind.kind}`", today, here
+
+
+def _later(document: Authored) -> Iterator[_Use]:
     model = document.model
     if isinstance(model, Contract) and not model.abstract:
         yield from _triggers(model)
@@ -76,9 +95,6 @@ def _workloads(contract: Contract) -> Iterator[_Use]:
 
 def _enforcement(contract: Contract) -> Iterator[_Use]:
     enforce = contract.enforce
-    for index, bind in enumerate(enforce.bind):
-        today = "remove it; the Python library and its ASGI middleware enforce today"
-        yield ("enforce", "bind", index, bind.kind), f"binding to `{bind.kind}`", today
     if enforce.recall not in (None, "wait"):
         yield (
             ("enforce", "recall"),

@@ -5,7 +5,7 @@ Everything that could go wrong is found before the ledger has it; what it holds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from headway.contract.canonical import canonical, digest, terms_digest
@@ -53,7 +53,7 @@ def apply(
         VerbRefused: `expect` does not fit.
         LedgerStopped: It cannot be written now.
     """
-    runnable(reading)
+    runnable(reading, mover.board.attached)
     digests = {name: digest(contract) for name, contract in reading.contracts.items()}
     _expected(digests, expect)
     with mover.lock:
@@ -94,10 +94,10 @@ def apply(
         return Outcome(single, seqs, entries, {}, after, undo, _applied_words(mover, list(new)))
 
 
-def runnable(reading: Reading) -> None:
-    """Raises Unreadable, with every finding, where a document is not valid or uses what cannot run yet."""
+def runnable(reading: Reading, attached: Collection[str]) -> None:
+    """Raises Unreadable, with every finding, where a document is not valid or uses what cannot run here."""
     reading.require()
-    if findings := not_yet(reading.documents):
+    if findings := not_yet(reading.documents, attached):
         raise Unreadable(tuple(findings))
 
 

@@ -80,6 +80,7 @@ class Engine:
         clock: WallClock | None = None,
         meters: Meters | None = None,
         watch: bool = False,
+        attached: frozenset[str] = frozenset(),
     ) -> Engine:
         """Opens a data folder and runs its contracts in a thread.
 
@@ -89,6 +90,7 @@ class Engine:
             clock: The wall clock; the machine's unless told.
             meters: Where curves are enforced; new ones unless told.
             watch: Whether contracts that appear in the files are applied at once.
+            attached: Kinds of bindings that the caller answers, `rls` with a data plane; others cannot run.
 
         Raises:
             Unreadable: The ledger is empty and a document is not valid, or uses what cannot run yet.
@@ -102,7 +104,9 @@ class Engine:
             ledger = Ledger.open(folder.ledger)
             try:
                 files = Files(paths)
-                started = start(ledger, clock or MachineClock(), meters or Meters(), files.read, threads=True)
+                started = start(
+                    ledger, clock or MachineClock(), meters or Meters(), files.read, threads=True, attached=attached
+                )
             except BaseException:
                 ledger.close()
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,7 +52,13 @@ class Started:
 
 
 def start(
-    ledger: Ledger, clock: WallClock, meters: Meters, read: Callable[[], Reading | None], *, threads: bool
+    ledger: Ledger,
+    clock: WallClock,
+    meters: Meters,
+    read: Callable[[], Reading | None],
+    *,
+    threads: bool,
+    attached: frozenset[str] = frozenset(),
 ) -> Started:
     """Takes a ledger up.
 
@@ -61,6 +67,7 @@ def start(
         clock: The machine's, or a test's.
         meters: New ones.
         read: Reads the documents; only called while the ledger is empty.
+        attached: Kinds of bindings that are answered here.
         threads: Whether the ledger is written by a thread of its own, and the growth of durable meters is booked.
 
     Raises:
@@ -70,10 +77,12 @@ def start(
     loaded = ledger.load()
     reading = None if loaded.contracts else read()
     if reading is not None:
-        applying.runnable(reading)
+        applying.runnable(reading, attached)
+    for name, kind in _unanswered(loaded.contracts.values(), attached):
+        log.warning("%s is bound to %s, which nothing answers here: run it with `headway serve`", name, kind)
     suspicion = _judge(ledger, loaded, clock)
     begun = ledger.begin(clock.boot_id(), suspicion.believed_ms, clock.boot_ms())
-    board, bus = Board(), Bus()
+    board, bus = Board(attached=attached), Bus()
     board.calendars |= loaded.calendars
     board.causes |= loaded.causes
 
@@ -99,6 +108,14 @@ def start(
             writer.stop()
         raise
     return Started(ledger, meters, mover, bus, clock, writer)
+
+
+def _unanswered(contracts: Iterable[Contract], attached: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """(contract, kind) of bindings that run already and that this process does not answer."""
+    for one in contracts:
+        for bind in one.enforce.bind:
+            if bind.kind not in attached:
+                yield one.name, bind.kind
 
 
 def _judge(ledger: Ledger, loaded: Loaded, clock: WallClock) -> Suspicion:

@@ -80,6 +80,10 @@ class Access:
     def __len__(self) -> int:
         return len(self._credentials)
 
+    def by_hash(self) -> list[tuple[str, bytes, list[str]]]:
+        """(name, SHA-256, roles) of every credential, for the data plane's threads, which compare for themselves."""
+        return [(one.name, one.sha256, sorted(one.roles)) for one in self._credentials]
+
     def caller_of(self, token: str) -> Caller | None:
         """Who a token belongs to, or None. Always looks at every credential."""
         told = sha256_of(token[:TOKEN_MOST])

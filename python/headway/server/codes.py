@@ -186,6 +186,18 @@ CODES: dict[str, Code] = {
         "Tokens are kept as 64 hexadecimal digits, with or without `sha256:` before them.",
         'Take the output of `printf %s "$TOKEN" | sha256sum`.',
     ),
+    "HW451": Code(
+        0,
+        "a front that cannot enforce this contract",
+        "A front knows when a request comes, and neither when it ends nor what its own configuration does not tell it.",
+        "Take the front that the message names, or enforce the contract in the application.",
+    ),
+    "HW452": Code(
+        0,
+        "a front that lets through what is refused",
+        "The request was refused by the check, and the front did not answer 429.",
+        "Compare its configuration with what `headway attach FRONT NAME` prints.",
+    ),
     "HW500": Code(
         500,
         "something went wrong inside Headway",

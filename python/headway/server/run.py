@@ -15,6 +15,7 @@ import uvicorn
 
 from headway.server.access import Access, local_tokens
 from headway.server.app import create_app
+from headway.server.dataplane import Attached
 from headway.server.listen import Address, address_of, vet_address
 from headway.server.problems import ServerError
 from headway.server.routes.live import Streams
@@ -85,6 +86,7 @@ def serve(
     hosts: Iterable[str] = (),
     tls: Tls | None = None,
     insecure_no_tls: bool = False,
+    data_plane: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serves until SIGINT or SIGTERM. The engine stays open; its owner closes it.
@@ -96,20 +98,29 @@ def serve(
         hosts: Host names to answer to besides loopback's and the one listened on.
         tls: Certificate and key.
         insecure_no_tls: Something in front ends TLS, and the person who runs this knows it.
+        data_plane: `HOST:PORT` where fronts ask for decisions; None for none. The same callers as on `listen`.
         say: Where the address and the place of new tokens are told.
 
     Raises:
         ServerError: HW440, HW441 (beyond this machine without tokens or TLS), HW442, HW443.
     """
-    listener, bound, _ = _prepare(
+    ready = _prepare(
         engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=True
     )
+    try:
+        attached = _attach(engine, data_plane, ready.access, insecure_no_tls=insecure_no_tls, say=say)
+    except BaseException:
+        ready.bound.close()
+        raise
+    listener = ready.listener
     # uvicorn raises a signal again once it has stopped; it must find a handler that lets the caller go on to close what
     # it opened. The same handler ends a server that has not begun yet.
     before = {sig: signal.signal(sig, lambda *_: listener.stop()) for sig in (signal.SIGINT, signal.SIGTERM)}
     try:
-        listener.run(sockets=[bound])
+        listener.run(sockets=[ready.bound])
     finally:
+        if attached is not None:
+            attached.close()
         for sig, handler in before.items():
             signal.signal(sig, handler)
 
@@ -130,15 +141,38 @@ def serve_in_thread(
     Raises:
         ServerError: As `serve`; HW443 too where it does not come up.
     """
-    listener, bound, address = _prepare(
+    ready = _prepare(
         engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=False
     )
-    thread = threading.Thread(target=listener.run, kwargs={"sockets": [bound]}, name="headway-server", daemon=True)
+    listener, run = ready.listener, {"sockets": [ready.bound]}
+    thread = threading.Thread(target=listener.run, kwargs=run, name="headway-server", daemon=True)
     thread.start()
     if not listener.listening.wait(START_WITHIN_S):
         listener.stop()
         raise ServerError("HW443", f"the server on {listen} did not come up within {START_WITHIN_S:.0f} s")
-    return Serving(listener, thread, address, tls=tls is not None)
+    return Serving(listener, thread, ready.address, tls=tls is not None)
+
+
+def _attach(
+    engine: Engine, listen: str | None, access: Access, *, insecure_no_tls: bool, say: Callable[[str], None]
+) -> Attached | None:
+    if listen is None:
+        return None
+    asked = address_of(listen)
+    vet_address(asked, tokens=len(access), tls=False, insecure_no_tls=insecure_no_tls)
+    attached = Attached(engine, asked, access, off_loopback=insecure_no_tls)
+    say(f"data plane on {attached.address}")
+    return attached
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A server that has its socket and its callers, and does not answer yet."""
+
+    listener: Listener
+    bound: socket.socket
+    address: Address
+    access: Access
 
 
 def _prepare(
@@ -151,7 +185,7 @@ def _prepare(
     insecure_no_tls: bool,
     say: Callable[[str], None],
     reveal: bool,
-) -> tuple[Listener, socket.socket, Address]:
+) -> _Ready:
     asked = address_of(listen)
     configured = access is not None and len(access) > 0
     vet_address(asked, tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
@@ -179,7 +213,7 @@ def _prepare(
         ssl_keyfile=None if tls is None else tls.key,
     )
     say(f"listening on {address.url(tls=tls is not None)}")
-    return Listener(config, streams), bound, address
+    return _Ready(Listener(config, streams), bound, address, access)
 
 
 def _tokens_made(data: Path, say: Callable[[str], None], *, reveal: bool) -> Access:

@@ -1,0 +1,121 @@
+"""The data plane of a server: what fronts ask, answered by threads of the core, and kept in step with what runs.
+
+A request never comes through Python. What comes through here is which contracts there are: their limiters, by workload,
+and the descriptors of Envoy that meet them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterator
+
+from headway._core import CheckRoute, DataPlane, Limiter, RlsRoute
+from headway.contract.model import Contract
+from headway.engine.engine import Engine
+from headway.engine.specs import OTHER
+from headway.server.access import Access
+from headway.server.listen import Address
+from headway.server.problems import ServerError
+
+__all__ = ["ATTACHED", "Attached"]
+
+ATTACHED = frozenset({"rls"})
+"""Kinds of bindings that a data plane answers."""
+
+
+DEADLINE_MS = 10
+"""Within which Envoy is answered: its own time-out is 20 ms unless told. Later, nothing is charged, and it is a no."""
+
+
+class Attached:
+    """A data plane over an engine, from construction until `close`.
+
+    Its routes follow the engine: a contract that is applied later is met from then on. Rates and quotas alone: a front does
+    not tell when a request has ended.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        address: Address,
+        access: Access,
+        *,
+        off_loopback: bool = False,
+        deadline_ms: int = DEADLINE_MS,
+    ) -> None:
+        """Listens.
+
+        Raises:
+            ServerError: HW443, the address is taken or is none.
+        """
+        self._engine = engine
+        try:
+            self._plane = DataPlane(
+                engine.meters,
+                _numeric(address),
+                credentials=access.by_hash(),
+                off_loopback=off_loopback,
+                deadline_ms=deadline_ms,
+            )
+        except (OSError, ValueError) as error:
+            raise ServerError("HW443", f"the data plane cannot listen on {address}: {error}") from error
+        self._routed: tuple[str, ...] = ()
+        self._changes = engine.subscribe()
+        self._route()
+        self._thread = threading.Thread(target=self._follow, name="headway-routes", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """Where it listens: IP address and port."""
+        return self._plane.address
+
+    def close(self) -> None:
+        """Lets requests under way end, at most five seconds. A second time does nothing."""
+        self._changes.close()
+        self._thread.join()
+        self._plane.close()
+
+    def _follow(self) -> None:
+        for _ in self._changes:
+            self._route()
+
+    def _route(self) -> None:
+        """The routes of what runs now, if that is not what is routed already."""
+        running = {one.contract.name: one.contract for one in self._engine.all()}
+        names = tuple(sorted(running))
+        if names == self._routed:
+            return
+        met = [contract for contract in running.values() if not _holds_slots(contract)]
+        checks = [
+            CheckRoute(contract.name, list(self._limiters(contract)), tell=contract.enforce.tell or "public")
+            for contract in met
+        ]
+        self._plane.routes(checks, [route for contract in met for route in self._rls(contract)])
+        self._routed = names
+
+    def _limiters(self, contract: Contract) -> Iterator[Limiter]:
+        for workload in contract.workloads or (OTHER,):
+            yield self._engine.limiter(contract.name, workload)
+
+    def _rls(self, contract: Contract) -> Iterator[RlsRoute]:
+        for bind in contract.enforce.bind:
+            if bind.rls is not None:
+                yield RlsRoute(
+                    bind.rls.domain,
+                    [(entry, None if value == "each" else value) for entry, value in bind.rls.descriptor.items()],
+                    self._engine.limiter(contract.name),
+                    tell=contract.enforce.tell or "public",
+                )
+
+
+def _numeric(address: Address) -> str:
+    """The address without names: what a socket of the core binds to. OSError where its host is not known."""
+    found = ipaddress.ip_address(str(socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][4][0]))
+    return f"{f'[{found}]' if found.version == 6 else found}:{address.port}"
+
+
+def _holds_slots(contract: Contract) -> bool:
+    return any(constraint.measure == "concurrency" for constraint in contract.constraint.values())
