@@ -19,12 +19,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"ramp", "ledger", "errors"},
     "enforce": {"_core", "errors"},
     "errors": {"contract"},
+    "attach": set(),
     "asgi": {"enforce"},
     "adapters": {"enforce"},
     "embedded": {"engine", "enforce", "server", "errors"},
     "testing": {"embedded", "engine", "enforce", "errors"},
     "server": {"engine", "plan", "rollout", "errors"},
-    "cli": {"contract", "proof", "ramp", "ledger", "signals", "engine", "plan", "rollout", "server", "errors"},
+    "cli": {
+        "contract",
+        "proof",
+        "ramp",
+        "ledger",
+        "signals",
+        "engine",
+        "plan",
+        "rollout",
+        "server",
+        "errors",
+        "attach",
+    },
 }
 """Room -> rooms it may import; what lies behind an arrow may be imported too."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli.acting import approve, override, resume, verb_command
+from headway.cli.attaching import attach
 from headway.cli.checking import check, schema, version, version_flag
 from headway.cli.explaining import explain
 from headway.cli.helps import ABOUT, HELPS, LEDGER
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "abort": verb_command("abort"),
     "retire": verb_command("retire"),
     "event": event,
+    "attach": attach,
     "version": version,
 }
 LEDGER_COMMANDS: dict[str, Callable[..., Any]] = {"verify": verify, "tail": tail, "replay": replay}

@@ -84,6 +84,12 @@ HELPS: dict[str, str] = {
         "Sends an event, as a pipeline would. The same source and id count once.",
         "headway event replica.promoted --source https://ci.example/orders --id build-4711",
     ),
+    "attach": _help(
+        "Prints what puts a front before a contract, or tries one.",
+        "headway attach nginx orders-api",
+        "headway attach envoy orders-api --data-plane 10.0.0.7:7701 > ratelimit.yaml",
+        "headway attach caddy orders-api --test http://127.0.0.1:8080/",
+    ),
     "ledger verify": _help(
         "Checks chain, order, and states by their replay.",
         "headway ledger verify",

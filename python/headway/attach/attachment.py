@@ -1,0 +1,61 @@
+"""What is to be attached: one contract, one workload, behind one front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+DATA_PLANE = "127.0.0.1:7701"
+
+
+class NotAttachable(ValueError):
+    """This front cannot enforce this contract. The text says why, and what can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A contract behind a front.
+
+    `keyed`: it has a limit for each key, so the front has to name one. `domain` and `descriptor` are those of its
+    binding to Envoy, empty where there is none; the value `each` stands for the key.
+    """
+
+    contract: str
+    measure: str
+    keyed: bool = False
+    workload: str | None = None
+    data_plane: str = DATA_PLANE
+    domain: str = ""
+    descriptor: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        return self.data_plane.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.data_plane.rpartition(":")[2])
+
+    def check_path(self, key: str, dialect: str | None = None) -> str:
+        """The path that a front asks; `key` in the front's own words for whatever tells callers apart."""
+        told = {"workload": self.workload, "dialect": dialect}
+        query = urlencode({name: value for name, value in told.items() if value is not None})
+        parts = [part for part in (query, f"key={key}" if self.keyed else "") if part]
+        return f"/check/{quote(self.contract)}" + (f"?{'&'.join(parts)}" if parts else "")
+
+    def asked_by_check(self) -> None:
+        """Raises NotAttachable where no answer to a check can enforce it."""
+        if self.measure == "concurrency":
+            raise NotAttachable(
+                f"{self.contract} bounds what is in flight, and no front tells a check when a request has ended; "
+                "enforce it in the application (the ASGI or WSGI middleware), or bound a rate here"
+            )
+
+    def needs_no_key(self, front: str) -> None:
+        """Raises NotAttachable where a front cannot name a key in the address that it asks."""
+        if self.keyed:
+            raise NotAttachable(
+                f"{self.contract} has a limit for each key, and {front} asks one fixed address for everybody; "
+                "put nginx, Caddy, HAProxy or Envoy in front, or bound all keys together here"
+            )

@@ -1,0 +1,73 @@
+"""Envoy: its rate-limit service over gRPC. The descriptor is the one that the contract is bound to.
+
+`failure_mode_deny` matters: without it a server that is down, or slower than the time-out, is a yes. So does the
+time-out itself, which is 20 ms unless told.
+"""
+
+from __future__ import annotations
+
+from headway.attach.attachment import Attachment, NotAttachable
+
+
+def configuration(attachment: Attachment) -> str:
+    """The filter, the actions of a route and the cluster. Tried with Envoy 1.40."""
+    if attachment.measure == "concurrency":
+        raise NotAttachable(
+            f"{attachment.contract} bounds what is in flight, and Envoy never tells when a request has ended; enforce "
+            "it in the application, or bound a rate here"
+        )
+    if not attachment.descriptor:
+        raise NotAttachable(
+            f"{attachment.contract} is not bound to Envoy: write `enforce: {{bind: [{{rls: {{domain: edge, descriptor: "
+            "{service: …}}}]}` into the contract"
+        )
+    actions = "\n".join(_action(entry, value) for entry, value in attachment.descriptor.items())
+    return f"""\
+# {attachment.contract} behind Envoy. HEADWAY_TOKEN: the token of role gate or operator; Envoy reads no variables, so fill
+# it in where it stands:  envsubst < this-file > envoy.yaml  (and keep envoy.yaml to its owner)
+
+# In http_filters of the http_connection_manager, before the router:
+- name: envoy.filters.http.ratelimit
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit
+    domain: {attachment.domain}
+    failure_mode_deny: true                 # without it, no answer is a yes
+    timeout: 0.1s                           # 20 ms unless told
+    rate_limit_service:
+      transport_api_version: V3
+      grpc_service:
+        envoy_grpc: {{cluster_name: headway, authority: headway}}
+        initial_metadata:
+          - {{key: authorization, value: "Bearer ${{HEADWAY_TOKEN}}"}}
+
+# In the route, or its virtual host:
+rate_limits:
+  - actions:
+{actions}
+
+# In clusters:
+- name: headway
+  type: STATIC
+  connect_timeout: 0.5s
+  typed_extension_protocol_options:
+    envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+      "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+      explicit_http_config:
+        http2_protocol_options:
+          connection_keepalive: {{interval: 5s, timeout: 1s}}
+  load_assignment:
+    cluster_name: headway
+    endpoints:
+      - lb_endpoints:
+          - endpoint: {{address: {{socket_address: {{address: {attachment.host}, port_value: {attachment.port}}}}}}}
+"""
+
+
+def _action(entry: str, value: str) -> str:
+    """A literal entry is said; the key is taken from a header of the entry's name."""
+    if value == "each":
+        return (
+            f"      - request_headers: {{descriptor_key: {entry}, header_name: x-{entry}}}"
+            f"   # the key; without this header Envoy drops the whole descriptor"
+        )
+    return f"      - generic_key: {{descriptor_key: {entry}, descriptor_value: {value}}}"

@@ -1,0 +1,75 @@
+"""What `headway attach` prints, front by front: golden files, and what no front can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headway.attach import FRONTS, UNTESTED, Attachment, NotAttachable
+
+GOLDEN = Path(__file__).parent / "golden"
+RATE = Attachment("orders-api", "rate", domain="edge", descriptor={"service": "orders"})
+KEYED = Attachment(
+    "exports", "quota", keyed=True, workload="web", domain="edge", descriptor={"service": "exports", "team": "each"}
+)
+BY_ADDRESS = ("nginx", "caddy", "haproxy")
+"""Fronts that can name a key in the address that they ask."""
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_rate_behind_a_front(front: str, bless: bool):
+    compare(f"{front}.txt", FRONTS[front](RATE), bless)
+
+
+@pytest.mark.parametrize("front", [*BY_ADDRESS, "envoy"])
+def test_a_quota_for_each_key_behind_a_front(front: str, bless: bool):
+    compare(f"{front}-keyed.txt", FRONTS[front](KEYED), bless)
+
+
+def compare(name: str, text: str, bless: bool) -> None:
+    path = GOLDEN / name
+    if bless:
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_no_front_bounds_what_is_in_flight(front: str):
+    """Nobody tells when a request has ended: it says so, and where to go."""
+    pool = Attachment("orders-db", "concurrency", domain="edge", descriptor={"service": "orders"})
+    with pytest.raises(NotAttachable, match="orders-db bounds what is in flight"):
+        FRONTS[front](pool)
+
+
+@pytest.mark.parametrize("front", sorted(set(FRONTS) - set(BY_ADDRESS) - {"envoy"}))
+def test_a_front_that_asks_one_address_knows_no_keys(front: str):
+    with pytest.raises(NotAttachable, match="a limit for each key"):
+        FRONTS[front](KEYED)
+
+
+def test_envoy_wants_a_binding():
+    with pytest.raises(NotAttachable, match="not bound to Envoy"):
+        FRONTS["envoy"](Attachment("orders-api", "rate"))
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_no_text_holds_a_token_and_each_says_where_it_comes_from(front: str):
+    """HEADWAY_TOKEN, or a file that its reader makes: what is printed may be pasted anywhere."""
+    text = FRONTS[front](RATE)
+
+    assert "HEADWAY_TOKEN" in text or "TOKEN_FILE" in text
+    assert "hw_" not in text
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_what_no_test_has_run_says_so(front: str):
+    assert (front in UNTESTED) == ("Untested" in FRONTS[front](RATE))
+
+
+def test_a_workload_stands_in_the_address():
+    asked = Attachment("orders-api", "rate", workload="web", data_plane="10.0.0.7:7701")
+    text = FRONTS["caddy"](asked)
+
+    assert "forward_auth 10.0.0.7:7701" in text
+    assert "uri /check/orders-api?workload=web" in text
