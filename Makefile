@@ -75,8 +75,9 @@ sim: meters  ## the long simulations of a release
 loom:  ## every interleaving of the atomic paths
 	RUSTFLAGS="--cfg loom" cargo test --release -p headway-core --lib interleavings --target-dir target/loom
 
-fuzz: $(STAMPS)/bench  ## the reader under a coverage-guided fuzzer; SECONDS_=3600
+fuzz: $(STAMPS)/bench  ## the reader, then the data plane's decoders under coverage-guided fuzzers; SECONDS_=3600 each
 	$(BIN)/python fuzz/reader_fuzz.py --seconds $(or $(SECONDS_),3600)
+	$(BIN)/python fuzz/wire_fuzz.py --seconds $(or $(SECONDS_),3600) --seed $(SEED)
 
 crash: build  ## kill -9 the running demo 300 times while it is given verbs, and check what is left
 	$(BIN)/python -m tests.demo.crash --kills $(or $(KILLS),300) --seed $(SEED)
