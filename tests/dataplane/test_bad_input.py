@@ -101,13 +101,16 @@ def test_streams_that_are_reset_as_they_are_opened_end_their_connection(house: H
     """Rapid reset (CVE-2023-44487): 2,000 in one piece, again and again; the peer is cut off, others are answered as before."""
     with house.envoy() as rude, house.envoy() as envoy:
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(20):
-                for _ in range(2_000):
-                    stream = rude.start(SHOULD_RATE_LIMIT)
-                    rude.h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
-                rude.flush()
+            open_and_reset(rude, pieces=20, each=2_000)
         assert OK == envoy.ask(request(ONE)).code
     assert 1 == admitted(house)
+
+
+def open_and_reset(envoy: Connection, *, pieces: int, each: int) -> None:
+    for _ in range(pieces):
+        for _ in range(each):
+            envoy.h2.reset_stream(envoy.start(SHOULD_RATE_LIMIT), h2.errors.ErrorCodes.CANCEL)
+        envoy.flush()
 
 
 def test_streams_beyond_their_number_are_refused_by_the_protocol(house: House) -> None:
