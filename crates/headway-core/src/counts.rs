@@ -1,7 +1,7 @@
 //! What a limiter has decided so far, counted; all relaxed, for readings.
 
 use crate::atomics::{AtomicU64, Ordering};
-use crate::refusal::Why;
+use crate::why::Why;
 
 /// A count that callers who take turns (under an interpreter's lock) raise without a locked addition, and all others with
 /// one. Each kind has a word of its own, so that neither loses what the other counts.

@@ -34,6 +34,7 @@ mod sip;
 mod ticket;
 mod time;
 mod waiting;
+mod why;
 mod wide;
 mod word;
 
@@ -46,8 +47,9 @@ pub use meter::MeterSpec;
 pub use meters::Meters;
 pub use path::{Answer, Demand, Key, Mode, Path, PathSpec, Reserved, Stopped, try_together};
 pub use reading::{MeterReading, PathReading, RateLimitLine, Standing};
-pub use refusal::{Refusal, Why};
+pub use refusal::Refusal;
 pub use shared::{STORIES_MAX, Shared};
 pub use ticket::{Polled, Ticket};
 pub use time::Clock;
 pub use waiting::{WAITERS_MAX, Wake};
+pub use why::Why;

@@ -16,10 +16,11 @@ use crate::error::Error;
 use crate::grain::{Charge, PPM_MAX};
 use crate::hot::Look;
 use crate::meter::{Meter, Stop, Taken};
-use crate::refusal::{Refusal, Why};
+use crate::refusal::Refusal;
 use crate::shared::Shared;
 use crate::time::Clock;
 use crate::waiting::Queue;
+use crate::why::Why;
 
 pub use together::{Demand, try_together};
 

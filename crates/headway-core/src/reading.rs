@@ -10,7 +10,7 @@ use crate::grain::{MICRO, micro_of_grains};
 use crate::installed::Installed;
 use crate::meter::Meter;
 use crate::path::Path;
-use crate::refusal::Why;
+use crate::why::Why;
 use crate::word::Tagged;
 
 /// What one meter says at an instant. Each number is exact, their sum is not a cut: decisions go on meanwhile.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::atomics::{AtomicBool, AtomicI64, Ordering};
 use crate::earliest::Retry;
 use crate::path::{Answer, Key, Path, Stopped};
-use crate::refusal::{Refusal, Why};
+use crate::refusal::Refusal;
 use crate::time::Clock;
 use crate::waiting::{Waiter, Wake};
+use crate::why::Why;
 
 /// What a poll says.
 pub enum Polled {

@@ -10,8 +10,9 @@ use crate::grain::MICRO;
 use crate::growth::{Closed, Draw, Drawn};
 use crate::hot::Look;
 use crate::meter::{Stop, Taken};
-use crate::refusal::{Refusal, Why};
+use crate::refusal::Refusal;
 use crate::time::Clock;
+use crate::why::Why;
 use crate::word::Tagged;
 
 /// The usual path; its marks fit on a short stretch of the stack.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::{Key, Mode, Path, Reserved, Stopped};
-use crate::refusal::Why;
 use crate::time::Clock;
+use crate::why::Why;
 
 /// One of several demands. Units are at least 1.
 pub struct Demand<'a> {
