@@ -70,7 +70,11 @@ meters: build  ## ten million random decisions against the exact twin
 shares: build  ## a million random divisions against the exact twin
 	$(BIN)/python -m benches.shares --cases $(or $(CASES),1000000) --seed $(SEED)
 
-sim: meters  ## the long simulations of a release
+sim: meters  ## the long simulations of a release: decisions, then leases; SIM_HOURS=10000
+	commit=$$($(BIN)/python -c 'from benches.provenance import commit_of_checkout; print(commit_of_checkout())')
+	cargo build --release --quiet -p headway-sim --features mutants
+	target/release/simulate --hours $(or $(SIM_HOURS),10000) --seed $(SEED) --commit $$commit | tee benches/results/sim-leases-$(SEED).json
+	target/release/simulate --mutants --seed $(SEED) --commit $$commit | tee benches/results/sim-mutants-$(SEED).json
 
 loom:  ## every interleaving of the atomic paths
 	RUSTFLAGS="--cfg loom" cargo test --release -p headway-core --lib interleavings --target-dir target/loom

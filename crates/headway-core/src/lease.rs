@@ -10,16 +10,21 @@ mod course;
 mod gate;
 mod holding;
 mod keeper;
+mod kept;
+mod lender;
+mod loans;
 mod messages;
 #[cfg(feature = "mutants")]
 mod mutation;
 mod terms;
 #[cfg(all(test, not(loom)))]
 mod together;
+mod tokens;
 
 pub use gate::{Gate, GateEffect};
 pub use keeper::{Effect, Inheritance, Keeper, Outcome, Row, Write, WriteKind};
-pub use messages::{ContractId, FromGate, FromKeeper, Holder, Lease, Renew};
+pub use kept::Left;
+pub use messages::{Block, ContractId, Draw, FromGate, FromKeeper, Holder, Lease, Renew, Used};
 #[cfg(feature = "mutants")]
 pub use mutation::Mutation;
 pub use terms::Terms;

@@ -66,7 +66,7 @@ impl Checker {
     }
 }
 
-fn level(stretches: &[Stretch], t: i64) -> u64 {
+pub(crate) fn level(stretches: &[Stretch], t: i64) -> u64 {
     let Some(s) = stretches.iter().find(|s| t < s.end) else { return 0 };
     if s.from == s.to {
         return s.from;

@@ -47,6 +47,9 @@ impl World {
     /// From here on nothing fails, and everybody wants everything.
     pub(crate) fn make_peace(&mut self) {
         self.peace = true;
+        for gate in 0..self.setting.gates {
+            self.after(0, Event::Restart { gate });
+        }
         let newest = self.newest();
         if self.keepers.get(newest).is_none_or(|k| k.is_dead) {
             self.after(0, Event::Spawn);
@@ -78,13 +81,15 @@ impl World {
         self.after(notices, Event::Spawn);
     }
 
-    /// Freezes it, and at times starts a second one: when the first wakes it is a zombie.
+    /// Freezes it, or only cuts it off from the store, and at times starts a second one: the first is a zombie then.
     fn freeze_keeper(&mut self) {
         let newest = self.newest();
         let until = self.t + self.random.between(0, self.setting.drain_ns);
         let without_store = self.t + self.random.one_of(&[0, 1, 2, 4]) * self.setting.drain_ns / 2;
         if let Some(node) = self.keepers.get_mut(newest) {
-            node.frozen_until = until.min(self.setting.peace_at);
+            if self.random.per_mille(600) {
+                node.frozen_until = until.min(self.setting.peace_at);
+            }
             node.storeless_until = without_store.min(self.setting.peace_at);
         }
         if self.random.per_mille(700) {

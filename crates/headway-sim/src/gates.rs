@@ -1,6 +1,6 @@
 //! Gates in the world: their demands, what they let in, and how long that lasts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headway_core::lease::{FromGate, FromKeeper, Gate, GateEffect, Holder};
 
@@ -21,12 +21,25 @@ pub(crate) struct GateNode {
     pub(crate) cut_until: i64,
     pub(crate) is_only_deaf: bool,
     keeper: usize,
+    /// Keepers to which this process has had a stream; half of it may be open still.
+    dialed: BTreeSet<usize>,
     wake: i64,
     /// What is in flight upstream, of this process and those before: life and units of an operation.
     operations: BTreeMap<u64, (u64, u64)>,
     /// When the last lease of a process that is gone ended, in true time.
     graves: BTreeMap<u64, i64>,
     is_reaped: bool,
+}
+
+impl GateNode {
+    pub(crate) fn has_dialed(&self, keeper: usize) -> bool {
+        self.dialed.contains(&keeper)
+    }
+
+    fn dial(&mut self, keeper: usize) {
+        self.keeper = keeper;
+        self.dialed.insert(keeper);
+    }
 }
 
 impl World {
@@ -43,6 +56,7 @@ impl World {
             cut_until: 0,
             is_only_deaf: false,
             keeper: 0,
+            dialed: BTreeSet::from([0]),
             wake: i64::MAX,
             operations: BTreeMap::new(),
             graves: BTreeMap::new(),
@@ -73,6 +87,10 @@ impl World {
         if node.life != life || !node.is_up {
             return;
         }
+        if self.setting.rate.is_some() {
+            self.demand_tokens(i, life);
+            return;
+        }
         let in_flight = node.gate.in_flight(CONTRACT);
         let want = if self.peace { 8 * UNIT } else { self.random.between(0, 8) as u64 * UNIT };
         let changes = self.peace || self.random.per_mille(300);
@@ -87,6 +105,27 @@ impl World {
             self.begin_operation(i, life, units);
         }
         let next = self.random.around(self.setting.demand_ns);
+        self.after(next, Event::Demand { gate: i, life });
+    }
+
+    fn demand_tokens(&mut self, i: usize, life: u64) {
+        let terms = self.setting.terms;
+        if self.peace || self.random.per_mille(300) {
+            let most = if self.peace { 4 } else { self.random.between(0, 6) };
+            self.with_gate(i, life, |gate, now| gate.demand_tokens(now, CONTRACT, terms, most as u64 * UNIT));
+        }
+        let units = if self.peace { UNIT } else { self.random.one_of(&[UNIT, UNIT, UNIT, 2 * UNIT, UNIT / 2]) };
+        let node = &mut self.gates[i];
+        let now = node.clock.at(self.t);
+        if node.gate.take(now, CONTRACT, units)
+            && let Some(windows) = &mut self.windows
+        {
+            windows.admitted(self.t, units);
+        }
+        self.with_gate(i, life, Gate::tick);
+        let mean =
+            if self.peace { self.setting.drain_ns * self.setting.gates as i64 / 80 } else { self.setting.demand_ns };
+        let next = self.random.around(mean);
         self.after(next, Event::Demand { gate: i, life });
     }
 
@@ -160,7 +199,7 @@ impl World {
         let moves = old != newest && self.random.per_mille(300);
         if moves || self.random.per_mille(20) {
             self.stream_closed(old, holder);
-            self.gates[i].keeper = newest;
+            self.gates[i].dial(newest);
             self.with_gate(i, life, Gate::reconnected);
         }
         self.after(self.setting.drain_ns / 5, Event::Redial { gate: i, life });
@@ -194,7 +233,9 @@ impl World {
         let keeper = self.newest();
         let node = &mut self.gates[i];
         node.life += 1;
-        (node.gate, node.holder, node.keeper, node.is_up, node.is_reaped) = (Gate::new(), holder, keeper, true, false);
+        (node.gate, node.holder, node.is_up, node.is_reaped) = (Gate::new(), holder, true, false);
+        node.dialed.clear();
+        node.dial(keeper);
         node.wake = i64::MAX;
         let life = node.life;
         self.push(self.t, Event::Demand { gate: i, life });
@@ -236,7 +277,8 @@ impl World {
                 GateEffect::Send(message) => self.send_to_keeper(i, message),
                 GateEffect::Redial => {
                     let soon = self.random.around(self.setting.drain_ns / 20);
-                    self.gates[i].keeper = self.newest();
+                    let newest = self.newest();
+                    self.gates[i].dial(newest);
                     self.after(soon, Event::Redial { gate: i, life });
                 }
                 GateEffect::WakeAt(local) => {

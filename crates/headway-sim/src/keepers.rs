@@ -1,9 +1,9 @@
 //! Keepers in the world: how they come to be, what they say and write.
 
-use headway_core::lease::{Effect, FromGate, Holder, Inheritance, Keeper, Outcome, Row, Write};
+use headway_core::lease::{Effect, FromGate, Holder, Inheritance, Keeper, Left, Outcome, Row, Write};
 
 use crate::clock::{Clock, mutant};
-use crate::setting::Setting;
+use crate::setting::UNIT;
 use crate::world::{Event, World};
 
 /// The only contract there is.
@@ -38,8 +38,7 @@ impl World {
     }
 
     pub(crate) fn spawn(&mut self) {
-        let mut clock = Setting::clock(&mut self.random);
-        clock.stepped = 0;
+        let clock = self.setting.keepers_clock(&mut self.random);
         let asked_at = clock.at(self.t);
         let (keeper, epoch, is_dead, frozen_until, storeless_until, wake) = (None, 0, false, 0, 0, 0);
         self.keepers.push(KeeperNode { clock, keeper, epoch, is_dead, frozen_until, storeless_until, asked_at, wake });
@@ -51,15 +50,15 @@ impl World {
         if self.keepers[keeper].is_dead {
             return;
         }
-        let (epoch, rows) = self.store.take_over();
+        let (epoch, rows, loans) = self.store.take_over();
         let others_live = self.keepers.iter().enumerate().any(|(i, k)| i != keeper && !k.is_dead);
         // Death is proven by a lock at times; where it is not, the mandate is waited out.
         let may_live = epoch > 1 && (others_live || self.random.per_mille(500));
         let answers = self.random.around(self.setting.delay_ns);
-        self.after(answers, Event::Began { keeper, epoch, may_live, rows });
+        self.after(answers, Event::Began { keeper, epoch, may_live, rows, loans });
     }
 
-    pub(crate) fn keeper_begins(&mut self, i: usize, epoch: u64, may_live: bool, rows: &[Row]) {
+    pub(crate) fn keeper_begins(&mut self, i: usize, epoch: u64, may_live: bool, rows: &[Row], loans: u64) {
         let (t, curve, terms) = (self.t, self.limits.curve(), self.setting.terms);
         let node = &mut self.keepers[i];
         if node.is_dead {
@@ -68,14 +67,24 @@ impl World {
         let now = node.clock.at(t);
         let from = Inheritance { epoch, asked_at: node.asked_at, predecessor_may_live: may_live };
         let mut keeper = Keeper::take_over(now, from, terms);
-        keeper.keep(now, CONTRACT, terms, curve, t - now, rows).expect("a contract that can be kept");
+        let left = if self.setting.rate.is_some() { Left::Ceiling(loans) } else { Left::Rows(rows) };
+        keeper.keep(now, CONTRACT, terms, (curve, t - now), left).expect("a contract that can be kept");
         (node.keeper, node.epoch) = (Some(keeper), epoch);
         self.keeper_ticks(i);
-        self.push(self.t, Event::KeeperTick { keeper: i });
+        if !self.peace && self.random.per_mille(200) {
+            self.publish();
+        }
+    }
+
+    pub(crate) fn tell_checkers(&mut self) {
+        match &mut self.windows {
+            Some(windows) => windows.published(self.t, self.limits.stretches().to_vec()),
+            None => self.checker.published(self.t, self.limits.stretches().to_vec()),
+        }
     }
 
     pub(crate) fn keeper_hears(&mut self, i: usize, holder: Holder, message: FromGate) {
-        if matches!(message, FromGate::Renew(_)) {
+        if !matches!(message, FromGate::Bye) {
             self.outcome.renewals += 1;
         }
         self.with_keeper(i, |keeper, now| keeper.on(now, holder, message));
@@ -112,12 +121,12 @@ impl World {
             return false;
         }
         if self.peace {
-            self.limits.settle_at(self.t, 8 * crate::setting::UNIT);
+            self.limits.settle_at(self.t, 8 * UNIT);
         } else {
             self.limits.move_at(self.t, self.setting.drain_ns, &mut self.random);
         }
         self.store.ceiling = self.limits.highest();
-        self.checker.published(self.t, self.limits.stretches().to_vec());
+        self.tell_checkers();
         let (t, curve) = (self.t, self.limits.curve());
         self.with_keeper(i, |keeper, now| {
             keeper.publish(now, CONTRACT, curve, t - now).expect("a version that follows")
@@ -143,7 +152,7 @@ impl World {
         for effect in does(keeper, now) {
             match effect {
                 Effect::Send { holder, message } => {
-                    if let Some((gate, life)) = self.gate_of(holder) {
+                    if let Some((gate, life)) = self.gate_of(holder).filter(|g| self.gates[g.0].has_dialed(i)) {
                         self.send(gate, &Event::ToGate { gate, life, message });
                     }
                 }

@@ -12,6 +12,8 @@ mod limits;
 mod random;
 mod setting;
 mod store;
+mod windows;
 mod world;
 
+pub use setting::Kind;
 pub use world::{Outcome, run};

@@ -14,12 +14,13 @@ pub(crate) struct Limits {
     version: u64,
     level: u64,
     stretches: Vec<Stretch>,
+    rate: Option<(i64, i64)>,
 }
 
 impl Limits {
-    pub(crate) fn new(level: u64) -> Limits {
+    pub(crate) fn new(level: u64, rate: Option<(i64, i64)>) -> Limits {
         let stretches = vec![flat(0, i64::MAX, level)];
-        Limits { version: 1, level, stretches }
+        Limits { version: 1, level, stretches, rate }
     }
 
     /// Decides anew at `t`.
@@ -62,8 +63,10 @@ impl Limits {
             to_micro: s.to,
         });
         let (segments, stage, raises_when, window) = (segments.collect(), String::new(), String::new(), vec![]);
-        let (measure, version) = (Measure::Concurrency, self.version);
-        let curve = Curve { measure, version, stage, segments, per_ns: 0, burst_ns: 0, window, raises_when };
+        let measure = if self.rate.is_some() { Measure::Rate } else { Measure::Concurrency };
+        let (per_ns, burst_ns) = self.rate.map_or((0, 0), |(per, burst)| (per as u64, burst as u64));
+        let version = self.version;
+        let curve = Curve { measure, version, stage, segments, per_ns, burst_ns, window, raises_when };
         Arc::new(curve.checked().expect("a curve that means something"))
     }
 

@@ -10,6 +10,8 @@ use crate::clock::mutant;
 pub(crate) struct Store {
     pub(crate) epoch: u64,
     rows: BTreeMap<Holder, u64>,
+    /// Micro-units of a rate that may be on loan.
+    loans: u64,
     /// The highest limit of the curve in force, now or later.
     pub(crate) ceiling: u64,
     /// Writes are done in order; the last one is done then.
@@ -21,9 +23,16 @@ impl Store {
         if write.epoch != self.epoch && !mutant!(NoFence) {
             return Outcome::Fenced;
         }
-        let WriteKind::Booking { holder, by, .. } = write.kind else { return Outcome::Granted };
+        let (holder, by) = match write.kind {
+            WriteKind::Mandate => return Outcome::Granted,
+            WriteKind::LoanCeiling { to, .. } => {
+                self.loans = to;
+                return Outcome::Granted;
+            }
+            WriteKind::Booking { holder, by, .. } => (holder, by),
+        };
         let all: u64 = self.rows.values().sum();
-        if by > 0 && all + by.unsigned_abs() > self.ceiling && !mutant!(StoreWithoutCeiling) {
+        if by > 0 && all + by.unsigned_abs() > self.ceiling {
             return Outcome::NoRoom;
         }
         let row = self.rows.entry(holder).or_default();
@@ -34,9 +43,9 @@ impl Store {
         Outcome::Granted
     }
 
-    /// The transaction that makes a keeper: a new epoch, and the rows as they are.
-    pub(crate) fn take_over(&mut self) -> (u64, Vec<Row>) {
+    /// The transaction that makes a keeper: a new epoch, the rows, and what may be on loan.
+    pub(crate) fn take_over(&mut self) -> (u64, Vec<Row>, u64) {
         self.epoch += 1;
-        (self.epoch, self.rows.iter().map(|(&holder, &units)| Row { holder, units }).collect())
+        (self.epoch, self.rows.iter().map(|(&holder, &units)| Row { holder, units }).collect(), self.loans)
     }
 }

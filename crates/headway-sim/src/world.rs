@@ -10,8 +10,9 @@ use crate::gates::GateNode;
 use crate::keepers::KeeperNode;
 use crate::limits::Limits;
 use crate::random::Random;
-use crate::setting::{Setting, UNIT};
+use crate::setting::{Kind, Setting, UNIT};
 use crate::store::Store;
+use crate::windows::Windows;
 
 /// What one history came to.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +25,9 @@ pub struct Outcome {
     pub renewals: u64,
     pub admitted: u64,
     pub violations: Vec<String>,
-    /// In peace, with more demand than limit: what gates held of the limit, in parts per thousand.
-    pub held_per_mille: u64,
+    /// In peace, with twice as much demand as limit, in parts per thousand of the limit: what gates held of a
+    /// concurrency, what they admitted of a rate.
+    pub reached_per_mille: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ pub(crate) enum Event {
     Answered { keeper: usize, id: u64, outcome: Written },
     Spawn,
     TakeOver { keeper: usize },
-    Began { keeper: usize, epoch: u64, may_live: bool, rows: Vec<Row> },
+    Began { keeper: usize, epoch: u64, may_live: bool, rows: Vec<Row>, loans: u64 },
     Demand { gate: usize, life: u64 },
     Ended { operation: u64 },
     Given { gate: usize, life: u64, units: u64 },
@@ -47,6 +49,7 @@ pub(crate) enum Event {
     Restart { gate: usize },
     Fault,
     Peace,
+    Measure,
 }
 
 impl Event {
@@ -70,6 +73,9 @@ impl Event {
 /// A history that has more events is stuck.
 const EVENTS_MAX: u64 = 2_000_000;
 
+/// How long a rate is measured in peace.
+const MEASURED_DRAINS: i64 = 6;
+
 enum Node {
     Keeper(usize),
     Gate(usize),
@@ -82,9 +88,12 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) checker: Checker,
+    /// The checker of a rate, where the contract is one.
+    pub(crate) windows: Option<Windows>,
     pub(crate) gates: Vec<GateNode>,
     pub(crate) keepers: Vec<KeeperNode>,
     pub(crate) peace: bool,
+    spent_by_measuring: u64,
     pub(crate) outcome: Outcome,
     queue: BinaryHeap<Reverse<(i64, u64, Queued)>>,
     queued: u64,
@@ -110,14 +119,16 @@ impl Ord for Queued {
     }
 }
 
-/// Runs the history of one seed.
-pub fn run(seed: u64) -> Outcome {
+/// Runs the history of one seed; `only` of one kind, where that is asked for.
+pub fn run(seed: u64, only: Option<Kind>) -> Outcome {
     let mut random = Random::new(seed);
-    let setting = Setting::draw(&mut random);
+    let setting = Setting::draw(&mut random, only);
     let mut world = World {
         t: 0,
         store: Store::default(),
-        limits: Limits::new(8 * UNIT),
+        limits: Limits::new(8 * UNIT, setting.rate),
+        windows: setting.rate.map(|(per, burst)| Windows::new(setting.drain_ns, per, burst)),
+        spent_by_measuring: 0,
         checker: Checker::new(setting.drain_ns),
         gates: vec![],
         keepers: vec![],
@@ -135,7 +146,7 @@ pub fn run(seed: u64) -> Outcome {
 
 impl World {
     fn begin(&mut self) {
-        self.checker.published(0, self.limits.stretches().to_vec());
+        self.tell_checkers();
         self.store.ceiling = self.limits.highest();
         self.after(0, Event::Spawn);
         for gate in 0..self.setting.gates {
@@ -144,11 +155,12 @@ impl World {
         let first = self.random.around(self.setting.fault_ns);
         self.after(first, Event::Fault);
         self.push(self.setting.peace_at, Event::Peace);
+        self.push(self.setting.end_at - MEASURED_DRAINS * self.setting.drain_ns, Event::Measure);
     }
 
     fn go_on(&mut self) {
         while let Some(Reverse((t, _, Queued(event)))) = self.queue.pop() {
-            if t >= self.setting.end_at || !self.checker.violations.is_empty() {
+            if t >= self.setting.end_at || self.is_over() {
                 break;
             }
             self.t = t;
@@ -169,9 +181,24 @@ impl World {
         }
         self.t = self.setting.end_at;
         self.outcome.simulated_ns = self.t;
-        self.outcome.admitted = self.checker.admitted;
+        self.outcome.admitted = self.checker.admitted + self.windows.as_ref().map_or(0, |w| w.admitted);
         self.outcome.violations.append(&mut self.checker.violations);
-        self.outcome.held_per_mille = self.held() * 1_000 / self.limits.highest().max(1);
+        let (reached, possible) = match (&mut self.windows, self.setting.rate) {
+            (Some(windows), Some((per_ns, burst_ns))) => {
+                self.outcome.violations.append(&mut windows.violations);
+                let periods = (MEASURED_DRAINS * self.setting.drain_ns / per_ns) as u64;
+                let reached = windows.spent().saturating_sub(self.spent_by_measuring);
+                // A burst that is shorter than a block's life and the way to the keeper cannot carry the whole limit.
+                let can = burst_ns >= self.setting.terms.lease_ns() + 4 * self.setting.delay_ns;
+                if can { (reached, self.limits.highest() * periods) } else { (1, 1) }
+            }
+            _ => (self.held(), self.limits.highest()),
+        };
+        self.outcome.reached_per_mille = reached * 1_000 / possible.max(1);
+    }
+
+    fn is_over(&self) -> bool {
+        !self.checker.violations.is_empty() || self.windows.as_ref().is_some_and(|w| !w.violations.is_empty())
     }
 
     fn happen(&mut self, event: Event) {
@@ -184,7 +211,9 @@ impl World {
             Event::Answered { keeper, id, outcome } => self.keeper_answered(keeper, id, outcome),
             Event::Spawn => self.spawn(),
             Event::TakeOver { keeper } => self.take_over(keeper),
-            Event::Began { keeper, epoch, may_live, rows } => self.keeper_begins(keeper, epoch, may_live, &rows),
+            Event::Began { keeper, epoch, may_live, rows, loans } => {
+                self.keeper_begins(keeper, epoch, may_live, &rows, loans);
+            }
             Event::Demand { gate, life } => self.demand(gate, life),
             Event::Ended { operation } => self.operation_ends(operation),
             Event::Given { gate, life, units } => self.given(gate, life, units),
@@ -193,6 +222,7 @@ impl World {
             Event::Restart { gate } => self.restart(gate),
             Event::Fault => self.fault(),
             Event::Peace => self.make_peace(),
+            Event::Measure => self.spent_by_measuring = self.windows.as_ref().map_or(0, Windows::spent),
         }
     }
 

@@ -1,4 +1,5 @@
 //! A contract's limit as a keeper may count on it: the lowest value over a stretch, for a clock that may be off.
+//! Of a rate, too: what is entitled, what is gone, the lowest burst.
 //!
 //! Curves are anchored to this clock when they are published; the further away from that, the less is known when exactly
 //! a planned change comes. So a stretch is widened by `eps` of its distance from the anchor on either side: falls come
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use crate::curve::Curve;
 use crate::grain::{Grains, MICRO};
-use crate::installed::{Birth, Installed};
+use crate::installed::{Birth, Installed, Resumed};
 use crate::lease::mutant;
 use crate::lease::terms::Terms;
 
@@ -18,6 +19,13 @@ pub(crate) struct Course(Installed);
 impl Course {
     pub(crate) fn first(curve: Arc<Curve>, anchor: i64, now: i64) -> Course {
         Course(Installed::first(curve, Grains::of_level(MICRO), anchor, now, Birth::Empty))
+    }
+
+    /// A rate's, `behind` grains below what is entitled: K begins that far below E.
+    pub(crate) fn of_rate(curve: Arc<Curve>, grains: Grains, anchor: i64, now: i64, behind: u64) -> Course {
+        let utc_ns = now.saturating_add(anchor);
+        let k_from_e = -i64::try_from(behind).unwrap_or(i64::MAX);
+        Course(Installed::first(curve, grains, anchor, now, Birth::Resumed(Resumed { utc_ns, k_from_e })))
     }
 
     pub(crate) fn publish(&mut self, curve: Arc<Curve>, anchor: i64, now: i64) {
@@ -37,6 +45,26 @@ impl Course {
             p.level(first, &self.0.grains).min(p.level(last, &self.0.grains))
         });
         lows.min().unwrap_or(0)
+    }
+
+    /// The lowest burst of a rate at any instant from `from` to `to`, in grains.
+    pub(crate) fn lowest_burst(&self, from: i64, to: i64) -> u64 {
+        let ahead = self.0.pieces_from(from).iter().take_while(|p| p.start <= to);
+        let lows = ahead.map(|p| {
+            let (first, last) = (from.max(p.start), to.min(p.end.saturating_sub(1)));
+            p.burst(first, &self.0.grains).min(p.burst(last, &self.0.grains))
+        });
+        lows.min().unwrap_or(0)
+    }
+
+    /// E in grains.
+    pub(crate) fn entitlement(&self, at: i64) -> u64 {
+        self.0.entitlement(at)
+    }
+
+    /// K in grains.
+    pub(crate) fn floor(&self, at: i64) -> u64 {
+        self.0.floor(at)
     }
 
     /// The next instant at which the limit may fall by a step; None where none is planned.

@@ -9,6 +9,7 @@ use crate::lease::holding::Holding;
 use crate::lease::messages::{ContractId, FromGate, FromKeeper};
 use crate::lease::mutant;
 use crate::lease::terms::Terms;
+use crate::lease::tokens::Tokens;
 
 /// What has to happen outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +25,14 @@ pub enum GateEffect {
 #[derive(Debug, Default)]
 pub struct Gate {
     held: BTreeMap<ContractId, Holding>,
+    tokens: BTreeMap<ContractId, Tokens>,
     closed: bool,
     wake: i64,
 }
 
 impl Gate {
     pub fn new() -> Gate {
-        Gate { held: BTreeMap::new(), closed: false, wake: i64::MAX }
+        Gate { wake: i64::MAX, ..Gate::default() }
     }
 
     /// Says how many micro-units of a contract would be of use, those in flight included: admitted and refused demand.
@@ -39,10 +41,22 @@ impl Gate {
         self.done(vec![])
     }
 
+    /// Says how many micro-units of a rate it would be good to have at hand.
+    pub fn demand_tokens(&mut self, now: i64, contract: ContractId, terms: Terms, want: u64) -> Vec<GateEffect> {
+        self.tokens.entry(contract).or_insert_with(|| Tokens::new(contract, terms)).demand(now, want);
+        self.done(vec![])
+    }
+
     /// Admits `n` micro-units. False: what is held does not cover it.
     #[inline]
     pub fn take(&mut self, now: i64, contract: ContractId, n: u64) -> bool {
-        !self.closed && self.held.get_mut(&contract).is_some_and(|held| held.take(now, n))
+        if self.closed {
+            return false;
+        }
+        match self.held.get_mut(&contract) {
+            Some(held) => held.take(now, n),
+            None => self.tokens.get_mut(&contract).is_some_and(|tokens| tokens.take(now, n)),
+        }
     }
 
     /// Gives back what was taken; slots only, and after the end of a lease as well.
@@ -60,7 +74,8 @@ impl Gate {
 
     /// Micro-units up to which demands are admitted at `now`.
     pub fn units(&self, now: i64, contract: ContractId) -> u64 {
-        self.held.get(&contract).map_or(0, |held| held.units(now))
+        let tokens = self.tokens.get(&contract).map_or(0, |tokens| tokens.units(now));
+        self.held.get(&contract).map_or(tokens, |held| held.units(now))
     }
 
     /// When the lease ends on this clock: what was admitted has to end `max_hold` after it, unless it was renewed by then.
@@ -80,7 +95,16 @@ impl Gate {
                 let reply = self.held.get_mut(&lease.contract).and_then(|held| held.install(now, &lease));
                 effects.extend(reply.map(|renew| GateEffect::Send(FromGate::Renew(renew))));
             }
-            FromKeeper::Lease(_) => {}
+            FromKeeper::Block(block) if !self.closed => {
+                if let Some(tokens) = self.tokens.get_mut(&block.contract) {
+                    tokens.install(now, &block);
+                }
+            }
+            FromKeeper::Surrender { contract } if !self.closed => {
+                let reply = self.tokens.get_mut(&contract).map(|tokens| tokens.surrender(now));
+                effects.extend(reply.map(|draw| GateEffect::Send(FromGate::Draw(draw))));
+            }
+            FromKeeper::Lease(_) | FromKeeper::Block(_) | FromKeeper::Surrender { .. } => {}
             FromKeeper::Retire => effects.push(GateEffect::Redial),
         }
         self.done(effects)
@@ -88,7 +112,9 @@ impl Gate {
 
     /// A new stream stands: everything is restated on it at once.
     pub fn reconnected(&mut self, now: i64) -> Vec<GateEffect> {
-        let restated = self.held.values_mut().map(|held| GateEffect::Send(FromGate::Renew(held.renew(now)))).collect();
+        let renewals = self.held.values_mut().map(|held| FromGate::Renew(held.renew(now)));
+        let draws = self.tokens.values_mut().map(|tokens| FromGate::Draw(tokens.draw(now)));
+        let restated = renewals.chain(draws).map(GateEffect::Send).collect();
         self.done(restated)
     }
 
@@ -96,12 +122,16 @@ impl Gate {
     pub fn tick(&mut self, now: i64) -> Vec<GateEffect> {
         let drained = self.held.values().all(|held| held.in_flight() == 0) || mutant!(ByeInFlight);
         if self.closed && drained {
-            let leaves = !self.held.is_empty();
+            let leaves = !self.held.is_empty() || !self.tokens.is_empty();
+            let last = self.tokens.values_mut().map(|tokens| FromGate::Draw(tokens.draw(now)));
+            let last: Vec<FromGate> = last.chain(leaves.then_some(FromGate::Bye)).collect();
             self.held.clear();
-            return if leaves { vec![GateEffect::Send(FromGate::Bye)] } else { vec![] };
+            self.tokens.clear();
+            return last.into_iter().map(GateEffect::Send).collect();
         }
-        let due = self.held.values_mut().filter_map(|held| held.due(now));
-        let due = due.map(|renew| GateEffect::Send(FromGate::Renew(renew))).collect();
+        let renewals = self.held.values_mut().filter_map(|held| held.due(now)).map(FromGate::Renew);
+        let draws = self.tokens.values_mut().filter_map(|tokens| tokens.due(now)).map(FromGate::Draw);
+        let due = renewals.chain(draws).map(GateEffect::Send).collect();
         self.done(due)
     }
 
@@ -112,11 +142,15 @@ impl Gate {
         for held in self.held.values_mut() {
             held.close(now);
         }
+        for tokens in self.tokens.values_mut() {
+            tokens.close(now);
+        }
         self.tick(now)
     }
 
     fn done(&mut self, mut effects: Vec<GateEffect>) -> Vec<GateEffect> {
-        let wake = self.held.values().map(Holding::renew_at).min().unwrap_or(i64::MAX);
+        let renewals = self.held.values().map(Holding::renew_at);
+        let wake = renewals.chain(self.tokens.values().map(Tokens::draw_at)).min().unwrap_or(i64::MAX);
         if wake != self.wake {
             self.wake = wake;
             if wake < i64::MAX {

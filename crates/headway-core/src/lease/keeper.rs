@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::curve::{Curve, Measure};
+use crate::curve::Curve;
 use crate::error::Error;
-use crate::lease::book::Book;
-use crate::lease::course::Course;
+use crate::lease::kept::{Kept, Left};
 use crate::lease::messages::{ContractId, FromGate, FromKeeper, Holder};
 use crate::lease::mutant;
 use crate::lease::terms::Terms;
@@ -42,6 +41,8 @@ pub enum WriteKind {
     /// Adds micro-units to a holder's row, if the contract's rows then sum to at most its highest decided limit. Below
     /// zero: takes off, always.
     Booking { contract: ContractId, holder: Holder, by: i64 },
+    /// Sets how many micro-units of a rate may be on loan.
+    LoanCeiling { contract: ContractId, to: u64 },
 }
 
 /// How a write ended.
@@ -79,7 +80,7 @@ pub(crate) struct Desk {
     last_seq: u64,
     last_write: u64,
     /// Who waits for which write.
-    waiting: BTreeMap<u64, (ContractId, Holder)>,
+    waiting: BTreeMap<u64, (ContractId, Option<Holder>)>,
     effects: Vec<Effect>,
 }
 
@@ -96,7 +97,14 @@ impl Desk {
     /// Writes to a holder's row; returns the write's id.
     pub(crate) fn write(&mut self, contract: ContractId, holder: Holder, by: i64) -> u64 {
         let id = self.put(WriteKind::Booking { contract, holder, by });
-        self.waiting.insert(id, (contract, holder));
+        self.waiting.insert(id, (contract, Some(holder)));
+        id
+    }
+
+    /// Writes a contract's loan ceiling; returns the write's id.
+    pub(crate) fn write_ceiling(&mut self, contract: ContractId, to: u64) -> u64 {
+        let id = self.put(WriteKind::LoanCeiling { contract, to });
+        self.waiting.insert(id, (contract, None));
         id
     }
 
@@ -112,10 +120,10 @@ impl Desk {
 #[derive(Debug)]
 pub struct Keeper {
     terms: Terms,
-    books: BTreeMap<ContractId, Book>,
+    kept: BTreeMap<ContractId, Kept>,
     desk: Desk,
-    /// What keepers before granted may be in force until then.
-    inherited_until: i64,
+    /// A keeper before this one may answer until then.
+    old_ends: i64,
     mandate_until: i64,
     /// Renewals of the mandate on their way: id, and when they were sent.
     renewals: Vec<(u64, i64)>,
@@ -137,9 +145,9 @@ impl Keeper {
         let desk = Desk { epoch: from.epoch, last_seq: 0, last_write: 0, waiting: BTreeMap::new(), effects: vec![] };
         Keeper {
             terms,
-            books: BTreeMap::new(),
+            kept: BTreeMap::new(),
             desk,
-            inherited_until: old_ends,
+            old_ends,
             mandate_until: from.asked_at.saturating_add(terms.shorter(terms.mandate_ns)),
             renewals: vec![],
             next_renewal: from.asked_at.saturating_add(terms.mandate_ns / 3),
@@ -148,31 +156,25 @@ impl Keeper {
         }
     }
 
-    /// Keeps a contract from now on, with the rows that the store has of it. `utc = boot + anchor`.
+    /// Keeps a contract from now on, with what the store has of it. `utc = boot + anchor`.
     ///
-    /// Errors: a curve that is not of a concurrency, a contract that is kept already, terms with a shorter mandate.
+    /// Errors: a measure that is not lent, or does not go with `left`; a contract that is kept already; terms with a
+    /// shorter mandate; a rate that cannot be counted.
     pub fn keep(
         &mut self,
         now: i64,
         contract: ContractId,
         terms: Terms,
-        curve: Arc<Curve>,
-        anchor: i64,
-        rows: &[Row],
+        (curve, anchor): (Arc<Curve>, i64),
+        left: Left<'_>,
     ) -> Result<(), Error> {
-        if curve.measure != Measure::Concurrency {
-            return Err(Error::invalid(format!("leases are for concurrency, not for a {}", curve.measure.name())));
-        }
         if terms.mandate_ns < self.terms.mandate_ns {
             return Err(Error::invalid("a contract's mandate is shorter than its keeper's"));
         }
-        if self.books.contains_key(&contract) {
+        if self.kept.contains_key(&contract) {
             return Err(Error::invalid(format!("contract {contract} is kept already")));
         }
-        let whole_lease = if mutant!(InheritedEndsAtOnce) { 0 } else { terms.longer(terms.lease_ns) };
-        let inherited_until = self.inherited_until.saturating_add(whole_lease);
-        let course = Course::first(curve, anchor, now);
-        self.books.insert(contract, Book::open(contract, terms, course, rows, inherited_until));
+        self.kept.insert(contract, Kept::open(now, contract, terms, (curve, anchor), left, self.old_ends)?);
         Ok(())
     }
 
@@ -187,13 +189,10 @@ impl Keeper {
         anchor: i64,
     ) -> Result<Vec<Effect>, Error> {
         let may_answer = self.may_answer(now);
-        let Some(book) = self.books.get_mut(&contract) else {
+        let Some(kept) = self.kept.get_mut(&contract) else {
             return Err(Error::invalid(format!("contract {contract} is not kept here")));
         };
-        if curve.measure != Measure::Concurrency || curve.version <= book.version() {
-            return Err(Error::invalid(format!("version {} does not follow {}", curve.version, book.version())));
-        }
-        book.publish(now, curve, anchor, may_answer.then_some(&mut self.desk));
+        kept.publish(now, curve, anchor, may_answer.then_some(&mut self.desk))?;
         Ok(self.done(now))
     }
 
@@ -205,13 +204,16 @@ impl Keeper {
         if !self.may_answer(now) {
             return self.done(now);
         }
-        match message {
-            FromGate::Renew(renew) => {
-                if let Some(book) = self.books.get_mut(&renew.contract) {
-                    book.hear(now, holder, &renew, &mut self.desk);
-                }
+        let contract = match &message {
+            FromGate::Renew(renew) => renew.contract,
+            FromGate::Draw(draw) => draw.contract,
+            FromGate::Bye => {
+                self.end_everywhere(now, holder);
+                return self.done(now);
             }
-            FromGate::Bye => self.end_everywhere(now, holder),
+        };
+        if let Some(kept) = self.kept.get_mut(&contract) {
+            kept.hear(now, holder, &message, &mut self.desk);
         }
         self.done(now)
     }
@@ -240,12 +242,9 @@ impl Keeper {
         }
         let answers = self.may_answer(now);
         if let Some((contract, holder)) = self.desk.waiting.remove(&id)
-            && let Some(book) = self.books.get_mut(&contract)
+            && let Some(kept) = self.kept.get_mut(&contract)
         {
-            let grew = book.durable(now, holder, id, outcome == Outcome::Granted);
-            if grew && answers {
-                book.answer(now, holder, false, &mut self.desk);
-            }
+            kept.durable(now, holder, id, outcome == Outcome::Granted, answers, &mut self.desk);
         }
         self.done(now)
     }
@@ -264,8 +263,8 @@ impl Keeper {
             self.next_renewal = now.saturating_add(self.terms.mandate_ns / 3);
         }
         if self.may_answer(now) {
-            for book in self.books.values_mut() {
-                book.sweep(now, &mut self.desk);
+            for kept in self.kept.values_mut() {
+                kept.sweep(now, &mut self.desk);
             }
         }
         self.done(now)
@@ -276,13 +275,13 @@ impl Keeper {
     }
 
     fn end_everywhere(&mut self, now: i64, holder: Holder) {
-        for book in self.books.values_mut() {
-            book.end(now, holder, &mut self.desk);
+        for kept in self.kept.values_mut() {
+            kept.end(now, holder, &mut self.desk);
         }
     }
 
     fn done(&mut self, now: i64) -> Vec<Effect> {
-        let sweep = self.books.values().filter_map(Book::next_sweep).min().filter(|_| self.may_answer(now));
+        let sweep = self.kept.values().filter_map(Kept::next_sweep).min().filter(|_| self.may_answer(now));
         let sweep = sweep.unwrap_or(i64::MAX);
         let wake = self.next_renewal.min(sweep.max(now + 1));
         let mut effects = std::mem::take(&mut self.desk.effects);

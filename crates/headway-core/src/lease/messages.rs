@@ -15,6 +15,7 @@ pub struct Holder(pub u128);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromGate {
     Renew(Renew),
+    Draw(Draw),
     /// Nothing is in flight and nothing will be admitted any more, on any contract.
     Bye,
 }
@@ -36,10 +37,37 @@ pub struct Renew {
     pub in_flight: u64,
 }
 
+/// What a gate did with its blocks of a rate, and how many tokens more it could use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draw {
+    pub contract: ContractId,
+    /// Micro-units.
+    pub want: u64,
+    /// Grows with every message of this holder on this contract; older ones are ignored.
+    pub counter: u64,
+    pub blocks: Vec<Used>,
+}
+
+/// What became of one block, in micro-units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    pub epoch: u64,
+    pub seq: u64,
+    /// Since it was lent.
+    pub spent: u64,
+    /// Nothing more will be spent of it: the rest can be lent again.
+    pub closed: bool,
+}
+
 /// From the keeper to a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromKeeper {
     Lease(Lease),
+    Block(Block),
+    /// The burst of a rate fell: blocks end here and now.
+    Surrender {
+        contract: ContractId,
+    },
     /// This keeper answers no more: look for its successor, and use what is held to its end.
     Retire,
 }
@@ -57,4 +85,18 @@ pub struct Lease {
     pub term_ms: u32,
     /// The counter of a `Renew`. None: pushed, which can only shrink what is held and never makes it last longer.
     pub in_reply_to: Option<u64>,
+}
+
+/// Tokens of a rate, prepaid, beside those that a gate has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    pub contract: ContractId,
+    pub epoch: u64,
+    pub seq: u64,
+    /// Micro-units; 0 where nothing can be lent now.
+    pub units: u64,
+    /// How long, counted from the sending of the message that `in_reply_to` names.
+    pub term_ms: u32,
+    /// The counter of a `Draw`. Each is answered once at most.
+    pub in_reply_to: u64,
 }

@@ -96,8 +96,32 @@ mutations! {
     PushUnheeded,
     /// A term counts from the latest message, not from the one that was answered.
     CountFromLatest,
-    /// The store grows rows past the ceiling.
-    StoreWithoutCeiling,
+    /// Tokens on loan do not count against the burst.
+    LoansUncounted,
+    /// What ends unreported is free again.
+    UnreportedIsFree,
+    /// What is reported spent does not move to the mark.
+    SpentIsForgiven,
+    /// Blocks are held against the burst of now, whatever they outlive.
+    BurstOfNow,
+    /// A successor counts nothing as on loan.
+    LoansForgotten,
+    /// A successor lends before the old keeper's mandate has ended.
+    LentAtOnce,
+    /// A successor keeps what was entitled before it lends.
+    EntitlementKept,
+    /// A block leaves before the ceiling that covers it is durable.
+    LentBeforeDurable,
+    /// Reports of blocks are heard in any order.
+    OldDrawsHeard,
+    /// A gate installs the same block twice.
+    BlockTwice,
+    /// A block counts from the receipt of the reply.
+    BlockFromReceipt,
+    /// A block is spent after its end.
+    BlockWithoutEnd,
+    /// A gate closes a block that it goes on spending.
+    ClosedEarly,
 }
 
 thread_local! {
@@ -108,6 +132,11 @@ impl Mutation {
     /// Breaks one rule, or none, for all machines of this thread.
     pub fn set(broken: Option<Mutation>) {
         BROKEN.set(broken);
+    }
+
+    /// Whether it breaks a rule of rates; the others are of concurrencies, or of both.
+    pub fn is_of_rates(self) -> bool {
+        self as usize >= Mutation::LoansUncounted as usize
     }
 
     pub fn is_on(self) -> bool {

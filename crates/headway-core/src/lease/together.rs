@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use crate::curve::{Curve, Measure, Segment};
 use crate::error::Error;
 use crate::lease::{
-    Effect, FromGate, FromKeeper, Gate, GateEffect, Holder, Inheritance, Keeper, Lease, Outcome, Renew, Row, Terms,
-    WriteKind,
+    Effect, FromGate, FromKeeper, Gate, GateEffect, Holder, Inheritance, Keeper, Lease, Left, Outcome, Renew, Row,
+    Terms, WriteKind,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -34,7 +34,7 @@ fn curve(version: u64, units: u64, falls: Option<(i64, u64)>) -> Arc<Curve> {
 fn keeper_of(curve: Arc<Curve>, rows: &[Row]) -> Keeper {
     let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: !rows.is_empty() };
     let mut keeper = Keeper::take_over(0, from, terms());
-    keeper.keep(0, CONTRACT, terms(), curve, 0, rows).unwrap();
+    keeper.keep(0, CONTRACT, terms(), (curve, 0), Left::Rows(rows)).unwrap();
     keeper
 }
 
@@ -158,9 +158,12 @@ fn what_cannot_be_kept_or_published_is_an_error() {
     for (contract, version) in [(CONTRACT, 1), (CONTRACT, 0), (CONTRACT + 1, 2)] {
         assert!(matches!(keeper.publish(0, contract, curve(version, 1, None), 0), Err(Error::Invalid(_))));
     }
-    assert!(matches!(keeper.keep(0, CONTRACT, terms(), curve(1, 1, None), 0, &[]), Err(Error::Invalid(_))));
+    assert!(matches!(
+        keeper.keep(0, CONTRACT, terms(), (curve(1, 1, None), 0), Left::Rows(&[])),
+        Err(Error::Invalid(_))
+    ));
     let hasty = Terms::new(5 * SECOND, SECOND / 2, 0, 0).unwrap();
-    assert!(matches!(keeper.keep(0, 9, hasty, curve(1, 1, None), 0, &[]), Err(Error::Invalid(_))));
+    assert!(matches!(keeper.keep(0, 9, hasty, (curve(1, 1, None), 0), Left::Rows(&[])), Err(Error::Invalid(_))));
 }
 
 #[test]

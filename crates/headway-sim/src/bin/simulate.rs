@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "mutants")]
+use headway_sim::Kind;
 use headway_sim::run;
 
 /// What the command line asks for.
@@ -16,7 +18,7 @@ struct Asked {
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked = Asked { hours: 1.0, seed: 1, one: false, mutants: false, runs: 2_000, commit: String::new() };
+    let mut asked = Asked { hours: 1.0, seed: 1, one: false, mutants: false, runs: 20_000, commit: String::new() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
@@ -55,7 +57,7 @@ fn hours(asked: &Asked) -> bool {
     let (mut violations, mut short) = (vec![], 0);
     while (ns as f64) < asked.hours * 3_600e9 && (runs == 0 || !asked.one) {
         let seed = asked.seed.wrapping_add(runs);
-        let outcome = run(seed);
+        let outcome = run(seed, None);
         runs += 1;
         ns += outcome.simulated_ns;
         events += outcome.events;
@@ -63,8 +65,8 @@ fn hours(asked: &Asked) -> bool {
         moves += outcome.moves;
         renewals += outcome.renewals;
         admitted += outcome.admitted;
-        if outcome.held_per_mille < 950 && outcome.violations.is_empty() {
-            eprintln!("seed {seed}: {} per mille held in peace", outcome.held_per_mille);
+        if outcome.reached_per_mille < 950 && outcome.violations.is_empty() {
+            eprintln!("seed {seed}: {} per mille reached in peace", outcome.reached_per_mille);
             short += 1;
         }
         violations.extend(outcome.violations.iter().map(|v| format!("seed {seed}: {v}")));
@@ -91,7 +93,9 @@ fn mutants(asked: &Asked) -> bool {
     let mut all = true;
     for &mutation in Mutation::ALL {
         Mutation::set(Some(mutation));
-        let caught = (0..asked.runs).find(|&r| !run(asked.seed.wrapping_add(r)).violations.is_empty());
+        let kind = if mutation.is_of_rates() { Kind::Rate } else { Kind::Concurrency };
+        let breaks = |r: &u64| !run(asked.seed.wrapping_add(*r), Some(kind)).violations.is_empty();
+        let caught = (0..asked.runs).find(breaks);
         Mutation::set(None);
         all &= caught.is_some();
         let at = caught.map_or("null".to_owned(), |r| (r + 1).to_string());

@@ -1,0 +1,127 @@
+//! A contract at its keeper, whatever it measures.
+
+use std::sync::Arc;
+
+use crate::curve::{Curve, Measure};
+use crate::error::Error;
+use crate::lease::book::Book;
+use crate::lease::course::Course;
+use crate::lease::keeper::{Desk, Row};
+use crate::lease::lender::Lender;
+use crate::lease::messages::{ContractId, FromGate, Holder};
+use crate::lease::mutant;
+use crate::lease::terms::Terms;
+
+/// What the store has of a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left<'a> {
+    /// Of a concurrency: a row for each holder.
+    Rows(&'a [Row]),
+    /// Of a rate: micro-units that may be on loan.
+    Ceiling(u64),
+}
+
+#[derive(Debug)]
+pub(crate) enum Kept {
+    Slots(Book),
+    Tokens(Lender),
+}
+
+impl Kept {
+    /// Opens a contract; what was granted before may be granted still until `old_ends`, and lasts a whole lease more.
+    pub(crate) fn open(
+        now: i64,
+        contract: ContractId,
+        terms: Terms,
+        (curve, anchor): (Arc<Curve>, i64),
+        left: Left<'_>,
+        old_ends: i64,
+    ) -> Result<Kept, Error> {
+        match (curve.measure, left) {
+            (Measure::Concurrency, Left::Rows(rows)) => {
+                let whole_lease = if mutant!(InheritedEndsAtOnce) { 0 } else { terms.longer(terms.lease_ns) };
+                let until = old_ends.saturating_add(whole_lease);
+                Ok(Kept::Slots(Book::open(contract, terms, Course::first(curve, anchor, now), rows, until)))
+            }
+            (Measure::Rate, Left::Ceiling(ceiling)) => {
+                let lends_from = if mutant!(LentAtOnce) { now } else { old_ends };
+                Ok(Kept::Tokens(Lender::open(now, contract, terms, curve, anchor, ceiling, lends_from)?))
+            }
+            (measure, _) => Err(Error::invalid(format!("a {} is not kept from what the store has", measure.name()))),
+        }
+    }
+
+    pub(crate) fn hear(&mut self, now: i64, holder: Holder, message: &FromGate, desk: &mut Desk) {
+        match (self, message) {
+            (Kept::Slots(book), FromGate::Renew(renew)) => book.hear(now, holder, renew, desk),
+            (Kept::Tokens(lender), FromGate::Draw(draw)) => lender.hear(now, holder, draw, desk),
+            // A gate that takes one measure for another is told nothing, and so holds nothing.
+            _ => {}
+        }
+    }
+
+    pub(crate) fn publish(
+        &mut self,
+        now: i64,
+        curve: Arc<Curve>,
+        anchor: i64,
+        desk: Option<&mut Desk>,
+    ) -> Result<(), Error> {
+        let (measure, version) = match self {
+            Kept::Slots(book) => (Measure::Concurrency, book.version()),
+            Kept::Tokens(lender) => (Measure::Rate, lender.version()),
+        };
+        if curve.measure != measure || curve.version <= version {
+            return Err(Error::invalid(format!("version {} does not follow {version}", curve.version)));
+        }
+        match self {
+            Kept::Slots(book) => book.publish(now, curve, anchor, desk),
+            Kept::Tokens(lender) => return lender.publish(now, curve, anchor, desk),
+        }
+        Ok(())
+    }
+
+    /// The store answered a write of a holder's row, or of the ceiling.
+    pub(crate) fn durable(
+        &mut self,
+        now: i64,
+        holder: Option<Holder>,
+        write: u64,
+        granted: bool,
+        answers: bool,
+        desk: &mut Desk,
+    ) {
+        match (self, holder) {
+            (Kept::Slots(book), Some(holder)) => {
+                if book.durable(now, holder, write, granted) && answers {
+                    book.answer(now, holder, false, desk);
+                }
+            }
+            (Kept::Tokens(lender), _) => lender.durable(now, write, granted, answers, desk),
+            (Kept::Slots(_), None) => {}
+        }
+    }
+
+    pub(crate) fn end(&mut self, now: i64, holder: Holder, desk: &mut Desk) {
+        match self {
+            Kept::Slots(book) => book.end(now, holder, desk),
+            // What was lent may be spent to the last token: a death is not a report.
+            Kept::Tokens(lender) => lender.sweep(now, desk),
+        }
+    }
+
+    pub(crate) fn sweep(&mut self, now: i64, desk: &mut Desk) {
+        match self {
+            Kept::Slots(book) => book.sweep(now, desk),
+            Kept::Tokens(lender) => lender.sweep(now, desk),
+        }
+    }
+
+    /// When `sweep` has something to do, if nothing is heard before. A lender settles when it is asked.
+    pub(crate) fn next_sweep(&self) -> Option<i64> {
+        match self {
+            Kept::Slots(book) => book.next_sweep(),
+            Kept::Tokens(_) => None,
+        }
+    }
+}
