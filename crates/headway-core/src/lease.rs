@@ -12,6 +12,8 @@ mod holding;
 mod keeper;
 mod kept;
 mod lender;
+#[cfg(all(test, not(loom)))]
+mod lending;
 mod loans;
 mod messages;
 #[cfg(feature = "mutants")]

@@ -139,3 +139,83 @@ impl Tokens {
         self.terms.lease_ns / 16
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const UNIT: u64 = 1_000_000;
+
+    fn terms() -> Terms {
+        Terms::new(5 * SECOND, SECOND, 0, 1_000).unwrap()
+    }
+
+    fn block(seq: u64, units: u64, in_reply_to: u64) -> Block {
+        Block { contract: 1, epoch: 3, seq, units: units * UNIT, term_ms: 2_000, in_reply_to }
+    }
+
+    /// Wants 9, and has blocks of these sizes, all asked for at 1 s.
+    fn tokens(sizes: &[u64]) -> Tokens {
+        let mut tokens = Tokens::new(1, terms());
+        tokens.demand(0, 9 * UNIT);
+        for (seq, &units) in sizes.iter().enumerate() {
+            let draw = tokens.draw(SECOND);
+            tokens.install(SECOND, &block(seq as u64 + 1, units, draw.counter));
+        }
+        tokens
+    }
+
+    #[test]
+    fn a_demand_is_met_from_several_blocks_or_not_at_all() {
+        let mut tokens = tokens(&[2, 2]);
+        assert!(!tokens.take(SECOND, 5 * UNIT));
+        assert!(tokens.take(SECOND, 3 * UNIT));
+        assert_eq!(UNIT, tokens.units(SECOND));
+    }
+
+    #[test]
+    fn a_block_that_comes_twice_late_or_unasked_is_not_taken() {
+        let mut tokens = tokens(&[2]);
+        for again in [block(1, 2, 1), block(2, 2, 1), block(3, 2, 77)] {
+            tokens.install(SECOND, &again);
+        }
+        assert_eq!(2 * UNIT, tokens.units(SECOND));
+        tokens.draw(SECOND);
+        tokens.install(9 * SECOND, &block(4, 2, 2));
+        assert_eq!(0, tokens.units(9 * SECOND), "asked for at 1 s, it ended at 3 s");
+    }
+
+    #[test]
+    fn what_has_ended_is_reported_closed_until_that_was_heard() {
+        let mut tokens = tokens(&[2]);
+        assert!(tokens.take(SECOND, UNIT));
+        assert!(!tokens.take(3 * SECOND, UNIT));
+        let closed = Used { epoch: 3, seq: 1, spent: UNIT, closed: true };
+        assert_eq!(vec![closed], tokens.draw(3 * SECOND).blocks);
+        assert_eq!(vec![closed], tokens.draw(4 * SECOND).blocks);
+        tokens.install(4 * SECOND, &block(2, 0, 3));
+        assert!(tokens.draw(5 * SECOND).blocks.is_empty());
+    }
+
+    #[test]
+    fn what_is_called_back_is_not_spent_any_more() {
+        let mut tokens = tokens(&[2]);
+        assert!(tokens.surrender(SECOND).blocks[0].closed);
+        assert!(!tokens.take(SECOND, UNIT));
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_is_spent_than_was_lent(sizes in prop::collection::vec(0u64..5, 0..6), n in prop::collection::vec(1u64..4, 0..20)) {
+            let mut tokens = tokens(&sizes);
+            let took: u64 = n.iter().filter(|&&n| tokens.take(SECOND, n * UNIT)).sum();
+            let lent: u64 = sizes.iter().sum();
+            prop_assert!(took <= lent);
+            let reported: u64 = tokens.draw(SECOND).blocks.iter().map(|u| u.spent).sum();
+            prop_assert_eq!(took * UNIT, reported);
+            prop_assert_eq!((lent - took) * UNIT, tokens.units(SECOND));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a keeper lends of a rate, message by message. Faults are the simulation's.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::curve::{Curve, Measure, Segment};
+use crate::error::Error;
+use crate::lease::{
+    Block, Draw, Effect, FromGate, FromKeeper, Holder, Inheritance, Keeper, Left, Outcome, Terms, Used, WriteKind,
+};
+
+const SECOND: i64 = 1_000_000_000;
+const UNIT: u64 = 1_000_000;
+const A: Holder = Holder(1);
+const B: Holder = Holder(2);
+
+/// So many units a second, a burst of a second.
+fn curve(version: u64, units: u64) -> Arc<Curve> {
+    let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: units * UNIT, to_micro: units * UNIT }];
+    let (stage, raises_when, window, measure) = (String::new(), String::new(), vec![], Measure::Rate);
+    let (per_ns, burst_ns) = (SECOND as u64, SECOND as u64);
+    Arc::new(Curve { measure, version, stage, segments, per_ns, burst_ns, window, raises_when }.checked().unwrap())
+}
+
+fn terms() -> Terms {
+    Terms::new(20 * SECOND, 10 * SECOND, 0, 1_000).unwrap()
+}
+
+fn keeper_after(ceiling: u64, predecessor_may_live: bool) -> Keeper {
+    let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live };
+    let mut keeper = Keeper::take_over(0, from, terms());
+    keeper.keep(0, 1, terms(), (curve(1, 8), 0), Left::Ceiling(ceiling * UNIT)).unwrap();
+    keeper
+}
+
+fn draw(counter: u64, want: u64, blocks: Vec<Used>) -> Draw {
+    Draw { contract: 1, want: want * UNIT, counter, blocks }
+}
+
+fn used(block: &Block, spent: u64, closed: bool) -> Used {
+    Used { epoch: block.epoch, seq: block.seq, spent: spent * UNIT, closed }
+}
+
+fn carry_out(keeper: &mut Keeper, now: i64, effects: Vec<Effect>) -> Vec<Block> {
+    let mut blocks = vec![];
+    for effect in effects {
+        match effect {
+            Effect::Send { message: FromKeeper::Block(block), .. } => blocks.push(block),
+            Effect::Durable(write) => {
+                let next = keeper.durable(now, write.id, Outcome::Granted);
+                blocks.extend(carry_out(keeper, now, next));
+            }
+            Effect::Send { .. } | Effect::WakeAt(_) => {}
+        }
+    }
+    blocks
+}
+
+fn ask(keeper: &mut Keeper, now: i64, holder: Holder, draw: Draw) -> Vec<Block> {
+    let effects = keeper.on(now, holder, FromGate::Draw(draw));
+    carry_out(keeper, now, effects)
+}
+
+#[test]
+fn a_keeper_begins_empty_and_lends_what_has_come_in() {
+    let mut keeper = keeper_after(0, false);
+    assert_eq!(0, ask(&mut keeper, 0, A, draw(1, 2, vec![]))[0].units);
+    assert_eq!(2 * UNIT, ask(&mut keeper, SECOND / 2, A, draw(2, 2, vec![]))[0].units);
+}
+
+#[test]
+fn the_ceiling_is_raised_before_a_block_leaves() {
+    let mut keeper = keeper_after(0, false);
+    let effects = keeper.on(SECOND, A, FromGate::Draw(draw(1, 2, vec![])));
+    assert!(effects.iter().all(|e| !matches!(e, Effect::Send { .. })));
+    let is_enough = |kind: &WriteKind| matches!(kind, WriteKind::LoanCeiling { to, .. } if *to >= 2 * UNIT);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Durable(write) if is_enough(&write.kind))));
+    assert_eq!(2 * UNIT, carry_out(&mut keeper, SECOND, effects)[0].units);
+}
+
+#[test]
+fn a_draw_that_comes_twice_is_answered_once() {
+    let mut keeper = keeper_after(0, false);
+    assert_eq!(1, ask(&mut keeper, SECOND, A, draw(1, 2, vec![])).len());
+    assert!(ask(&mut keeper, SECOND, A, draw(1, 2, vec![])).is_empty());
+}
+
+#[test]
+fn what_is_given_up_is_lent_again_and_what_is_spent_is_not() {
+    let mut keeper = keeper_after(0, false);
+    let first = ask(&mut keeper, SECOND, A, draw(1, 4, vec![])).remove(0);
+    let second = ask(&mut keeper, SECOND, A, draw(2, 4, vec![])).remove(0);
+    assert_eq!((4 * UNIT, 4 * UNIT), (first.units, second.units));
+    assert_eq!(0, ask(&mut keeper, SECOND, B, draw(1, 1, vec![]))[0].units);
+    let reports = vec![used(&first, 4, true), used(&second, 3, true)];
+    assert_eq!(UNIT, ask(&mut keeper, SECOND, A, draw(3, 1, reports))[0].units);
+    assert_eq!(0, ask(&mut keeper, SECOND, B, draw(2, 1, vec![]))[0].units);
+}
+
+#[test]
+fn a_successor_counts_the_whole_ceiling_as_lent_and_waits_the_old_mandate_out() {
+    let mut keeper = keeper_after(8, true);
+    assert_eq!(0, ask(&mut keeper, 9 * SECOND, A, draw(1, 1, vec![]))[0].units);
+    let effects = keeper.tick(9 * SECOND);
+    carry_out(&mut keeper, 9 * SECOND, effects);
+    let old = Used { epoch: 2, seq: 1, spent: 0, closed: true };
+    assert_eq!(0, ask(&mut keeper, 12 * SECOND, A, draw(2, 1, vec![old]))[0].units, "the old keeper's blocks are out");
+}
+
+#[test]
+fn a_fall_of_the_burst_calls_blocks_back_and_a_raise_does_not() {
+    let mut keeper = keeper_after(0, false);
+    ask(&mut keeper, SECOND, A, draw(1, 4, vec![]));
+    let raised = keeper.publish(SECOND, 1, curve(2, 9), 0).unwrap();
+    let called = Effect::Send { holder: A, message: FromKeeper::Surrender { contract: 1 } };
+    assert!(!raised.contains(&called));
+    assert!(keeper.publish(SECOND, 1, curve(3, 2), 0).unwrap().contains(&called));
+}
+
+#[test]
+fn what_a_lender_cannot_count_or_was_not_left_is_an_error() {
+    let mut keeper = keeper_after(0, false);
+    let minutes = Arc::new(Curve { per_ns: 60 * SECOND as u64, ..(*curve(2, 8)).clone() });
+    let vast = curve(2, 1_000_000_000);
+    for wrong in [minutes, vast, curve(1, 8)] {
+        assert!(matches!(keeper.publish(0, 1, wrong, 0), Err(Error::Invalid(_))));
+    }
+    assert!(matches!(keeper.keep(0, 2, terms(), (curve(1, 8), 0), Left::Rows(&[])), Err(Error::Invalid(_))));
+}
+
+proptest! {
+    #[test]
+    fn blocks_are_never_above_want_and_never_sum_to_more_than_a_burst_and_what_came_in(
+        asks in prop::collection::vec((1u128..4, 0u64..9, 0i64..400), 1..60),
+    ) {
+        let mut keeper = keeper_after(0, false);
+        let (mut now, mut lent) = (0, 0);
+        for (i, &(who, want, ms)) in asks.iter().enumerate() {
+            now += ms * 1_000_000;
+            let effects = keeper.tick(now);
+            carry_out(&mut keeper, now, effects);
+            for block in ask(&mut keeper, now, Holder(who), draw(i as u64 + 1, want, vec![])) {
+                prop_assert!(block.units <= want * UNIT);
+                lent += block.units;
+            }
+            // Nothing is given up, so all of it counts; it began empty, so there is no burst on top.
+            prop_assert!(u128::from(lent) * 1_000_000_000 <= u128::from(8 * UNIT) * now as u128);
+        }
+    }
+}
