@@ -112,8 +112,6 @@ mutations! {
     EntitlementKept,
     /// A block leaves before the ceiling that covers it is durable.
     LentBeforeDurable,
-    /// Reports of blocks are heard in any order.
-    OldDrawsHeard,
     /// A gate installs the same block twice.
     BlockTwice,
     /// A block counts from the receipt of the reply.

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_demand_is_met_from_several_blocks_or_not_at_all() {
         let mut tokens = tokens(&[2, 2]);
-        assert!(!tokens.take(SECOND, 5 * UNIT));
+        assert!(!tokens.take(SECOND, 4 * UNIT + 1));
         assert!(tokens.take(SECOND, 3 * UNIT));
         assert_eq!(UNIT, tokens.units(SECOND));
     }
