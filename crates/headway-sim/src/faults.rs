@@ -29,8 +29,8 @@ impl World {
             5 => self.kill_keeper(),
             6 | 7 => self.freeze_keeper(),
             8 => {
-                let stall = self.random.between(0, 2 * drain);
-                self.store.busy_until = self.store.busy_until.max(self.t) + stall;
+                let until = (self.t + self.random.between(0, 2 * drain)).min(self.setting.peace_at);
+                self.store.busy_until = self.store.busy_until.max(until);
             }
             9 => self.crash_if_up(gate),
             10 => self.freeze_gate(gate),
