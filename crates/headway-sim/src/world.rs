@@ -26,7 +26,7 @@ pub struct Outcome {
     pub admitted: u64,
     pub violations: Vec<String>,
     /// In peace, with twice as much demand as limit, in parts per thousand of the limit: what gates held of a
-    /// concurrency, what they admitted of a rate.
+    /// concurrency, what they admitted of a rate or have at hand.
     pub reached_per_mille: u64,
 }
 
@@ -93,7 +93,7 @@ pub(crate) struct World {
     pub(crate) gates: Vec<GateNode>,
     pub(crate) keepers: Vec<KeeperNode>,
     pub(crate) peace: bool,
-    spent_by_measuring: u64,
+    had_by_measuring: u64,
     pub(crate) outcome: Outcome,
     queue: BinaryHeap<Reverse<(i64, u64, Queued)>>,
     queued: u64,
@@ -128,7 +128,7 @@ pub fn run(seed: u64, only: Option<Kind>) -> Outcome {
         store: Store::default(),
         limits: Limits::new(8 * UNIT, setting.rate),
         windows: setting.rate.map(|(per, burst)| Windows::new(setting.drain_ns, per, burst)),
-        spent_by_measuring: 0,
+        had_by_measuring: 0,
         checker: Checker::new(setting.drain_ns),
         gates: vec![],
         keepers: vec![],
@@ -183,11 +183,12 @@ impl World {
         self.outcome.simulated_ns = self.t;
         self.outcome.admitted = self.checker.admitted + self.windows.as_ref().map_or(0, |w| w.admitted);
         self.outcome.violations.append(&mut self.checker.violations);
+        let had = self.had();
         let (reached, possible) = match (&mut self.windows, self.setting.rate) {
             (Some(windows), Some((per_ns, burst_ns))) => {
                 self.outcome.violations.append(&mut windows.violations);
                 let periods = (MEASURED_DRAINS * self.setting.drain_ns / per_ns) as u64;
-                let reached = windows.spent().saturating_sub(self.spent_by_measuring);
+                let reached = had.saturating_sub(self.had_by_measuring);
                 // A burst that is shorter than a block's life and the way to the keeper cannot carry the whole limit.
                 let can = burst_ns >= self.setting.terms.lease_ns() + 4 * self.setting.delay_ns;
                 if can { (reached, self.limits.highest() * periods) } else { (1, 1) }
@@ -195,6 +196,11 @@ impl World {
             _ => (self.held(), self.limits.highest()),
         };
         self.outcome.reached_per_mille = reached * 1_000 / possible.max(1);
+    }
+
+    /// Micro-units of a rate that were admitted, or are at hand to be.
+    fn had(&self) -> u64 {
+        self.windows.as_ref().map_or(0, Windows::spent) + self.held()
     }
 
     fn is_over(&self) -> bool {
@@ -222,7 +228,7 @@ impl World {
             Event::Restart { gate } => self.restart(gate),
             Event::Fault => self.fault(),
             Event::Peace => self.make_peace(),
-            Event::Measure => self.spent_by_measuring = self.windows.as_ref().map_or(0, Windows::spent),
+            Event::Measure => self.had_by_measuring = self.had(),
         }
     }
 

@@ -82,7 +82,7 @@ impl Tokens {
         self.sent.push_back((self.counter, now));
         let counter = self.counter;
         let report = |b: &mut Held| {
-            let closed = now >= b.expires || mutant!(ClosedEarly);
+            let closed = now >= b.expires || b.spent == b.units || mutant!(ClosedEarly);
             b.told = b.told.or(closed.then_some(counter));
             Used { epoch: b.epoch, seq: b.seq, spent: b.spent, closed }
         };
