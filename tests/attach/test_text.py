@@ -72,4 +72,4 @@ def test_a_workload_stands_in_the_address():
     text = FRONTS["caddy"](asked)
 
     assert "forward_auth 10.0.0.7:7701" in text
-    assert "uri /check/orders-api?workload=web" in text
+    assert "uri /check/orders-api?workload=web&units=1" in text

@@ -20,7 +20,7 @@ def test_the_configuration_goes_to_stdout_and_nothing_else(served: Run):
 
     assert (Exit.OK, "") == (result.exit_code, result.stderr)
     assert "server 10.0.0.7:7701;" in result.stdout
-    assert "/check/search?dialect=nginx" in result.stdout
+    assert "/check/search?workload=other&units=1&dialect=nginx" in result.stdout
 
 
 def test_what_no_test_has_run_says_so_beside_it(served: Run):

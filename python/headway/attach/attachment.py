@@ -24,7 +24,7 @@ class Attachment:
     contract: str
     measure: str
     keyed: bool = False
-    workload: str | None = None
+    workload: str = "other"
     data_plane: str = DATA_PLANE
     domain: str = ""
     descriptor: Mapping[str, str] = field(default_factory=dict)
@@ -39,10 +39,11 @@ class Attachment:
 
     def check_path(self, key: str, dialect: str | None = None) -> str:
         """The path that a front asks; `key` in the front's own words for whatever tells callers apart."""
-        told = {"workload": self.workload, "dialect": dialect}
-        query = urlencode({name: value for name, value in told.items() if value is not None})
-        parts = [part for part in (query, f"key={key}" if self.keyed else "") if part]
-        return f"/check/{quote(self.contract)}" + (f"?{'&'.join(parts)}" if parts else "")
+        # All that can be said is said, and a parameter may stand there once: so a client whose name a front puts into the
+        # address unescaped cannot add its own.
+        told = {"workload": self.workload, "units": "1", **({} if dialect is None else {"dialect": dialect})}
+        query = urlencode(told) + (f"&key={key}" if self.keyed else "")
+        return f"/check/{quote(self.contract)}?{query}"
 
     def asked_by_check(self) -> None:
         """Raises NotAttachable where no answer to a check can enforce it."""

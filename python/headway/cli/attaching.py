@@ -29,7 +29,7 @@ def attach(
     front: Annotated[str, typer.Argument(metavar="FRONT", help=", ".join(FRONTS) + ".", show_default=False)],
     name: options.Name,
     workload: Annotated[
-        str | None, typer.Option("--workload", help="Whose demands these are; else `other`.", metavar="NAME")
+        str | None, typer.Option("--workload", help="Whose demands these are; else `other`, or the only one.", metavar="NAME")
     ] = None,
     data_plane: Annotated[
         str, typer.Option("--data-plane", help="Where the front reaches the data plane.", metavar="HOST:PORT")
@@ -96,11 +96,13 @@ def attachment_of(document: Mapping[str, Any], workload: str | None, data_plane:
     """What is attached, from a contract's canonical document.
 
     Raises:
-        ServerError: HW406 for a workload that the contract does not declare.
+        ServerError: HW406 for a workload that the contract does not declare, or none where it has several and no `other`.
     """
-    name, declared = document["contract"], document.get("workloads", {})
-    if workload is not None and workload not in declared:
-        raise ServerError("HW406", f"{name} has no workload {workload!r}; it has {', '.join(declared) or 'none'}")
+    name, declared = document["contract"], document.get("workloads") or {"other": {}}
+    if workload is None:
+        workload = next(iter(declared)) if len(declared) == 1 else "other"
+    if workload not in declared:
+        raise ServerError("HW406", f"{name} has no workload {workload!r}; it has {', '.join(declared)}")
     constraint = document["constraint"]
     measures = {constraint["measure"]} if "measure" in constraint else {one["measure"] for one in constraint.values()}
     bound: Mapping[str, Any] = next(

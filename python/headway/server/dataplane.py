@@ -61,7 +61,7 @@ class Attached:
             )
         except (OSError, ValueError) as error:
             raise ServerError("HW443", f"the data plane cannot listen on {address}: {error}") from error
-        self._routed: tuple[str, ...] = ()
+        self._routed: dict[str, Contract] = {}
         self._changes = engine.subscribe()
         self._route()
         self._thread = threading.Thread(target=self._follow, name="headway-routes", daemon=True)
@@ -85,8 +85,7 @@ class Attached:
     def _route(self) -> None:
         """The routes of what runs now, if that is not what is routed already."""
         running = {one.contract.name: one.contract for one in self._engine.all()}
-        names = tuple(sorted(running))
-        if names == self._routed:
+        if running.keys() == self._routed.keys() and all(running[name] is one for name, one in self._routed.items()):
             return
         met = [contract for contract in running.values() if not _holds_slots(contract)]
         checks = [
@@ -94,7 +93,7 @@ class Attached:
             for contract in met
         ]
         self._plane.routes(checks, [route for contract in met for route in self._rls(contract)])
-        self._routed = names
+        self._routed = running
 
     def _limiters(self, contract: Contract) -> Iterator[Limiter]:
         for workload in contract.workloads or (OTHER,):
