@@ -29,7 +29,8 @@ def attach(
     front: Annotated[str, typer.Argument(metavar="FRONT", help=", ".join(FRONTS) + ".", show_default=False)],
     name: options.Name,
     workload: Annotated[
-        str | None, typer.Option("--workload", help="Whose demands these are; else `other`, or the only one.", metavar="NAME")
+        str | None,
+        typer.Option("--workload", help="Whose demands these are; else `other`, or the only one.", metavar="NAME"),
     ] = None,
     data_plane: Annotated[
         str, typer.Option("--data-plane", help="Where the front reaches the data plane.", metavar="HOST:PORT")
