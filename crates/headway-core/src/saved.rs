@@ -1,12 +1,12 @@
 //! What a clean stop writes down and the next start takes up: marks relative to their curve, by meter and key.
 //!
-//! Layout 1, little-endian: magic, SipHash key, meters, a checksum over all before it. Only what `save` wrote is taken;
+//! Layout 2, little-endian: magic, SipHash key, meters, a checksum over all before it. Only what `save` wrote is taken;
 //! every length is bounded by the bytes that are there, so that a damaged file is an error and nothing more.
 
 use crate::error::Error;
 use crate::sip::SipKey;
 
-const MAGIC: &[u8; 8] = b"HWMARK\x00\x01";
+const MAGIC: &[u8; 8] = b"HWMARK\x00\x02";
 
 /// One meter's part. Rates in grains relative to E at `utc_ns`; quotas in micro-units used since `window_start_utc`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,9 +17,19 @@ pub(crate) struct Kept {
     pub(crate) window_start_utc: i64,
     pub(crate) one: i64,
     pub(crate) drawn: u64,
-    /// (hash, mark or use, drawn).
-    pub(crate) keys: Vec<(u64, i64, u64)>,
+    pub(crate) keys: Vec<KeptKey>,
     pub(crate) scaled: Vec<(String, Kept)>,
+}
+
+/// One key's part, of which the meter's own has the same names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct KeptKey {
+    pub(crate) hash: u64,
+    /// Mark or use.
+    pub(crate) held: i64,
+    pub(crate) drawn: u64,
+    /// Of the window it was used in; keys that were used on either side of a clock's step have different ones.
+    pub(crate) window_start_utc: i64,
 }
 
 impl Kept {
@@ -92,8 +102,8 @@ fn put_meters(out: &mut Vec<u8>, meters: &[(String, Kept)]) {
             put_u64(out, number as u64);
         }
         put_u64(out, kept.keys.len() as u64);
-        for (hash, value, drawn) in &kept.keys {
-            for number in [*hash, *value as u64, *drawn] {
+        for key in &kept.keys {
+            for number in [key.hash, key.held as u64, key.drawn, key.window_start_utc as u64] {
                 put_u64(out, number);
             }
         }
@@ -124,6 +134,11 @@ impl Rest<'_> {
         (count <= self.0.len() / size).then_some(count)
     }
 
+    fn key(&mut self) -> Option<KeptKey> {
+        let (hash, held, drawn) = (self.u64()?, self.i64()?, self.u64()?);
+        Some(KeptKey { hash, held, drawn, window_start_utc: self.i64()? })
+    }
+
     /// `depth`: scaled keys lie one below their meter, and no deeper.
     fn meters(&mut self, depth: u32) -> Option<Vec<(String, Kept)>> {
         let count = self.count(8 * 9)?;
@@ -137,8 +152,7 @@ impl Rest<'_> {
             let utc_ns = self.i64()?;
             let log2 = u32::try_from(self.u64()?).ok().filter(|log2| *log2 <= 62)?;
             let (k, window_start_utc, one, drawn) = (self.i64()?, self.i64()?, self.i64()?, self.u64()?);
-            let keys =
-                (0..self.count(24)?).map(|_| Some((self.u64()?, self.i64()?, self.u64()?))).collect::<Option<_>>()?;
+            let keys = (0..self.count(32)?).map(|_| self.key()).collect::<Option<_>>()?;
             let scaled = self.meters(depth + 1)?;
             meters.push((name, Kept { utc_ns, log2, k, window_start_utc, one, drawn, keys, scaled }));
         }
@@ -151,7 +165,8 @@ mod tests {
     use super::*;
 
     fn saved() -> Saved {
-        let own = Kept { utc_ns: 5, log2: 20, k: -7, one: -3, keys: vec![(9, -2, 0)], ..Kept::default() };
+        let key = KeptKey { hash: 9, held: -2, drawn: 3, window_start_utc: 60 };
+        let own = Kept { utc_ns: 5, log2: 20, k: -7, one: -3, keys: vec![key], ..Kept::default() };
         let scaled = vec![("big".to_owned(), own.clone())];
         Saved { sip: SipKey(1, 2), meters: vec![("api".to_owned(), Kept { scaled, ..own })] }
     }

@@ -4,7 +4,7 @@ use super::{Meter, lock};
 use crate::curve::Measure;
 use crate::error::Error;
 use crate::installed::Installed;
-use crate::saved::Kept;
+use crate::saved::{Kept, KeptKey};
 use crate::word::{AMOUNT_MAX, Tagged};
 
 impl Meter {
@@ -22,28 +22,34 @@ impl Meter {
         let keys = self.keys.as_ref().map_or_else(Vec::new, |keys| keys.all(&|value| self.is_alive(value, now)));
         let used = self.one.load().value();
         let is_rate = self.spec.measure == Measure::Rate;
-        // A window that was used before the clock went back is ahead now: what was used is kept for that one, and what was
-        // used since goes with it.
-        let mut tag = look.tag;
-        if self.spec.measure == Measure::Quota {
-            for value in keys.iter().map(|(_, value)| *value).chain([used]).map(Tagged::of) {
-                tag = if value.amount > 0 && value.is_after(tag) { value.tag } else { tag };
-            }
-        }
-        let window = curve.windows.iter().find(|w| w.tag == tag).copied().or_else(|| curve.window_at(now));
+        // Each key keeps the window that it was used in: one that was used before the clock went back is ahead now.
+        let tag_of = |value: u64| {
+            let held = Tagged::of(value);
+            if !is_rate && held.amount > 0 && held.is_after(look.tag) { held.tag } else { look.tag }
+        };
+        let start_of = |tag: u16| {
+            let window = curve.windows.iter().find(|w| w.tag == tag).copied().or_else(|| curve.window_at(now));
+            window.map_or(0, |w| w.start_utc)
+        };
+        let drawn = |key, tag| self.draws.as_ref().map_or(0, |d| d.granted(key, tag)) << self.shift;
         let one = if is_rate || self.is_alive(used, now) { relative(used) } else { 0 };
         Some(Kept {
             utc_ns,
             log2: self.grains.log2,
             k: if is_rate { look.k as i64 - look.e as i64 } else { 0 },
-            window_start_utc: window.map_or(0, |w| w.start_utc),
+            window_start_utc: start_of(tag_of(used)),
             one,
-            drawn: self.draws.as_ref().map_or(0, |d| d.granted(None, tag)) << self.shift,
+            drawn: drawn(None, tag_of(used)),
             keys: keys
                 .into_iter()
                 .map(|(hash, value)| {
-                    let drawn = self.draws.as_ref().map_or(0, |d| d.granted(Some(hash), tag)) << self.shift;
-                    (hash, relative(value), drawn)
+                    let tag = tag_of(value);
+                    KeptKey {
+                        hash,
+                        held: relative(value),
+                        drawn: drawn(Some(hash), tag),
+                        window_start_utc: start_of(tag),
+                    }
                 })
                 .collect(),
             scaled: self.scaled.iter().filter_map(|s| Some((s.text.to_string(), s.meter.kept(now, utc_ns)?))).collect(),
@@ -95,23 +101,26 @@ impl Meter {
             return Ok(());
         }
         let used = u64::try_from(drawn).map_err(|_| Error::invalid("a drawn amount is not below zero"))?;
-        let (used, saved) = ((used as i64), state.kept.is_some());
-        let kept = state.kept.get_or_insert_with(|| Kept { window_start_utc, ..Kept::default() });
-        if kept.window_start_utc != window_start_utc {
-            if window_start_utc < kept.window_start_utc {
-                return Ok(());
+        let kept = state.kept.get_or_insert_with(Kept::default);
+        let (held, told, start) = match hash {
+            None => (&mut kept.one, &mut kept.drawn, &mut kept.window_start_utc),
+            Some(hash) => {
+                let place = kept.keys.iter().position(|key| key.hash == hash).unwrap_or_else(|| {
+                    kept.keys.push(KeptKey { hash, ..KeptKey::default() });
+                    kept.keys.len() - 1
+                });
+                let key = &mut kept.keys[place];
+                (&mut key.held, &mut key.drawn, &mut key.window_start_utc)
             }
-            *kept = Kept { window_start_utc, ..Kept::default() };
+        };
+        if window_start_utc < *start {
+            return Ok(());
         }
-        match hash {
-            None if saved && kept.one > 0 => kept.drawn = used as u64,
-            None => (kept.one, kept.drawn) = (used, used as u64),
-            Some(hash) => match kept.keys.iter_mut().find(|(known, ..)| *known == hash) {
-                Some(row) if saved => row.2 = used as u64,
-                Some(row) => (row.1, row.2) = (used, used as u64),
-                None => kept.keys.push((hash, used, used as u64)),
-            },
+        // What was used is only known of the window that was saved; of one that was not, all drawn is.
+        if window_start_utc > *start || *held <= 0 {
+            *held = used as i64;
         }
+        (*told, *start) = (used, window_start_utc);
         Ok(())
     }
 
@@ -123,30 +132,31 @@ impl Meter {
                 |from_e: i64| (e + i128::from(kept.to_grains(from_e, self.grains.log2))).clamp(0, 1 << 61) as u64;
             self.one.carry(mark(kept.one));
             if let Some(keys) = &self.keys {
-                for (hash, from_e, _) in &kept.keys {
-                    keys.take_up(*hash, mark(*from_e));
+                for key in &kept.keys {
+                    keys.take_up(key.hash, mark(key.held));
                 }
             }
             return;
         }
-        // The window that was saved is the present one, one ahead, or one that was seen anew since; else it is over.
         let Some(present) = new.window_at(now) else { return };
-        if kept.window_start_utc < present.start_utc {
-            return;
+        // A window that was saved is the present one, one ahead, or one that was seen anew since; else it is over.
+        let tag_of = |start_utc: i64| {
+            let tag = new.windows.iter().find(|w| w.start_utc == start_utc).map_or(present.tag, |w| w.tag);
+            (start_utc >= present.start_utc).then_some(tag)
+        };
+        let count = |micro: i64| (micro.max(0) as u64).div_ceil(1 << self.shift).min(AMOUNT_MAX);
+        if let Some(tag) = tag_of(kept.window_start_utc) {
+            self.one.carry(Tagged { tag, amount: count(kept.one) }.value());
+            if let Some(draws) = &self.draws {
+                draws.grant(None, Tagged { tag, amount: kept.drawn >> self.shift });
+            }
         }
-        let count = |micro: u64| (micro.div_ceil(1 << self.shift)).min(AMOUNT_MAX);
-        let tag = new.windows.iter().find(|w| w.start_utc == kept.window_start_utc).map_or(present.tag, |w| w.tag);
-        let tagged = |amount: u64| Tagged { tag, amount };
-        self.one.carry(tagged(count(kept.one.max(0) as u64)).value());
-        if let Some(draws) = &self.draws {
-            draws.grant(None, tagged(kept.drawn >> self.shift));
-        }
-        if let Some(keys) = &self.keys {
-            for (hash, used, drawn) in kept.keys.iter().filter(|(_, used, drawn)| *used > 0 || *drawn > 0) {
-                keys.take_up(*hash, tagged(count((*used).max(0) as u64)).value());
-                if let Some(draws) = &self.draws {
-                    draws.grant(Some(*hash), tagged(*drawn >> self.shift));
-                }
+        let Some(keys) = &self.keys else { return };
+        for key in kept.keys.iter().filter(|key| key.held > 0 || key.drawn > 0) {
+            let Some(tag) = tag_of(key.window_start_utc) else { continue };
+            keys.take_up(key.hash, Tagged { tag, amount: count(key.held) }.value());
+            if let Some(draws) = &self.draws {
+                draws.grant(Some(key.hash), Tagged { tag, amount: key.drawn >> self.shift });
             }
         }
     }
