@@ -1,5 +1,6 @@
 """The Celery base, in a real worker over a broker in memory, and in calls without one."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -51,7 +52,10 @@ class Shop:
 def shop() -> Iterator[Shop]:
     app = Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=False)
     app.conf.update(worker_hijack_root_logger=False, broker_transport_options={"polling_interval": 0.01})
+    # A worker sets the level of everybody's logger; tests after these listen to warnings.
+    level = logging.getLogger().level
     with start_worker(app, pool="threads", concurrency=2, perform_ping_check=False, shutdown_timeout=WAIT_S) as worker:
+        logging.getLogger().setLevel(level)
         yield Shop(app, worker)
 
 
