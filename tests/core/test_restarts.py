@@ -95,6 +95,43 @@ def test_a_quota_keeps_its_use_in_its_window_and_not_into_the_next():
         assert expected == sum(bool(limiter.try_acquire()) for _ in range(20))
 
 
+def keyed_quota(at_utc: int, saved: bytes | None = None, drawn: list[tuple[str, str, int, int]] | None = None) -> One:
+    """A quota of 10 for each key in windows of a minute."""
+    meters = Meters(Clock.manual(5 * SECOND))
+    meters.declare([MeterSpec("q", "quota", ceiling_micro=100 * MICRO, keys_max=9)])
+    if saved is not None:
+        meters.restore(saved)
+    if drawn is not None:
+        meters.restore_drawn(drawn)
+    meters.publish([("q", quota_curve(10))], at_utc)
+    return One(meters, limiter_of(meters, "q", keyed=True))
+
+
+def test_each_key_keeps_the_window_it_was_used_in():
+    """ana uses 7 in the second minute, the clock steps back into the first, bo uses 8 there; a stop and a start within it.
+    In the first minute bo has 2 and ana 3 left: hers is ahead and counts at once. In the second bo has all 10.
+    """
+    first = keyed_quota(UTC + MINUTE - SECOND)
+    first.clock.advance(2 * SECOND)
+    assert first.limiter.try_acquire(7, "ana")
+    first.clock.advance(-2 * SECOND)
+    assert first.limiter.try_acquire(8, "bo")
+
+    second = keyed_quota(UTC + MINUTE - SECOND // 2, stopped(first))
+
+    assert (2, 3) == (left(second, "bo"), left(second, "ana"))
+    second.clock.advance(SECOND)
+    assert (10, 0) == (left(second, "bo"), left(second, "ana"))
+
+
+def test_rows_of_two_windows_are_each_of_their_own():
+    """After a crash: what ana drew in the minute before is over, what bo drew in this one is used."""
+    rows = [("q", "ana", UTC, 9 * MICRO), ("q", "bo", UTC + MINUTE, 4 * MICRO), ("q", "bo", UTC, 10 * MICRO)]
+    one = keyed_quota(UTC + MINUTE + SECOND, drawn=rows)
+
+    assert (10, 6) == (left(one, "ana"), left(one, "bo"))
+
+
 def test_another_grain_takes_marks_up_rounded_towards_spent():
     """The ceiling grew a thousandfold, so marks are coarser: all 10 are still spent."""
     first = started(None, at_utc=UTC, born="full")
