@@ -298,6 +298,10 @@ class History:
         reserves = not holds_slots and dice.random() < 0.3
         twin = self.world.try_acquire(way, self.now_ns, units, key)
         core = (limiter.reserve if reserves else limiter.try_acquire)(units, key)
+        # The core looks for dead keys when it needs a place, and may have found one at an earlier instant.
+        is_fuller = isinstance(twin, Refusal) and twin.why == "too_many_keys" and not _is_crowded(core)
+        if is_fuller and self.world.meters[twin.meter].forget_brinks(self.now_ns):
+            twin = self.world.try_acquire(way, self.now_ns, units, key)
         self.tally.decisions += 1
         asked = f"way {index}, {units} units, key {key}, at {self.now_ns}"
         if isinstance(twin, Refusal):
@@ -326,6 +330,10 @@ class History:
             return f"{refusal.why} at {refusal.meter}, earliest {at_ns + self.shift_ns}"
         when = "never" if at_ns is _core.NEVER else "unknown"
         return f"{refusal.why} at {refusal.meter}, earliest {when}"
+
+
+def _is_crowded(answer: _core.Permit | _core.Refusal) -> bool:
+    return isinstance(answer, _core.Refusal) and answer.why == "too_many_keys"
 
 
 def play(seed: int, turns: int, tally: Tally) -> Difference | None:

@@ -113,6 +113,21 @@ class Meter:
         live = sum(self.is_live(at_ns, other) for other in known)
         return live + len(self.spec.scales) < self.spec.keys_max
 
+    def forget_brinks(self, at_ns: int) -> bool:
+        """Drops keys that are one grain from being as good as new; whether there were any.
+
+        E and B are rounded each on its own, so K, which in exact numbers never falls, may by one grain. A key that was
+        dropped while K stood on its mark does not come back when it steps off.
+        """
+        plain = self.twins[None]
+        if not isinstance(plain, LeanRate):
+            return False
+        floor = plain.spent_floor(at_ns)
+        brinks = [key for key, mark in plain.marks.items() if mark == floor + 1]
+        for key in brinks:
+            del plain.marks[key]
+        return bool(brinks)
+
     def admit(self, at_ns: int, amount: int, key: str | None) -> Charge | None:
         """Charges if it fits; the receipt undoes or settles it."""
         twin = self.twin(key)
