@@ -384,6 +384,15 @@ class Refusal:
     @property
     def ref(self) -> str:
         """`hw:` and a short name under which `headway explain` tells the story; recorded when first asked for."""
+    @property
+    def undecided(self) -> bool:
+        """Whether the limit could not be asked, which is never a yes: `closed`, `not_published`, `not_durable`, `drawing`,
+        `overloaded`."""
+    def sentence(self, tell: Literal["full", "public"], /) -> str:
+        """What is said to people; `public` says nothing of other callers or plans."""
+    def answer(self, tell: Literal["full", "public"], /) -> tuple[int, int | None, bytes]:
+        """Over HTTP: status (429, or 503 where it was not decided), whole seconds of `Retry-After` (None where it never fits or
+        nobody knows), the `application/problem+json` document."""
     def __str__(self) -> str:
         """The sentence, number first."""
 
@@ -451,8 +460,11 @@ class Limiter:
     def ticket(self, units: int = 1, key: str | None = None) -> Ticket | Refusal:
         """Queues behind the waiters there are; a refusal `queue_full` past 10,000."""
     def reading(self) -> PathReading: ...
-    def rate_limit(self, key: str | None = None) -> list[tuple[str, int, int, int, int]]:
-        """(meter, quota units, window seconds, remaining units, seconds until more): what `RateLimit` headers say."""
+    def rate_limit_fields(
+        self, key: str | None = None, *, tell: Literal["full", "public"] = "public"
+    ) -> tuple[str, str] | None:
+        """The values of `RateLimit-Policy` and `RateLimit` as they stand now, the same names in the same order; None where no
+        meter may be told of."""
     def __enter__(self) -> Permit: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /

@@ -282,6 +282,8 @@ def test_the_official_library_reads_what_is_written(after_s: float, sentence: st
         "contract": sentence,
         "ref": "hw:1",
         "units": 1.0,
+        "undecided": False,
+        "sentence": lambda _tell: sentence,
     }
     refusal = cast(headway.Refusal, SimpleNamespace(**said))
     trailing = trailing_metadata(refusal, "public")

@@ -184,4 +184,4 @@ def test_what_ratelimit_fields_say_is_whole_units():
     assert api.limiter.try_acquire(4)
     api.clock.advance(SECOND // 20)
 
-    assert [("m", 10, 1, 6, 1)] == api.limiter.rate_limit()
+    assert ('"m";q=10;w=1', '"m";r=6;t=1') == api.limiter.rate_limit_fields(tell="full")

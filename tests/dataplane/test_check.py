@@ -89,7 +89,7 @@ def test_units_workload_and_key_are_asked_for_in_the_query(house: House, method:
 
     assert (200, '"api";r=7;t=1') == (response.status_code, response.headers["ratelimit"])
     assert (3 * MICRO, 0) == (web.reading().admitted_micro, other.reading().admitted)
-    assert [("api", 10, 1, 7, 1)] == web.rate_limit("a b")
+    assert ('"api";q=10;w=1', '"api";r=7;t=1') == web.rate_limit_fields("a b")
 
 
 def test_a_workload_that_is_not_declared_is_other(house: House) -> None:

@@ -50,8 +50,9 @@ def test_an_address_that_is_taken_is_an_error(house: House) -> None:
 
 def test_other_addresses_are_listened_on_when_told() -> None:
     plane = DataPlane(Meters(), "0.0.0.0:0", credentials=CREDENTIALS, off_loopback=True)
-    with socket.create_connection(("127.0.0.1", plane.port), timeout=10):
-        plane.close()
+    with socket.create_connection(("127.0.0.1", plane.port), timeout=10) as reached:
+        assert plane.port == reached.getpeername()[1]
+    plane.close()
 
 
 def test_routes_that_mean_nothing_are_told_and_change_nothing(house: House) -> None:

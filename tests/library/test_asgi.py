@@ -1,8 +1,6 @@
 """The middleware, driven as a server drives it: what is admitted, what is said, and who is charged."""
 
 import hashlib
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
@@ -10,7 +8,6 @@ import headway
 from headway import _core
 from headway.asgi import Middleware, Receive, Scope, Send
 from headway.enforce.asking import KEY_BYTES_MAX
-from headway.enforce.http import retry_after
 from headway.enforce.limit import limiter_of, read
 from tests.library.exchange import HTTP, ask, hello, parsed
 
@@ -74,10 +71,14 @@ def test_retry_after_is_a_promise_that_is_kept() -> None:
 
 
 def test_retry_after_is_at_least_a_second() -> None:
-    """An instant that has come by the time the answer is written is still one second away for the client."""
-    refusal = cast(headway.Refusal, SimpleNamespace(retry_after_s=0.0))
+    """A millisecond, and an instant that has come by the time the answer is written, are a second away for the client."""
+    api = limiter_of(read("1000/s"), _core.Meters(_core.Clock.manual()), name="api")
+    assert api.try_acquire(1000)
+    refusal = api.try_acquire()
 
-    assert [(b"retry-after", b"1")] == retry_after(refusal)
+    assert isinstance(refusal, headway.Refusal)
+    assert 0.001 == refusal.retry_after_s
+    assert 1 == refusal.answer("public")[1]
 
 
 def test_what_never_fits_or_nobody_knows_has_no_retry_after() -> None:

@@ -46,7 +46,7 @@ pub use growth::{Growth, Growths};
 pub use meter::MeterSpec;
 pub use meters::Meters;
 pub use path::{Answer, Demand, Key, Mode, Path, PathSpec, Reserved, Stopped, try_together};
-pub use reading::{MeterReading, PathReading, RateLimitLine, Standing};
+pub use reading::{MeterReading, PathReading, Standing};
 pub use refusal::Refusal;
 pub use shared::{STORIES_MAX, Shared};
 pub use ticket::{Polled, Ticket};

@@ -49,9 +49,6 @@ pub struct PathReading {
     pub settled_above_max: u64,
 }
 
-/// One line of what `RateLimit` headers say.
-pub type RateLimitLine = (String, u64, u64, u64, u64);
-
 /// Where one meter of a path stands for one key, in units of the path's demands.
 #[derive(Debug, Clone)]
 pub struct Standing<'a> {
@@ -189,13 +186,6 @@ impl Path {
             double_released: read(&counts.double_released),
             settled_above_max: read(&counts.settled_above_max),
         }
-    }
-
-    /// (meter, quota units, window seconds, remaining units, seconds until one more fits), in units of this workload's
-    /// demands; a concurrency has no window. Meters without a curve are left out.
-    pub fn rate_limit(&self, now: i64, key: Option<u64>) -> Vec<RateLimitLine> {
-        let line = |s: Standing<'_>| (s.meter.to_owned(), s.quota, s.window_s(), s.remaining, s.more_in_s());
-        self.standings(now, key).map(line).collect()
     }
 
     /// Where each meter of the path stands for a demand with this key; those without a curve are left out.

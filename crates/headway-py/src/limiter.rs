@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headway_core::{Answer, Clock as _, Key, Path};
+use headway_wire::{rate_limit_fields, told};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,6 +18,7 @@ use crate::guarded;
 use crate::permit::Permit;
 use crate::ready;
 use crate::refusal::{Refusal, Spares};
+use crate::serve::tell_of;
 use crate::ticket::{Ticket, checked};
 
 /// How long a coroutine waits for a first durable draw where it would not wait at all.
@@ -292,11 +294,12 @@ impl Limiter {
         crate::tuples::path_reading(py, self.path.reading())
     }
 
-    /// (meter, quota units, window seconds, remaining units, seconds until more): what `RateLimit` headers say.
-    #[pyo3(signature = (key = None))]
-    fn rate_limit(&self, py: Python<'_>, key: Option<&str>) -> PyResult<Vec<headway_core::RateLimitLine>> {
+    /// The values of `RateLimit-Policy` and `RateLimit` as they stand now; None where no meter may be told of.
+    #[pyo3(signature = (key = None, *, tell = "public"))]
+    fn rate_limit_fields(&self, py: Python<'_>, key: Option<&str>, tell: &str) -> PyResult<Option<(String, String)>> {
         let key = self.key(py, 1, key)?;
-        Ok(self.path.rate_limit(self.time.boot_ns(), key.map(|k| k.hash)))
+        let seen = told(&self.path, self.time.boot_ns(), key.map(|k| k.hash), tell_of(tell)?);
+        Ok(rate_limit_fields(&seen))
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use headway_core::{Key, Path, Retry, Stopped};
+use headway_wire::{cannot_decide, refused, retry_after, sentence};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::serve::tell_of;
 
 /// `retry_at_ns` of a demand that does not fit under any burst of the curve. One instance, `NEVER`.
 #[pyclass(frozen, module = "headway._core")]
@@ -260,6 +263,25 @@ impl Refusal {
     #[getter]
     fn r#ref(&self) -> String {
         self.said().reference()
+    }
+
+    /// Whether the limit could not be asked, which is never a yes.
+    #[getter]
+    fn undecided(&self) -> bool {
+        cannot_decide(self.said().why)
+    }
+
+    /// The sentence, as much of it as `tell` lets out.
+    #[pyo3(name = "sentence", signature = (tell, /))]
+    fn sentence_for(&self, tell: &str) -> PyResult<String> {
+        Ok(sentence(self.said(), tell_of(tell)?))
+    }
+
+    /// Over HTTP: status, whole seconds of `Retry-After`, the `application/problem+json` document.
+    #[pyo3(signature = (tell, /))]
+    fn answer<'py>(&self, py: Python<'py>, tell: &str) -> PyResult<(u16, Option<u64>, Bound<'py, PyBytes>)> {
+        let (status, document) = refused(self.said(), tell_of(tell)?);
+        Ok((status, retry_after(self.said()), PyBytes::new(py, document.as_bytes())))
     }
 
     fn __str__(&self) -> String {

@@ -13,7 +13,7 @@ use crate::meters::Meters;
 
 const THREADS_MAX: usize = 256;
 
-fn tell_of(word: &str) -> PyResult<Tell> {
+pub(crate) fn tell_of(word: &str) -> PyResult<Tell> {
     match word {
         "full" => Ok(Tell::Full),
         "public" => Ok(Tell::Public),

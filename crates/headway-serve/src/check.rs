@@ -1,11 +1,10 @@
 //! The check: one demand of one workload, answered as the ASGI middleware answers.
 
-use headway_core::{Answer, Clock as _, Path, Refusal, Standing, Stopped, Why};
+use headway_core::{Answer, Clock as _, Refusal, Standing, Stopped, Why};
 use headway_wire::check::{Check, Dialect, wrong};
-use headway_wire::{Problem, Tell, concerns_the_caller, rate_limit_fields, refused, retry_after};
+use headway_wire::{Problem, rate_limit_fields, refused, retry_after, told};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response};
-use std::sync::Arc;
 
 use crate::plane::{Asked, Ticking};
 use crate::reply::{Reply, problem_headers, whole};
@@ -53,12 +52,12 @@ pub(crate) async fn answer(
             }
         }
     };
-    let seen: Vec<_> = path.standings(clock.boot_ns(), hash).collect();
+    let seen = told(path, clock.boot_ns(), hash, tell);
     Ok(match decided {
         Answer::Admitted { .. } => {
             let mut headers = HeaderMap::with_capacity(3);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            tell_limits(&mut headers, path, seen, tell);
+            tell_limits(&mut headers, &seen);
             whole(200, headers, "")
         }
         Answer::Refused(refusal) => {
@@ -71,7 +70,7 @@ pub(crate) async fn answer(
                 headers.remove(CONTENT_TYPE);
             }
             tell_retry(&mut headers, &refusal);
-            tell_limits(&mut headers, path, seen, tell);
+            tell_limits(&mut headers, &seen);
             whole(check.dialect.status(status), headers, document)
         }
     })
@@ -83,9 +82,8 @@ fn tell_retry(headers: &mut HeaderMap, refusal: &Refusal) {
     }
 }
 
-fn tell_limits(headers: &mut HeaderMap, path: &Arc<Path>, mut seen: Vec<Standing<'_>>, tell: Tell) {
-    seen.retain(|standing| tell == Tell::Full || concerns_the_caller(standing.meter, &path.spec().contract));
-    if let Some((policies, states)) = rate_limit_fields(&seen) {
+fn tell_limits(headers: &mut HeaderMap, seen: &[Standing<'_>]) {
+    if let Some((policies, states)) = rate_limit_fields(seen) {
         let value = |text| HeaderValue::from_str(text).expect("structured fields are a header's");
         headers.insert(POLICY, value(&policies));
         headers.insert(STATE, value(&states));

@@ -9,7 +9,7 @@ use headway_core::{Answer, Clock as _, Demand, Key, Refusal, Standing, Stopped, 
 use headway_wire::rls::{
     Ask, Code, DescriptorStatus, Duration, HeaderValue, Hits, RateLimit, RateLimitResponse, Struct, Unit, Value,
 };
-use headway_wire::{Tell, concerns_the_caller, rate_limit_fields, refused, retry_after};
+use headway_wire::{rate_limit_fields, refused, retry_after, told};
 
 use crate::plane::{Asked, Ticking};
 use crate::routes::{Routes, Target};
@@ -132,9 +132,10 @@ fn shed(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Option<(usize, Refus
 }
 
 /// One status a descriptor, in their order; what the client is told; what the proxy may log.
-fn say(ask: &Ask<'_>, met: &[Met<'_>], clock: &Ticking, stopped: Option<(usize, Refusal)>) -> RateLimitResponse {
+fn say<'a>(ask: &Ask<'_>, met: &'a [Met<'_>], clock: &Ticking, stopped: Option<(usize, Refusal)>) -> RateLimitResponse {
     let now = clock.boot_ns();
-    let seen: Vec<Vec<Standing<'_>>> = met.iter().map(|one| visible(one, now)).collect();
+    let of = |one: &'a Met<'_>| told(&one.target.path, now, one.key.map(|key| key.hash), one.target.tell);
+    let seen: Vec<Vec<Standing<'_>>> = met.iter().map(of).collect();
     let mut statuses: Vec<_> = ask.descriptors.iter().map(|_| DescriptorStatus::default()).collect();
     for status in &mut statuses {
         status.set_code(Code::Ok);
@@ -177,13 +178,6 @@ fn say(ask: &Ask<'_>, met: &[Met<'_>], clock: &Ticking, stopped: Option<(usize, 
     }
     response.dynamic_metadata = metadata(met, &seen, stopped.as_ref().map(|(_, refusal)| refusal));
     response
-}
-
-/// The meters of a contract that its callers may be told of.
-fn visible<'a>(one: &'a Met<'_>, now: i64) -> Vec<Standing<'a>> {
-    let (path, is_full) = (&one.target.path, one.target.tell == Tell::Full);
-    let standings = path.standings(now, one.key.map(|key| key.hash));
-    standings.filter(|s| is_full || concerns_the_caller(s.meter, &path.spec().contract)).collect()
 }
 
 fn would_refuse(one: &Met<'_>, clock: &Ticking) -> bool {

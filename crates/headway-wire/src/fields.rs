@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use headway_core::{Refusal, Standing};
+use headway_core::{Path, Refusal, Standing};
 
 /// How much is said of a contract to its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,14 @@ pub enum Tell {
 /// The largest integer of a structured field (RFC 9651, 3.3.1).
 const INTEGER_MAX: u64 = 999_999_999_999_999;
 
+/// Where the meters of a path stand of which a caller with this key may be told.
+pub fn told(path: &Path, now: i64, key: Option<u64>, tell: Tell) -> Vec<Standing<'_>> {
+    let contract = &path.spec().contract;
+    path.standings(now, key).filter(|s| tell == Tell::Full || concerns_the_caller(s.meter, contract)).collect()
+}
+
 /// Whether a meter is the contract's own and none that others share with this caller's key.
-pub fn concerns_the_caller(meter: &str, contract: &str) -> bool {
+pub(crate) fn concerns_the_caller(meter: &str, contract: &str) -> bool {
     let own = meter.strip_prefix(contract).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '#']));
     own && !meter.ends_with("#total")
 }
@@ -58,7 +64,11 @@ pub fn rate_limit_fields(standings: &[Standing<'_>]) -> Option<(String, String)>
 
 /// `Retry-After` in whole seconds, rounded up, at least 1; None where it never fits or nobody knows.
 pub fn retry_after(refusal: &Refusal) -> Option<u64> {
-    refusal.retry_after_s().map(|seconds| (seconds.ceil() as u64).max(1))
+    refusal.retry_after_s().map(whole_seconds)
+}
+
+fn whole_seconds(seconds: f64) -> u64 {
+    (seconds.ceil() as u64).max(1)
 }
 
 /// An sf-string. Meter names are ASCII by the documents' grammar; other characters become `?`, as none may pass.
@@ -90,6 +100,11 @@ mod tests {
         let measure = Measure::Concurrency;
         let curve = Curve { measure, version: 1, stage, segments, per_ns: 0, burst_ns: 0, window, raises_when };
         Standing { meter, curve: Arc::new(curve), quota: 10, window_ns, remaining, more_in_ns }
+    }
+
+    #[test]
+    fn who_is_told_to_wait_waits_at_least_a_second() {
+        assert_eq!([1, 1, 1, 2], [0.0, 1e-9, 1.0, 1.000_001].map(whole_seconds));
     }
 
     #[test]

@@ -13,6 +13,6 @@ mod problem;
 mod protobuf;
 pub mod rls;
 
-pub use fields::{Tell, concerns_the_caller, rate_limit_fields, retry_after};
-pub use problem::{Problem, cannot_decide, refused};
+pub use fields::{Tell, rate_limit_fields, retry_after, told};
+pub use problem::{Problem, cannot_decide, refused, sentence};
 pub use protobuf::Unreadable;

@@ -53,10 +53,9 @@ pub fn refused(refusal: &Refusal, tell: Tell) -> (u16, String) {
         let object = Object::new().text("type", QUOTA_EXCEEDED).text("title", "Over the limit");
         (429, object.texts("violated-policies", &[violated]))
     };
-    let detail = if full { refusal.sentence() } else { public_sentence(refusal) };
     let mut object = object
         .integer("status", u64::from(status))
-        .text("detail", &detail)
+        .text("detail", &sentence(refusal, tell))
         .text("contract", contract)
         .text("why", refusal.why.name())
         .text("ref", &refusal.reference());
@@ -73,7 +72,11 @@ pub fn refused(refusal: &Refusal, tell: Tell) -> (u16, String) {
     (status, object.end())
 }
 
-fn public_sentence(refusal: &Refusal) -> String {
+/// What is said of a refusal to people.
+pub fn sentence(refusal: &Refusal, tell: Tell) -> String {
+    if tell == Tell::Full {
+        return refusal.sentence();
+    }
     let contract = refusal.contract();
     let opening = if cannot_decide(refusal.why) {
         format!("{contract} cannot be asked for room at the moment.")

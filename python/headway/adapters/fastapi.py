@@ -12,6 +12,7 @@ function returns has the `RateLimit` fields added; a response that it builds its
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 
 from fastapi import HTTPException, Response
@@ -19,7 +20,7 @@ from fastapi.requests import HTTPConnection
 
 from headway._core import Limiter, Refused
 from headway.enforce.asking import Asking, Contracts
-from headway.enforce.http import Header, Tell, problem, rate_limit_fields, refusal_fields, status_of
+from headway.enforce.http import Header, Tell, answer_of, rate_limit_fields
 
 
 class Limited:
@@ -51,9 +52,8 @@ class Limited:
         try:
             permit = await limiter.acquire_async(units, key)
         except Refused as refused:
-            said = refused.refusal
-            fields = _text(refusal_fields(limiter, said, tell))
-            raise HTTPException(status_of(said), problem(said, tell), fields) from refused
+            answer = answer_of(limiter, refused.refusal, tell)
+            raise HTTPException(answer.status, json.loads(answer.body), _text(answer.fields)) from refused
         try:
             response.headers.update(_text(rate_limit_fields(limiter, key, tell)))
             yield

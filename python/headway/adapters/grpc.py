@@ -24,7 +24,7 @@ import grpc.aio
 
 from headway._core import Limiter, Permit, Refusal, Refused
 from headway.enforce.asking import Asking, Contracts, Demand
-from headway.enforce.http import CANNOT_DECIDE, Tell, sentence
+from headway.enforce.http import Tell
 
 Details = grpc.HandlerCallDetails
 Behaviour = Callable[[Any, Any], Any]
@@ -126,7 +126,7 @@ def _admitted(demand: Demand, tell: Tell, context: Any) -> Permit:
         refusal = refused.refusal
     # Outside of the handler: an abort is an exception, and what was refused is no part of its story.
     context.set_trailing_metadata(trailing_metadata(refusal, tell))
-    context.abort(status_of(refusal), sentence(refusal, tell))
+    context.abort(status_of(refusal), refusal.sentence(tell))
     raise AssertionError("an abort ends the call")
 
 
@@ -136,7 +136,7 @@ async def _admitted_async(demand: Demand, tell: Tell, context: Any) -> Permit:
         return await limiter.acquire_async(units, key, _patience_s(limiter, context))
     except Refused as refused:
         refusal = refused.refusal
-    await context.abort(status_of(refusal), sentence(refusal, tell), trailing_metadata(refusal, tell))
+    await context.abort(status_of(refusal), refusal.sentence(tell), trailing_metadata(refusal, tell))
     raise AssertionError("an abort ends the call")
 
 
@@ -151,7 +151,7 @@ def _patience_s(limiter: Limiter, context: Any) -> float:
 
 def status_of(refusal: Refusal) -> grpc.StatusCode:
     """RESOURCE_EXHAUSTED where a limit is reached, UNAVAILABLE where it could not be asked."""
-    return grpc.StatusCode.UNAVAILABLE if refusal.why in CANNOT_DECIDE else grpc.StatusCode.RESOURCE_EXHAUSTED
+    return grpc.StatusCode.UNAVAILABLE if refusal.undecided else grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def trailing_metadata(refusal: Refusal, tell: Tell) -> tuple[tuple[str, str | bytes], ...]:
@@ -170,7 +170,7 @@ def trailing_metadata(refusal: Refusal, tell: Tell) -> tuple[tuple[str, str | by
     pairs = [_field(3, _text(1, name) + _text(2, value)) for name, value in known.items()]
     details.append(_any("ErrorInfo", _text(1, refusal.why.upper()) + _text(2, "headway") + b"".join(pairs)))
     code: int = status_of(refusal).value[0]
-    status = _number(1, code) + _text(2, sentence(refusal, tell)) + b"".join(_field(3, detail) for detail in details)
+    status = _number(1, code) + _text(2, refusal.sentence(tell)) + b"".join(_field(3, detail) for detail in details)
     return (*pushback, ("grpc-status-details-bin", status))
 
 

@@ -53,10 +53,10 @@ class Middleware:
         try:
             permit = limiter.acquire(units, key)
         except Refused as refused:
-            status, headers, body = answer_of(limiter, refused.refusal, tell)
-            start_response(f"{status} {HTTPStatus(status).phrase}", _text(headers))
+            answer = answer_of(limiter, refused.refusal, tell)
+            start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", _text(answer.headers))
             # A HEAD's answer has the length of what it leaves out.
-            return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+            return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
 
         try:
             started = _with_fields(start_response, lambda: _text(rate_limit_fields(limiter, key, tell)))
