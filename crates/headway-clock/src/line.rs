@@ -6,6 +6,8 @@ const SPAN_NS: u64 = 50_000;
 const BASE_NS: i64 = 100_000_000;
 /// ... and at most this much: the machine may have slept meanwhile, and the kernel steers its clock.
 const BASE_NS_MAX: i64 = 2_000_000_000;
+/// Pairs that are read at first.
+pub(crate) const FIRST_PAIRS: usize = 32;
 /// A pair this many times wider than the narrowest was interrupted, and says little.
 const WIDER: u64 = 4;
 /// The line is flatter than measured by 2^-10, 977 ppm: twice what the kernel may steer its clock by, so it stays below.
@@ -64,9 +66,9 @@ impl Line {
     }
 }
 
-/// What is known of the counter.
+/// What is known of the counter's rate, and whether it may still be believed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Counter {
+pub(crate) struct Calibration {
     /// The width of a pair that nothing interrupted.
     narrow: u64,
     base: Pair,
@@ -76,11 +78,12 @@ pub(crate) struct Counter {
     pub(crate) is_distrusted: bool,
 }
 
-impl Counter {
-    /// `pairs`: some, read one right after the other.
-    pub(crate) fn new(pairs: &[Pair]) -> Option<Counter> {
-        let base = *pairs.iter().min_by_key(|pair| pair.width())?;
-        Some(Counter { narrow: base.width().max(1), base, rate: 0, is_distrusted: false })
+impl Calibration {
+    /// `pairs`: read one right after the other; the narrowest is the measure of all later ones.
+    pub(crate) fn new(pairs: &[Pair; FIRST_PAIRS]) -> Calibration {
+        let narrower = |a: Pair, b: &Pair| if b.width() < a.width() { *b } else { a };
+        let base = pairs.iter().fold(pairs[0], narrower);
+        Calibration { narrow: base.width().max(1), base, rate: 0, is_distrusted: false }
     }
 
     /// The line that a pair starts, after `followed`; `Line::NONE` where the kernel has to be asked again.
@@ -125,10 +128,10 @@ mod tests {
         Pair { before: ticks(at), boot_ns: at + 20, after: ticks(at + 40) }
     }
 
-    fn measured(per_ms: u64) -> (Counter, Line) {
-        let mut counter = Counter::new(&[pair(SECOND, per_ms)]).unwrap();
-        let line = counter.line(pair(SECOND + BASE_NS, per_ms), &Line::NONE);
-        (counter, line)
+    fn measured(per_ms: u64) -> (Calibration, Line) {
+        let mut calibration = Calibration::new(&[pair(SECOND, per_ms); FIRST_PAIRS]);
+        let line = calibration.line(pair(SECOND + BASE_NS, per_ms), &Line::NONE);
+        (calibration, line)
     }
 
     proptest! {
@@ -153,18 +156,18 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_the_rate_was_measured() {
-        let mut counter = Counter::new(&[pair(SECOND, 2_000_000)]).unwrap();
-        assert_eq!(Line::NONE, counter.line(pair(SECOND + BASE_NS - 100, 2_000_000), &Line::NONE));
-        assert_ne!(Line::NONE, counter.line(pair(SECOND + BASE_NS + 100, 2_000_000), &Line::NONE));
+        let mut calibration = Calibration::new(&[pair(SECOND, 2_000_000); FIRST_PAIRS]);
+        assert_eq!(Line::NONE, calibration.line(pair(SECOND + BASE_NS - 100, 2_000_000), &Line::NONE));
+        assert_ne!(Line::NONE, calibration.line(pair(SECOND + BASE_NS + 100, 2_000_000), &Line::NONE));
     }
 
     #[test]
     fn a_pair_that_was_interrupted_starts_no_line_and_measures_nothing() {
-        let (mut counter, line) = measured(2_000_000);
+        let (mut calibration, line) = measured(2_000_000);
         let at = SECOND + 2 * BASE_NS;
         let wide = Pair { after: pair(at, 2_000_000).after + 10_000_000, ..pair(at, 2_000_000) };
-        assert_eq!(Line::NONE, counter.line(wide, &line));
-        let next = counter.line(pair(at + 10_000_000, 2_000_000), &Line::NONE);
+        assert_eq!(Line::NONE, calibration.line(wide, &line));
+        let next = calibration.line(pair(at + 10_000_000, 2_000_000), &Line::NONE);
         assert_eq!(line.rate, next.rate);
     }
 
@@ -178,17 +181,17 @@ mod tests {
 
     #[test]
     fn a_counter_that_runs_ahead_of_the_clock_is_never_asked_again() {
-        let (mut counter, line) = measured(2_000_000);
+        let (mut calibration, line) = measured(2_000_000);
         let slower = Pair { before: line.from + 400_000, boot_ns: line.start + 150_000, after: line.from + 400_080 };
-        assert_eq!(Line::NONE, counter.line(slower, &line));
-        assert!(counter.is_distrusted);
-        assert_eq!(Line::NONE, counter.line(pair(SECOND + 3 * BASE_NS, 2_000_000), &Line::NONE));
+        assert_eq!(Line::NONE, calibration.line(slower, &line));
+        assert!(calibration.is_distrusted);
+        assert_eq!(Line::NONE, calibration.line(pair(SECOND + 3 * BASE_NS, 2_000_000), &Line::NONE));
     }
 
     #[test]
     fn what_was_measured_over_a_sleep_is_not_believed() {
-        let mut counter = Counter::new(&[pair(SECOND, 2_000_000)]).unwrap();
-        assert_eq!(Line::NONE, counter.line(pair(60 * SECOND, 2_000_000), &Line::NONE));
+        let mut calibration = Calibration::new(&[pair(SECOND, 2_000_000); FIRST_PAIRS]);
+        assert_eq!(Line::NONE, calibration.line(pair(60 * SECOND, 2_000_000), &Line::NONE));
     }
 
     #[test]

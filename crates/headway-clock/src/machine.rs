@@ -1,13 +1,10 @@
 //! The one clock of a process: the line in force in a seqlock, and what asks the kernel where the line ends.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard};
 
 use crate::counter::{is_trusted, ticks, ticks_after};
-use crate::line::{Counter, Line, Pair};
-
-/// Pairs read at first, of which the narrowest is the measure of the others.
-const FIRST_PAIRS: usize = 32;
+use crate::line::{Calibration, Line, Pair};
 
 /// The line in force; `seq` is odd while it is written. A span of 0: ask the kernel.
 struct Shown {
@@ -26,7 +23,7 @@ static SHOWN: Shown = Shown {
     span: AtomicU64::new(0),
 };
 /// None until the first reading.
-static COUNTER: Mutex<Option<Counter>> = Mutex::new(None);
+static CALIBRATION: Mutex<Option<Calibration>> = Mutex::new(None);
 /// Every reading is the kernel's from now on.
 static IS_OFF: AtomicBool = AtomicBool::new(false);
 
@@ -65,7 +62,7 @@ impl Shown {
         seq & 1 == 0 && self.seq.load(Ordering::Relaxed) == seq
     }
 
-    /// For whoever holds the counter's lock.
+    /// For whoever holds the calibration's lock.
     fn show(&self, line: Line) {
         let seq = self.seq.load(Ordering::Relaxed);
         self.seq.store(seq + 1, Ordering::Relaxed);
@@ -86,27 +83,21 @@ fn ask() -> i64 {
         return kernel_ns();
     }
     // Who does not get the lock, or was forked while somebody held it, has the kernel's answer all the same.
-    let Ok(mut counter) = COUNTER.try_lock() else { return kernel_ns() };
-    if counter.is_none() {
-        first(&mut counter);
-    }
-    let Some(counter) = counter.as_mut() else { return kernel_ns() };
+    let Ok(mut calibration) = CALIBRATION.try_lock() else { return kernel_ns() };
+    let calibration = match &mut *calibration {
+        Some(known) => known,
+        none if is_trusted() => none.insert(Calibration::new(&std::array::from_fn(|_| pair()))),
+        None => {
+            IS_OFF.store(true, Ordering::Relaxed);
+            return kernel_ns();
+        }
+    };
     let pair = pair();
-    SHOWN.show(counter.line(pair, &SHOWN.line().1));
-    if counter.is_distrusted {
+    SHOWN.show(calibration.line(pair, &SHOWN.line().1));
+    if calibration.is_distrusted {
         IS_OFF.store(true, Ordering::Relaxed);
     }
     pair.boot_ns
-}
-
-fn first(counter: &mut MutexGuard<'_, Option<Counter>>) {
-    if is_trusted() {
-        let pairs: Vec<Pair> = (0..FIRST_PAIRS).map(|_| pair()).collect();
-        **counter = Counter::new(&pairs);
-    }
-    if counter.is_none() {
-        IS_OFF.store(true, Ordering::Relaxed);
-    }
 }
 
 fn pair() -> Pair {
