@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from headway._core import Limiter
 from headway.enforce.http import Tell
 from headway.engine.engine import Engine
-from headway.engine.specs import OTHER
+from headway.engine.specs import workloads_of
 from headway.errors import UnknownWorkload
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Headway:
 
     def workloads(self, contract: str) -> tuple[str, ...]:
         """The names of a contract's workloads, as declared; `other` alone where it declares none. HW404 as `limiter`."""
-        return tuple(self._engine.contract(contract).contract.workloads) or (OTHER,)
+        return workloads_of(self._engine.contract(contract).contract)
 
     def explain(self, name: str) -> dict[str, Any]:
         """Why a contract's limit is what it is, since when and by whom, and what the next stage waits for.

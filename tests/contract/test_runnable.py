@@ -83,5 +83,5 @@ def test_a_binding_runs_where_somebody_answers_it() -> None:
     text = API.replace("owner: team-web\n", rls)
 
     assert ["rls"] == fields(text)
-    assert [] == not_yet(read_text(text.encode()).documents, attached={"rls"})
+    assert [] == not_yet(read_text(text.encode()).documents, answered={"rls"})
     assert ["rlqs"] == fields(text.replace("rls:", "rlqs:"))

@@ -14,7 +14,7 @@ from headway.contract.faults import Unreadable
 from headway.contract.read import read_text
 from headway.engine.engine import Engine
 from headway.server.access import Access, Credential, sha256_of
-from headway.server.dataplane import ATTACHED, Attached
+from headway.server.dataplane import ANSWERED, RoutedPlane
 from headway.server.listen import Address
 from headway.server.problems import ServerError
 
@@ -46,71 +46,71 @@ def access(*roles: str) -> Access:
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     (tmp_path / "contracts.yaml").write_text(API + POOL)
-    engine = Engine.open(tmp_path / "contracts.yaml", data=tmp_path / "data", meters=Meters(), attached=ATTACHED)
+    engine = Engine.open(tmp_path / "contracts.yaml", data=tmp_path / "data", meters=Meters(), answered=ANSWERED)
     yield engine
     engine.close()
 
 
 @pytest.fixture
-def attached(engine: Engine) -> Iterator[Attached]:
-    attached = Attached(engine, FREE, access("gate"))
-    yield attached
-    attached.close()
+def plane(engine: Engine) -> Iterator[RoutedPlane]:
+    plane = RoutedPlane(engine, FREE, access("gate"))
+    yield plane
+    plane.close()
 
 
-def check(attached: Attached, contract: str, **query: str) -> httpx.Response:
+def check(plane: RoutedPlane, contract: str, **query: str) -> httpx.Response:
     headers = {"authorization": f"Bearer {TOKEN}"}
-    with httpx.Client(base_url=f"http://{attached.address}", headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=f"http://{plane.address}", headers=headers, trust_env=False) as client:
         return client.get(f"/check/{contract}", params=query)
 
 
-def test_a_check_is_charged_on_the_contract_and_refused_when_it_is_full(engine: Engine, attached: Attached):
+def test_a_check_is_charged_on_the_contract_and_refused_when_it_is_full(engine: Engine, plane: RoutedPlane):
     """Two an hour: the third is 429 with a `ref`, whose story the engine tells."""
-    answers = [check(attached, "api", workload="web") for _ in range(3)]
+    answers = [check(plane, "api", workload="web") for _ in range(3)]
 
     assert [200, 200, 429] == [answer.status_code for answer in answers]
     story = engine.explain_ref(answers[2].json()["ref"])
     assert ("api", "web") == (story["contract"], story["workload"])
 
 
-def test_a_contract_that_is_applied_later_is_met_from_then_on(engine: Engine, attached: Attached):
-    assert 404 == check(attached, "later").status_code
+def test_a_contract_that_is_applied_later_is_met_from_then_on(engine: Engine, plane: RoutedPlane):
+    assert 404 == check(plane, "later").status_code
     engine.apply(read_text(LATER.encode()), actor="token:ana", reason="new")
 
     for _ in range(2_000):
-        if (answer := check(attached, "later")).status_code != 404:
+        if (answer := check(plane, "later")).status_code != 404:
             break
     assert 200 == answer.status_code
 
 
-def test_what_is_in_flight_is_nothing_to_check(attached: Attached):
+def test_what_is_in_flight_is_nothing_to_check(plane: RoutedPlane):
     """No front tells when a request has ended."""
-    assert 404 == check(attached, "pool").status_code
+    assert 404 == check(plane, "pool").status_code
 
 
 @pytest.mark.parametrize(("roles", "status"), [(("gate",), 200), (("operator",), 200), (("viewer", "approver"), 403)])
 def test_gates_and_operators_may_ask(engine: Engine, roles: tuple[str, ...], status: int):
-    attached = Attached(engine, FREE, access(*roles))
+    plane = RoutedPlane(engine, FREE, access(*roles))
     try:
-        assert status == check(attached, "api").status_code
+        assert status == check(plane, "api").status_code
     finally:
-        attached.close()
+        plane.close()
 
 
 def test_an_address_that_is_taken_is_told(engine: Engine):
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServerError) as caught:
-        Attached(engine, Address("127.0.0.1", taken.getsockname()[1]), access("gate"))
+        RoutedPlane(engine, Address("127.0.0.1", taken.getsockname()[1]), access("gate"))
 
     assert "HW443" == caught.value.code
 
 
 def test_closing_ends_it_and_a_second_time_does_nothing(engine: Engine):
-    attached = Attached(engine, Address("localhost", 0), access("gate"))
-    attached.close()
-    attached.close()
+    plane = RoutedPlane(engine, Address("localhost", 0), access("gate"))
+    plane.close()
+    plane.close()
 
     with pytest.raises(httpx.ConnectError):
-        check(attached, "api")
+        check(plane, "api")
 
 
 def test_a_contract_bound_to_envoy_runs_only_where_a_data_plane_answers(tmp_path: Path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headway.attach.attachment import DATA_PLANE
 from headway.cli.exits import told
 from headway.cli.show import say
 from headway.errors import NotYet
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from headway.contract.read import Reading
 
 DEFAULT_LISTEN = "127.0.0.1:7700"
-DEFAULT_DATA_PLANE = "127.0.0.1:7701"
 NO_DATA_PLANE = "off"
 
 
@@ -35,7 +35,7 @@ def serve(
     data_plane: Annotated[
         str,
         typer.Option("--data-plane", help="HOST:PORT where proxies ask for decisions, or `off`.", metavar="HOST:PORT"),
-    ] = DEFAULT_DATA_PLANE,
+    ] = DATA_PLANE,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -62,7 +62,7 @@ def serve(
     from headway.engine.engine import Engine
     from headway.engine.folder import LEDGER, beside
     from headway.server.access import access_of
-    from headway.server.dataplane import ATTACHED
+    from headway.server.dataplane import ANSWERED
     from headway.server.listen import address_of, vet_address
     from headway.server.run import Tls
     from headway.server.run import serve as run
@@ -80,8 +80,8 @@ def serve(
     if plane is not None:
         vet_address(address_of(plane), tokens=len(access or ()), tls=False, insecure_no_tls=insecure_no_tls)
     hosts = [*(host or ()), *(document.allowed_hosts if document is not None else ())]
-    attached = frozenset[str]() if plane is None else ATTACHED
-    engine = Engine.open(paths or None, data=folder, watch=watch, attached=attached)
+    answered = frozenset[str]() if plane is None else ANSWERED
+    engine = Engine.open(paths or None, data=folder, watch=watch, answered=answered)
     try:
         run(
             engine,

@@ -25,26 +25,26 @@ _BINDINGS = {"rls": ("here", "run it with `headway serve`, whose data plane answ
 _CONDITIONS = "not_before, soak, event, approval and requires work today"
 
 
-def not_yet(documents: Iterable[Authored], attached: Collection[str] = ()) -> list[Finding]:
+def not_yet(documents: Iterable[Authored], answered: Collection[str] = ()) -> list[Finding]:
     """The findings HW290 of everything that is not acted on here; empty where all of it may run.
 
     Args:
         documents: What would run.
-        attached: Kinds of bindings that whoever runs them answers: `rls` where there is a data plane.
+        answered: Kinds of bindings that whoever runs them answers: `rls` where there is a data plane.
     """
     return [
         document.finding("HW290", f"{what} is read and checked, and not acted on {where}", loc, key=True, mend=today)
         for document in documents
-        for loc, what, today, where in _uses(document, attached)
+        for loc, what, today, where in _uses(document, answered)
     ]
 
 
-def _uses(document: Authored, attached: Collection[str]) -> Iterator[tuple[Loc, str, str, str]]:
+def _uses(document: Authored, answered: Collection[str]) -> Iterator[tuple[Loc, str, str, str]]:
     for loc, what, today in _later(document):
         yield loc, what, today, "yet"
     if isinstance(document.model, Contract) and not document.model.abstract:
         for index, bind in enumerate(document.model.enforce.bind):
-            if bind.kind not in attached:
+            if bind.kind not in answered:
                 here, today = _BINDINGS.get(bind.kind, _LATER)
                 yield ("enforce", "bind", index, bind.kind), f"binding to `{bind.kind}`", today, here
 

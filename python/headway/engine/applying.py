@@ -53,7 +53,7 @@ def apply(
         VerbRefused: `expect` does not fit.
         LedgerStopped: It cannot be written now.
     """
-    runnable(reading, mover.board.attached)
+    runnable(reading, mover.board.answered)
     digests = {name: digest(contract) for name, contract in reading.contracts.items()}
     _expected(digests, expect)
     with mover.lock:
@@ -94,10 +94,10 @@ def apply(
         return Outcome(single, seqs, entries, {}, after, undo, _applied_words(mover, list(new)))
 
 
-def runnable(reading: Reading, attached: Collection[str]) -> None:
+def runnable(reading: Reading, answered: Collection[str]) -> None:
     """Raises Unreadable, with every finding, where a document is not valid or uses what cannot run here."""
     reading.require()
-    if findings := not_yet(reading.documents, attached):
+    if findings := not_yet(reading.documents, answered):
         raise Unreadable(tuple(findings))
 
 

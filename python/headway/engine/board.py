@@ -49,13 +49,13 @@ class Board:
     """All places, the links between them, and the heap of wakes.
 
     Attributes:
-        attached: Kinds of bindings that this process answers.
+        answered: Kinds of bindings that this process answers.
         causes: Contract -> the last entry that changed its limit, and its place in the ledger.
         needs: What the last evaluation of each contract wanted to be told.
     """
 
-    def __init__(self, *, attached: frozenset[str] = frozenset()) -> None:
-        self.attached = attached
+    def __init__(self, *, answered: frozenset[str] = frozenset()) -> None:
+        self.answered = answered
         self.places: dict[str, Place] = {}
         self.contracts: dict[str, Contract] = {}
         self.states: dict[str, RampState] = {}

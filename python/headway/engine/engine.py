@@ -80,7 +80,7 @@ class Engine:
         clock: WallClock | None = None,
         meters: Meters | None = None,
         watch: bool = False,
-        attached: frozenset[str] = frozenset(),
+        answered: frozenset[str] = frozenset(),
     ) -> Engine:
         """Opens a data folder and runs its contracts in a thread.
 
@@ -90,7 +90,7 @@ class Engine:
             clock: The wall clock; the machine's unless told.
             meters: Where curves are enforced; new ones unless told.
             watch: Whether contracts that appear in the files are applied at once.
-            attached: Kinds of bindings that the caller answers, `rls` with a data plane; others cannot run.
+            answered: Kinds of bindings that the caller answers, `rls` with a data plane; others cannot run.
 
         Raises:
             Unreadable: The ledger is empty and a document is not valid, or uses what cannot run yet.
@@ -105,7 +105,7 @@ class Engine:
             try:
                 files = Files(paths)
                 started = start(
-                    ledger, clock or MachineClock(), meters or Meters(), files.read, threads=True, attached=attached
+                    ledger, clock or MachineClock(), meters or Meters(), files.read, threads=True, answered=answered
                 )
             except BaseException:
                 ledger.close()

@@ -128,6 +128,11 @@ def path_of(contract: Contract, workload: str, contracts: Mapping[str, Contract]
     )
 
 
+def workloads_of(contract: Contract) -> tuple[str, ...]:
+    """The names of a contract's workloads, as declared; `other` alone where it declares none."""
+    return tuple(contract.workloads) or (OTHER,)
+
+
 def workload_of(contract: Contract, workload: str | None) -> str:
     """The workload that is meant where none is named: `other`, or the only one."""
     if workload is not None:

@@ -58,7 +58,7 @@ def start(
     read: Callable[[], Reading | None],
     *,
     threads: bool,
-    attached: frozenset[str] = frozenset(),
+    answered: frozenset[str] = frozenset(),
 ) -> Started:
     """Takes a ledger up.
 
@@ -67,7 +67,7 @@ def start(
         clock: The machine's, or a test's.
         meters: New ones.
         read: Reads the documents; only called while the ledger is empty.
-        attached: Kinds of bindings that are answered here.
+        answered: Kinds of bindings that are answered here.
         threads: Whether the ledger is written by a thread of its own, and the growth of durable meters is booked.
 
     Raises:
@@ -77,12 +77,12 @@ def start(
     loaded = ledger.load()
     reading = None if loaded.contracts else read()
     if reading is not None:
-        applying.runnable(reading, attached)
-    for name, kind in _unanswered(loaded.contracts.values(), attached):
+        applying.runnable(reading, answered)
+    for name, kind in _unanswered(loaded.contracts.values(), answered):
         log.warning("%s is bound to %s, which nothing answers here: run it with `headway serve`", name, kind)
     suspicion = _judge(ledger, loaded, clock)
     begun = ledger.begin(clock.boot_id(), suspicion.believed_ms, clock.boot_ms())
-    board, bus = Board(attached=attached), Bus()
+    board, bus = Board(answered=answered), Bus()
     board.calendars |= loaded.calendars
     board.causes |= loaded.causes
 
@@ -110,11 +110,11 @@ def start(
     return Started(ledger, meters, mover, bus, clock, writer)
 
 
-def _unanswered(contracts: Iterable[Contract], attached: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _unanswered(contracts: Iterable[Contract], answered: frozenset[str]) -> Iterator[tuple[str, str]]:
     """(contract, kind) of bindings that run already and that this process does not answer."""
     for one in contracts:
         for bind in one.enforce.bind:
-            if bind.kind not in attached:
+            if bind.kind not in answered:
                 yield one.name, bind.kind
 
 

@@ -80,7 +80,7 @@ class Access:
     def __len__(self) -> int:
         return len(self._credentials)
 
-    def by_hash(self) -> list[tuple[str, bytes, list[str]]]:
+    def hashed(self) -> list[tuple[str, bytes, list[str]]]:
         """(name, SHA-256, roles) of every credential, for the data plane's threads, which compare for themselves."""
         return [(one.name, one.sha256, sorted(one.roles)) for one in self._credentials]
 

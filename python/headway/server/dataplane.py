@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from headway._core import CheckRoute, DataPlane, Limiter, RlsRoute
 from headway.contract.model import Contract
 from headway.engine.engine import Engine
-from headway.engine.specs import OTHER
+from headway.engine.specs import workloads_of
 from headway.server.access import Access
 from headway.server.listen import Address
 from headway.server.problems import ServerError
 
-__all__ = ["ATTACHED", "Attached"]
+__all__ = ["ANSWERED", "RoutedPlane"]
 
-ATTACHED = frozenset({"rls"})
+ANSWERED = frozenset({"rls"})
 """Kinds of bindings that a data plane answers."""
 
 
@@ -29,7 +29,7 @@ DEADLINE_MS = 10
 """Within which Envoy is answered: its own time-out is 20 ms unless told. Later, nothing is charged, and it is a no."""
 
 
-class Attached:
+class RoutedPlane:
     """A data plane over an engine, from construction until `close`.
 
     Its routes follow the engine: a contract that is applied later is met from then on. Rates and quotas alone: a front does
@@ -55,13 +55,12 @@ class Attached:
             self._plane = DataPlane(
                 engine.meters,
                 _numeric(address),
-                credentials=access.by_hash(),
+                credentials=access.hashed(),
                 off_loopback=off_loopback,
                 deadline_ms=deadline_ms,
             )
         except (OSError, ValueError) as error:
             raise ServerError("HW443", f"the data plane cannot listen on {address}: {error}") from error
-        self._routed: dict[str, Contract] = {}
         self._changes = engine.subscribe()
         self._route()
         self._thread = threading.Thread(target=self._follow, name="headway-routes", daemon=True)
@@ -79,24 +78,24 @@ class Attached:
         self._plane.close()
 
     def _follow(self) -> None:
-        for _ in self._changes:
-            self._route()
+        """Routes anew when a contract is applied, or a change was missed that may have been that."""
+        seen: int | None = None
+        for change in self._changes:
+            if change.kind == "applied" or (seen is not None and change.id != seen + 1):
+                self._route()
+            seen = change.id
 
     def _route(self) -> None:
-        """The routes of what runs now, if that is not what is routed already."""
-        running = {one.contract.name: one.contract for one in self._engine.all()}
-        if running.keys() == self._routed.keys() and all(running[name] is one for name, one in self._routed.items()):
-            return
-        met = [contract for contract in running.values() if not _holds_slots(contract)]
+        """The routes of what runs now, in the place of those there are."""
+        met = [one.contract for one in self._engine.all() if not _holds_slots(one.contract)]
         checks = [
             CheckRoute(contract.name, list(self._limiters(contract)), tell=contract.enforce.tell or "public")
             for contract in met
         ]
         self._plane.routes(checks, [route for contract in met for route in self._rls(contract)])
-        self._routed = running
 
     def _limiters(self, contract: Contract) -> Iterator[Limiter]:
-        for workload in contract.workloads or (OTHER,):
+        for workload in workloads_of(contract):
             yield self._engine.limiter(contract.name, workload)
 
     def _rls(self, contract: Contract) -> Iterator[RlsRoute]:

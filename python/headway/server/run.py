@@ -15,7 +15,7 @@ import uvicorn
 
 from headway.server.access import Access, local_tokens
 from headway.server.app import create_app
-from headway.server.dataplane import Attached
+from headway.server.dataplane import RoutedPlane
 from headway.server.listen import Address, address_of, vet_address
 from headway.server.problems import ServerError
 from headway.server.routes.live import Streams
@@ -108,7 +108,7 @@ def serve(
         engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=True
     )
     try:
-        attached = _attach(engine, data_plane, ready.access, insecure_no_tls=insecure_no_tls, say=say)
+        plane = _plane_on(engine, data_plane, ready.access, insecure_no_tls=insecure_no_tls, say=say)
     except BaseException:
         ready.bound.close()
         raise
@@ -119,8 +119,8 @@ def serve(
     try:
         listener.run(sockets=[ready.bound])
     finally:
-        if attached is not None:
-            attached.close()
+        if plane is not None:
+            plane.close()
         for sig, handler in before.items():
             signal.signal(sig, handler)
 
@@ -153,16 +153,16 @@ def serve_in_thread(
     return Serving(listener, thread, ready.address, tls=tls is not None)
 
 
-def _attach(
+def _plane_on(
     engine: Engine, listen: str | None, access: Access, *, insecure_no_tls: bool, say: Callable[[str], None]
-) -> Attached | None:
+) -> RoutedPlane | None:
     if listen is None:
         return None
     asked = address_of(listen)
     vet_address(asked, tokens=len(access), tls=False, insecure_no_tls=insecure_no_tls)
-    attached = Attached(engine, asked, access, off_loopback=insecure_no_tls)
-    say(f"data plane on {attached.address}")
-    return attached
+    plane = RoutedPlane(engine, asked, access, off_loopback=insecure_no_tls)
+    say(f"data plane on {plane.address}")
+    return plane
 
 
 @dataclass(frozen=True, slots=True)
