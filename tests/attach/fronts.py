@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -132,12 +131,21 @@ def relay(to: str) -> Iterator[Relay]:
         thread.join()
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a front runs: its port, the application's, a folder of its own, the token that it asks with."""
+
+    port: int
+    behind: int
+    folder: Path
+    token: str
+
+
 @contextmanager
 def running(front: str, text: str, port: int, behind: int, folder: Path, token: str) -> Iterator[str]:
     """A front with a printed configuration between `port` and the application; its URL."""
     text = text.replace(APPLICATION, f"127.0.0.1:{behind}")
-    (folder / "behind").write_text(f"127.0.0.1:{behind}")
-    command = COMMANDS[front](program(front), text, port, folder, token)
+    command = COMMANDS[front](program(front), text, Place(port, behind, folder, token))
     environment = {**os.environ, "HEADWAY_TOKEN": token, "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / f"{front}.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -157,50 +165,53 @@ def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         with socket.socket() as knock:
             if knock.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.05)
+        # As long as it starts nothing tells when it listens; should it end, this ends at once.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
     raise RuntimeError(f"it does not listen: {log.read_text()}")
 
 
-def _nginx(binary: str, text: str, port: int, folder: Path, token: str) -> list[str]:
-    secret = folder / "token.conf"
-    secret.write_text(f'proxy_set_header Authorization "Bearer {token}";\n')
+def _nginx(binary: str, text: str, place: Place) -> list[str]:
+    secret = place.folder / "token.conf"
+    secret.write_text(f'proxy_set_header Authorization "Bearer {place.token}";\n')
     http, server = text.replace("/etc/nginx/headway-token.conf", str(secret)).split("# In server:")
     places = " ".join(
-        f"{name}_temp_path {folder / name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{name}_temp_path {place.folder / name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder / 'nginx.pid'}; error_log {folder / 'error.log'}; events {{}}\n"
-        f"http {{ access_log off; {places}\n{http}\nserver {{ listen 127.0.0.1:{port};\n{server}}}\n}}\n"
+    (place.folder / "nginx.conf").write_text(
+        f"daemon off; pid {place.folder / 'nginx.pid'}; error_log {place.folder / 'error.log'}; events {{}}\n"
+        f"http {{ access_log off; {places}\n{http}\nserver {{ listen 127.0.0.1:{place.port};\n{server}}}\n}}\n"
     )
-    return [binary, "-c", str(folder / "nginx.conf")]
+    return [binary, "-c", str(place.folder / "nginx.conf")]
 
 
-def _caddy(binary: str, text: str, port: int, folder: Path, token: str) -> list[str]:
-    (folder / "Caddyfile").write_text("{\n    admin off\n}\n" + text.replace(":8080 {", f"http://127.0.0.1:{port} {{"))
-    return [binary, "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+def _caddy(binary: str, text: str, place: Place) -> list[str]:
+    (place.folder / "Caddyfile").write_text(
+        "{\n    admin off\n}\n" + text.replace(":8080 {", f"http://127.0.0.1:{place.port} {{")
+    )
+    return [binary, "run", "--adapter", "caddyfile", "--config", str(place.folder / "Caddyfile")]
 
 
-def _haproxy(binary: str, text: str, port: int, folder: Path, token: str) -> list[str]:
+def _haproxy(binary: str, text: str, place: Place) -> list[str]:
     lua, rest = text.split("# This part: /etc/haproxy/haproxy.cfg")
-    (folder / "headway.lua").write_text(lua)
-    rest = rest.replace("/etc/haproxy/headway.lua", str(folder / "headway.lua"))
-    (folder / "haproxy.cfg").write_text(rest.replace("bind :8080", f"bind 127.0.0.1:{port}"))
-    return [binary, "-db", "-f", str(folder / "haproxy.cfg")]
+    (place.folder / "headway.lua").write_text(lua)
+    rest = rest.replace("/etc/haproxy/headway.lua", str(place.folder / "headway.lua"))
+    (place.folder / "haproxy.cfg").write_text(rest.replace("bind :8080", f"bind 127.0.0.1:{place.port}"))
+    return [binary, "-db", "-f", str(place.folder / "haproxy.cfg")]
 
 
-def _envoy(binary: str, text: str, port: int, folder: Path, token: str) -> list[str]:
+def _envoy(binary: str, text: str, place: Place) -> list[str]:
     text = text.replace("timeout: 0.1s", "timeout: 10s")
     filters, route, clusters = (
-        yaml.safe_load(part.partition("\n")[2].replace("${HEADWAY_TOKEN}", token)) for part in text.split("# In ")[1:]
+        yaml.safe_load(part.partition("\n")[2].replace("${HEADWAY_TOKEN}", place.token))
+        for part in text.split("# In ")[1:]
     )
-    behind = re.search(r"127\.0\.0\.1:(\d+)", (folder / "behind").read_text())
-    assert behind is not None
     application = {
         "name": "application",
         "type": "STATIC",
         "load_assignment": {
             "cluster_name": "application",
-            "endpoints": [{"lb_endpoints": [_endpoint(int(behind[1]))]}],
+            "endpoints": [{"lb_endpoints": [_endpoint(place.behind)]}],
         },
     }
     router = {
@@ -219,13 +230,13 @@ def _envoy(binary: str, text: str, port: int, folder: Path, token: str) -> list[
         "route_config": {"virtual_hosts": [host]},
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-    listener = {"name": "front", "address": _endpoint(port)["endpoint"]["address"], "filter_chains": [chain]}
+    listener = {"name": "front", "address": _endpoint(place.port)["endpoint"]["address"], "filter_chains": [chain]}
     bootstrap = {"static_resources": {"listeners": [listener], "clusters": [*clusters, application]}}
-    (folder / "envoy.yaml").write_text(yaml.safe_dump(bootstrap))
+    (place.folder / "envoy.yaml").write_text(yaml.safe_dump(bootstrap))
     return [
         binary,
         "-c",
-        str(folder / "envoy.yaml"),
+        str(place.folder / "envoy.yaml"),
         "--use-dynamic-base-id",
         "--log-level",
         "warn",

@@ -14,7 +14,7 @@ from headway._core import Meters
 from headway.attach import FRONTS, Attachment
 from headway.engine.engine import Engine
 from headway.server.access import Access, Credential, sha256_of
-from headway.server.dataplane import ATTACHED, Attached
+from headway.server.dataplane import ANSWERED, RoutedPlane
 from headway.server.listen import Address
 from tests.attach.fronts import Application, application, free_port, relay, running
 
@@ -43,7 +43,7 @@ enforce: {{bind: [{{rls: {{domain: edge, descriptor: {{service: exports, team: e
 class Site:
     """An engine with its data plane, an application, and fronts that are started between them."""
 
-    attached: Attached
+    plane: RoutedPlane
     application: Application
     folder: Path
 
@@ -56,7 +56,7 @@ class Site:
             contract,
             "quota" if keyed else "rate",
             keyed=keyed,
-            data_plane=at or self.attached.address,
+            data_plane=at or self.plane.address,
             domain="edge",
             descriptor=descriptor,
         )
@@ -70,13 +70,13 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     (tmp_path / "contracts.yaml").write_text(CONTRACTS)
-    engine = Engine.open(tmp_path / "contracts.yaml", data=tmp_path / "data", meters=Meters(), attached=ATTACHED)
+    engine = Engine.open(tmp_path / "contracts.yaml", data=tmp_path / "data", meters=Meters(), answered=ANSWERED)
     access = Access([Credential("gate", sha256_of(TOKEN), frozenset({"gate"}))])
     # A machine that runs tests may be slow, and slow is no reason to refuse here.
-    attached = Attached(engine, Address("127.0.0.1", 0), access, deadline_ms=5_000)
+    plane = RoutedPlane(engine, Address("127.0.0.1", 0), access, deadline_ms=5_000)
     with application() as behind:
-        yield Site(attached, behind, tmp_path)
-    attached.close()
+        yield Site(plane, behind, tmp_path)
+    plane.close()
     engine.close()
 
 
@@ -122,7 +122,7 @@ def test_a_data_plane_that_is_gone_is_never_a_yes(site: Site, name: str):
     """The first request passes, then the data plane ends: nothing passes any more."""
     with site.front(name) as front:
         before = front.get("/").status_code
-        site.attached.close()
+        site.plane.close()
         after = [front.get("/").status_code for _ in range(3)]
 
     assert 200 == before
@@ -132,7 +132,7 @@ def test_a_data_plane_that_is_gone_is_never_a_yes(site: Site, name: str):
 @pytest.mark.parametrize("name", ["envoy", "nginx", "caddy"])
 def test_a_front_keeps_its_connection(site: Site, name: str):
     """Ten requests, one after the other, over one connection to the data plane."""
-    with relay(site.attached.address) as seen, site.front(name, at=seen.address) as front:
+    with relay(site.plane.address) as seen, site.front(name, at=seen.address) as front:
         statuses = [front.get("/").status_code for _ in range(10)]
 
     assert [200] * 3 + [429] * 7 == statuses

@@ -67,6 +67,12 @@ def test_what_no_test_has_run_says_so(front: str):
     assert (front in UNTESTED) == ("Untested" in FRONTS[front](RATE))
 
 
+def test_envoy_takes_an_ipv6_address_without_its_brackets():
+    asked = Attachment("orders-api", "rate", data_plane="[::1]:7701", domain="edge", descriptor={"service": "orders"})
+
+    assert "{address: ::1, port_value: 7701}" in FRONTS["envoy"](asked)
+
+
 def test_a_workload_stands_in_the_address():
     asked = Attachment("orders-api", "rate", workload="web", data_plane="10.0.0.7:7701")
     text = FRONTS["caddy"](asked)

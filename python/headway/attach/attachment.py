@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 DATA_PLANE = "127.0.0.1:7701"
+"""Where `headway serve` answers fronts unless told."""
 
 
 class NotAttachable(ValueError):
@@ -17,8 +18,8 @@ class NotAttachable(ValueError):
 class Attachment:
     """A contract behind a front.
 
-    `keyed`: it has a limit for each key, so the front has to name one. `domain` and `descriptor` are those of its
-    binding to Envoy, empty where there is none; the value `each` stands for the key.
+    `data_plane`: HOST:PORT. `keyed`: it has a limit for each key, so the front has to name one. `domain` and `descriptor`
+    are those of its binding to Envoy, empty where there is none; the value `each` stands for the key.
     """
 
     contract: str
@@ -31,7 +32,8 @@ class Attachment:
 
     @property
     def host(self) -> str:
-        return self.data_plane.rpartition(":")[0]
+        """Of the data plane; an IPv6 address without its brackets."""
+        return self.data_plane.rpartition(":")[0].strip("[]")
 
     @property
     def port(self) -> int:

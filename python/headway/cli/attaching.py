@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from headway.attach import FRONTS, UNTESTED, Attachment, NotAttachable
 from headway.attach.attachment import DATA_PLANE
 from headway.cli import options
 from headway.cli.exits import told
-from headway.cli.remote import connect
+from headway.cli.remote import connect, in_path
 from headway.cli.show import say, say_json
 from headway.server.problems import ServerError
 
@@ -21,7 +21,7 @@ WAIT_S = 10.0
 REFUSED = 429
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from headway.contract.model import Contract
 
 
 @told
@@ -43,11 +43,19 @@ def attach(
     token_file: options.TokenFile = None,
     json: options.AsJson = False,
 ) -> None:
+    from json import dumps
+
+    from headway.contract.canonical import from_canonical
+    from headway.server.listen import address_of
+
     if front not in FRONTS:
         raise ServerError("HW433", f"{front!r} is no front; known are {', '.join(FRONTS)}")
+    if front == "envoy" and workload is not None:
+        raise ServerError("HW433", "Envoy asks by descriptor and names no workload: leave --workload out")
+    address_of(data_plane)
     with connect(server, token_file) as remote:
-        page = remote.get(f"/v1/contracts/{name}")
-    asked = attachment_of(page["document"], workload, data_plane)
+        page = remote.get(f"/v1/contracts/{in_path(name)}")
+    asked = attachment_of(from_canonical(dumps(page["document"])), workload, data_plane)
     try:
         text = FRONTS[front](asked)
     except NotAttachable as error:
@@ -93,28 +101,25 @@ def _try(front: str, name: str, url: str, *, json: bool) -> None:
         )
 
 
-def attachment_of(document: Mapping[str, Any], workload: str | None, data_plane: str) -> Attachment:
-    """What is attached, from a contract's canonical document.
+def attachment_of(contract: Contract, workload: str | None, data_plane: str) -> Attachment:
+    """What is attached of a contract.
 
     Raises:
         ServerError: HW406 for a workload that the contract does not declare, or none where it has several and no `other`.
     """
-    name, declared = document["contract"], document.get("workloads") or {"other": {}}
-    if workload is None:
-        workload = next(iter(declared)) if len(declared) == 1 else "other"
-    if workload not in declared:
-        raise ServerError("HW406", f"{name} has no workload {workload!r}; it has {', '.join(declared)}")
-    constraint = document["constraint"]
-    measures = {constraint["measure"]} if "measure" in constraint else {one["measure"] for one in constraint.values()}
-    bound: Mapping[str, Any] = next(
-        (one["rls"] for one in document.get("enforce", {}).get("bind", []) if "rls" in one), {}
-    )
+    from headway.engine.specs import workload_of, workloads_of
+
+    declared, asks = workloads_of(contract), workload_of(contract, workload)
+    if asks not in declared:
+        raise ServerError("HW406", f"{contract.name} has no workload {asks!r}; it has {', '.join(declared)}")
+    measures = {constraint.measure for constraint in contract.constraint.values()}
+    bound = next((bind.rls for bind in contract.enforce.bind if bind.rls is not None), None)
     return Attachment(
-        contract=name,
+        contract=contract.name,
         measure="concurrency" if "concurrency" in measures else min(measures),
-        keyed="each" in document,
-        workload=workload,
+        keyed=contract.each is not None,
+        workload=asks,
         data_plane=data_plane,
-        domain=bound.get("domain", ""),
-        descriptor=bound.get("descriptor", {}),
+        domain="" if bound is None else bound.domain,
+        descriptor={} if bound is None else bound.descriptor,
     )
