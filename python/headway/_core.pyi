@@ -457,8 +457,11 @@ class Limiter:
         """Waits its turn, at most `timeout` seconds (None: the contract's `enforce.wait`). Raises `Refused`."""
     def acquire_async(self, units: int = 1, key: str | None = None, timeout: float | None = None) -> Awaitable[Permit]:
         """The same for coroutines; already done where it fits now. Raises `Refused`."""
-    def ticket(self, units: int = 1, key: str | None = None) -> Ticket | Refusal:
-        """Queues behind the waiters there are; a refusal `queue_full` past 10,000."""
+    def ticket(self, units: int = 1, key: str | None = None, timeout: float | None = None) -> Ticket | Refusal:
+        """Queues behind the waiters there are; a refusal `queue_full` past 10,000. Where a keeper decides, in its line.
+
+        timeout: seconds that a keeper may let it queue; None: as long as the contract says.
+        """
     def reading(self) -> PathReading: ...
     def rate_limit_fields(
         self, key: str | None = None, *, tell: Literal["full", "public"] = "public"
@@ -524,6 +527,41 @@ class RlsRoute:
     ) -> RlsRoute: ...
 
 @final
+class HoldRoute:
+    """A contract that gates (`Gate`) may ask about, with a limiter for each of its workloads, slots included.
+
+    tell: how much refusals say. max_hold_ns: how long a slot may outlive the term of its gate.
+    """
+
+    def __new__(
+        cls,
+        contract: str,
+        limiters: Sequence[Limiter],
+        *,
+        tell: Literal["full", "public"] = "full",
+        max_hold_ns: int = 60_000_000_000,
+    ) -> HoldRoute: ...
+
+@final
+class Gate:
+    """A process' way to the keeper behind a data plane: `HOST:PORT`, and a token with the role gate or operator.
+
+    Nothing is dialled before the first limiter; a broken stream is dialled again; a forked child has a stream and a name of its
+    own. ValueError: no address, or a token that is not one word.
+    """
+
+    def __new__(cls, address: str, token: str, /) -> Gate: ...
+    def limiter(self, contract: str, workload: str | None = None, /) -> Limiter:
+        """A limiter whose demands the keeper decides; refused as `cut_off` while it cannot be asked. Does not wait for it."""
+    def paths(self) -> list[PathReading]:
+        """Counts of every limiter's decisions in this process."""
+    def close(self) -> None:
+        """Refuses what is asked later as `closed`, and says goodbye where nothing is held. Again: nothing."""
+
+def forked() -> None:
+    """In a forked child, before anything else: every gate begins anew there. One atomic addition."""
+
+@final
 class DataPlane:
     """The check and Envoy's rate-limit service on a socket, answered by threads that never take the interpreter's lock.
 
@@ -561,8 +599,22 @@ class DataPlane:
         """Where it listens, or listened: IP address and port."""
     @property
     def port(self) -> int: ...
-    def routes(self, checks: Sequence[CheckRoute], rls: Sequence[RlsRoute], /) -> None:
-        """Puts routes in the place of those there are, all at once; a request is answered by the ones it found.
+    @property
+    def holders(self) -> int:
+        """Gates that are known: connected, or silent and not yet given up."""
+    def routes(
+        self,
+        checks: Sequence[CheckRoute],
+        rls: Sequence[RlsRoute],
+        holds: Sequence[HoldRoute] = (),
+        booked: Sequence[tuple[str, str, str, str, int]] = (),
+        /,
+    ) -> None:
+        """Puts routes in the place of those there are, all at once; a request is answered by the ones it found. No gate is
+        heard before.
+
+        booked: at the first call, (contract, workload, holder in hex, key, units) of slots that gates had at a process before
+            this one. They stay held until the gate restates what it has, or is silent for its term and `max_hold`.
 
         ValueError, with nothing changed: a contract, workload or entry twice, a limiter of another contract, a limiter that
         holds slots (nobody would give them back), `each` where there are no keys or none where there are, post-paid hits

@@ -88,6 +88,22 @@ pub(crate) fn let_go(word: &Word, n: u64) -> bool {
     }
 }
 
+/// Holds `n` slots that are in use already, whatever the limit says; false where the word is being moved.
+pub(crate) fn hold_over(word: &Word, n: u64) -> bool {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return false;
+        }
+        let held = Tagged::of(seen.value());
+        let all = held.amount.saturating_add(n).min(AMOUNT_MAX);
+        if word.replace(seen, Tagged { amount: all, ..held }.value()).is_ok() {
+            return true;
+        }
+        pause();
+    }
+}
+
 /// Marks the word with a new curve's version; the amount in flight stays.
 pub(crate) fn stamp(word: &Word, tag: u16) {
     loop {

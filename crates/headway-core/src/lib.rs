@@ -10,6 +10,7 @@ mod counts;
 mod curve;
 mod earliest;
 mod error;
+mod far;
 mod grain;
 mod growth;
 #[cfg(all(test, not(loom)))]
@@ -41,8 +42,9 @@ mod word;
 pub use curve::{Curve, Measure, Segment};
 pub use earliest::Retry;
 pub use error::Error;
+pub use far::{ANSWER_WAIT, Facts, Far, Kind, Outcome, Question, Told, Wanted};
 pub use grain::grains_log2;
-pub use growth::{Growth, Growths};
+pub use growth::{Booked, Growth, Growths};
 pub use meter::MeterSpec;
 pub use meters::Meters;
 pub use path::{Answer, Demand, Key, Mode, Path, PathSpec, Reserved, Stopped, try_together};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::atomics::{AtomicU64, Ordering};
 use crate::curve::Curve;
 use crate::error::Error;
+use crate::far::Far;
 use crate::growth::Growths;
 use crate::meter::{Meter, MeterSpec};
 use crate::path::{Path, PathSpec};
@@ -112,6 +113,19 @@ impl Meters {
             return Err(Error::Invalid(format!("a process has at most {METERS_MAX} limiters")));
         }
         let path = Arc::new(Path::new(spec, &meters, Arc::clone(&registry.shared))?);
+        registry.paths.push(Arc::downgrade(&path));
+        Ok(path)
+    }
+
+    /// A path whose demands are decided by `far`. Errors: too many.
+    pub fn distant(&self, contract: &str, workload: &str, far: Arc<dyn Far>) -> Result<Arc<Path>, Error> {
+        let mut registry = self.registry();
+        registry.paths.retain(|path| path.strong_count() > 0);
+        if registry.paths.len() >= METERS_MAX {
+            return Err(Error::Invalid(format!("a process has at most {METERS_MAX} limiters")));
+        }
+        let shared = Arc::clone(&registry.shared);
+        let path = Arc::new(Path::distant(contract.to_owned(), workload.to_owned(), far, shared));
         registry.paths.push(Arc::downgrade(&path));
         Ok(path)
     }

@@ -166,7 +166,8 @@ impl Path {
     pub fn reading(&self) -> PathReading {
         let counts = &self.counts;
         let read = |count: &crate::atomics::AtomicU64| count.load(Ordering::Relaxed);
-        let micro = |units: u64| units.saturating_mul(self.spec.cost_ppm);
+        let cost_ppm = self.cost_ppm();
+        let micro = |units: u64| units.saturating_mul(cost_ppm);
         let refused_by: Vec<_> = Why::ALL
             .iter()
             .map(|why| (why.name(), counts.refused[*why as usize].read()))

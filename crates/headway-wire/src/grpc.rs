@@ -21,6 +21,7 @@ pub enum Status {
     PermissionDenied = 7,
     Unimplemented = 12,
     Internal = 13,
+    Unavailable = 14,
     Unauthenticated = 16,
 }
 

@@ -66,9 +66,6 @@ pub struct Hello {
     pub process: Option<Process>,
     #[prost(message, repeated, tag = "6")]
     pub paths: Vec<Path>,
-    /// The highest `Ask.id` so far: answers to it or below that the gate never heard are void.
-    #[prost(uint64, tag = "7")]
-    pub last_id: u64,
 }
 
 /// What the gate holds still, by the id it was asked for with. What is not restated it does not have.
@@ -80,8 +77,11 @@ pub struct Held {
     pub path: u64,
     #[prost(uint64, tag = "3")]
     pub units: u64,
-    #[prost(string, tag = "4")]
-    pub key: String,
+    #[prost(string, optional, tag = "4")]
+    pub key: Option<String>,
+    /// A reservation that was not settled yet, not slots.
+    #[prost(bool, tag = "5")]
+    pub is_reserved: bool,
 }
 
 /// Where to see that the gate's process has ended: true only on the keeper's own machine.
@@ -114,7 +114,7 @@ pub struct Path {
 /// One demand.
 #[derive(Clone, PartialEq, Message)]
 pub struct Ask {
-    /// Above every earlier one of this holder.
+    /// Above every earlier one on this stream.
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(uint64, tag = "2")]
@@ -277,13 +277,9 @@ pub enum Again {
     Never = 2,
 }
 
-/// This keeper answers no more on this stream: another one does, or the holder is no longer known. Dial again.
+/// This keeper answers no more on this stream: the holder has a newer one, or it is closing. Dial again.
 #[derive(Clone, PartialEq, Message)]
-pub struct Retire {
-    /// True: under a new name, with nothing held.
-    #[prost(bool, tag = "1")]
-    pub forget: bool,
-}
+pub struct Retire {}
 
 /// A gate's message. Errors: malformed, empty, or with more in it than is taken.
 pub fn read(message: &[u8]) -> Result<ToKeeper, Failed> {
@@ -302,7 +298,11 @@ pub fn read(message: &[u8]) -> Result<ToKeeper, Failed> {
             bound(hello.paths.len() <= PATHS_MAX, "paths", PATHS_MAX)?;
             bound(hello.held.len() <= HELD_MAX, "slots", HELD_MAX)?;
             hello.paths.iter().try_for_each(path_bound)?;
-            bound(hello.held.iter().all(|held| held.key.len() <= KEY_MAX), "bytes of a key", KEY_MAX)?;
+            bound(
+                hello.held.iter().filter_map(|held| held.key.as_ref()).all(|key| key.len() <= KEY_MAX),
+                "bytes of a key",
+                KEY_MAX,
+            )?;
         }
         ToKeeper::Path(path) => path_bound(path)?,
         ToKeeper::Ask(ask) => {

@@ -176,6 +176,11 @@ impl Meter {
         }
     }
 
+    /// Holds `n` slots that are in use already. A key that cannot be claimed any more is not counted: others are at its limit.
+    pub(crate) fn hold_over(&self, now: i64, key: Option<u64>, n: u64) {
+        self.on_word(key, now, |word, _| level::hold_over(word, n).then_some(())).unwrap_or(());
+    }
+
     /// Gives slots back. A key in flight is alive, so its word is always found.
     pub(crate) fn let_go(&self, now: i64, key: Option<u64>, n: u64) {
         self.on_word(key, now, |word, _| level::let_go(word, n).then_some(())).unwrap_or(());

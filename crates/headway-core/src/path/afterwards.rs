@@ -12,6 +12,9 @@ impl Path {
     /// Sets what a reservation really cost. Less is given back without minting, more is charged as debt, at most what
     /// the path's `settle_max_micro` allows.
     pub fn settle(&self, clock: &impl Clock, reserved: &Reserved, key: Option<u64>, actual: u64) {
+        if let (Some(far), Some(id)) = (&self.far, reserved.far) {
+            return far.settle(id, actual);
+        }
         if self.shared.is_forked() {
             return;
         }
@@ -61,6 +64,22 @@ impl Path {
         }
         reserved.units = left;
         units
+    }
+
+    /// Holds the slots of demands that are in flight already, whatever the limit says: a gate's word, or the ledger's, for
+    /// what this process did not admit itself. `release` gives them back.
+    pub fn hold_over(&self, clock: &impl Clock, units: u64, key: Option<u64>) {
+        if !self.has_slots || self.shared.is_forked() {
+            return;
+        }
+        let now = clock.boot_ns();
+        self.counts.admit(units);
+        for step in &self.steps {
+            let (toll, own) = step.toll(key);
+            if toll.meter.spec.measure == Measure::Concurrency {
+                toll.meter.hold_over(now, own, toll.charge.of(units));
+            }
+        }
     }
 
     /// Charges what was used already, whatever the limit says: debt, at most what the path's `settle_max_micro` allows for
