@@ -33,7 +33,20 @@ fn spec(name: &str, measure: Measure, keys_max: Option<u64>) -> MeterSpec {
     let ceiling_micro = if measure == Measure::Rate { PLENTY } else { 1_000 * UNIT };
     let (born_empty, durable, chunk_micro) = (false, false, 0);
     let name = name.to_owned();
-    MeterSpec { name, measure, ceiling_micro, per_ns, unit, keys_max, scale_ppm, born_empty, durable, chunk_micro }
+    let shares = vec![];
+    MeterSpec {
+        name,
+        measure,
+        ceiling_micro,
+        per_ns,
+        unit,
+        keys_max,
+        scale_ppm,
+        born_empty,
+        durable,
+        chunk_micro,
+        shares,
+    }
 }
 
 fn curve(measure: Measure, from: u64, to: u64) -> Arc<Curve> {
@@ -55,7 +68,8 @@ fn path(meters: &Meters, steps: &[(&str, bool)]) -> Arc<Path> {
     let steps = steps.iter().map(|(name, keyed)| ((*name).to_owned(), UNIT, *keyed)).collect();
     let (contract, workload) = ("bench".to_owned(), "other".to_owned());
     let (mode, cost_ppm, units_max, settle_max_micro, wait_ns) = (Mode::Enforce, UNIT, 0, 0, 0);
-    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns };
+    let shares_as = workload.clone();
+    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns, shares_as };
     meters.path(spec).expect("a path")
 }
 
