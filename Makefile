@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench sim fuzz crash seeds meters shares loom docs clean
+.PHONY: help build wheel demo test lint bless bench sim fuzz crash seeds meters shares priority loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -69,6 +69,9 @@ meters: build  ## ten million random decisions against the exact twin
 
 shares: build  ## a million random divisions against the exact twin
 	$(BIN)/python -m benches.shares --cases $(or $(CASES),1000000) --seed $(SEED)
+
+priority: build  ## a critical workload beside a background one that spikes twelvefold
+	$(BIN)/python -m benches.priority --seed $(SEED)
 
 sim: meters  ## the long simulations of a release: decisions, then leases; SIM_HOURS=10000
 	commit=$$($(BIN)/python -c 'from benches.provenance import commit_of_checkout; print(commit_of_checkout())')

@@ -37,6 +37,7 @@ __all__ = [
     "Refused",
     "RlsRoute",
     "Segment",
+    "ShareSpec",
     "Ticket",
     "Unknown",
     "__version__",
@@ -148,6 +149,8 @@ class MeterSpec:
     chunk_micro: how much one durable draw asks for; 0 lets the meter choose (a twentieth of the limit or burst, at least
         one demand).
     unit: the word for refusals, singular ("connection").
+    shares: what was agreed with the workloads of its contract; a path finds its own by `shares_as`. At most 1,000, each
+        workload once, 64 guarantees that come to no more than all of the limit; with keys only priorities.
     """
 
     def __new__(
@@ -163,9 +166,34 @@ class MeterSpec:
         born: Literal["full", "empty"] = "full",
         durable: bool = False,
         chunk_micro: int = 0,
+        shares: Sequence[ShareSpec] = (),
     ) -> MeterSpec: ...
     @property
     def name(self) -> str: ...
+
+@final
+class ShareSpec:
+    """What was agreed with one workload, on one meter. A part is in ppm of the limit, or in micro-units, not both.
+
+    priority: `background`, `normal`, `critical`. A lower one leaves room for strictly higher ones that are named on the same
+        meter: 20 % and 5 % of the level (of a rate: of the burst), in whole units rounded down.
+    guarantee: what the others leave of it as long as it is unused. Of a rate it is a part of the limit with that part of the
+        burst, in whole units rounded down; of a quota a part of each window.
+    ceiling: the most it may have: a limit of its own, asked before the meter's, called `meter@workload`.
+    """
+
+    def __new__(
+        cls,
+        workload: str,
+        priority: Literal["background", "normal", "critical"] = "normal",
+        *,
+        guarantee_ppm: int | None = None,
+        guarantee_micro: int | None = None,
+        ceiling_ppm: int | None = None,
+        ceiling_micro: int | None = None,
+    ) -> ShareSpec: ...
+    @property
+    def workload(self) -> str: ...
 
 @final
 class PathSpec:
@@ -177,6 +205,8 @@ class PathSpec:
     units_max: above it a demand is a ValueError, not a refusal; 0 is the largest the meters hold.
     settle_max_micro: `cost.max`: the most a reservation may be settled at; 0 for none (settle at most what was reserved).
     wait_ns: how long `acquire` waits where no timeout is told.
+    shares_as: the workload as which it shares the meters of its own contract; None: its own name. A workload that a
+        meter's `shares` do not name leaves the guarantees of those that they do.
     """
 
     def __new__(
@@ -190,6 +220,7 @@ class PathSpec:
         units_max: int = 0,
         settle_max_micro: int = 0,
         wait_ns: int = 0,
+        shares_as: str | None = None,
     ) -> PathSpec: ...
     @property
     def contract(self) -> str: ...

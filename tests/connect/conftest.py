@@ -22,13 +22,13 @@ contract: api
 owner: team-web
 constraint: {measure: rate, unit: request, per: 1h}
 workloads: {web: {}, other: {}}
-ramp: [{stage: now, limit: 4}, {stage: more, limit: 9, when: {event: more}}]
+ramp: [{stage: now, limit: 4}]
 ---
 contract: db
 owner: team-db
 constraint: {measure: concurrency, unit: connection}
 workloads: {other: {}, reports: {cost: 2}}
-ramp: [{stage: now, limit: 5}]
+ramp: [{stage: now, limit: 5}, {stage: more, limit: 7, when: {event: more}}]
 ---
 contract: patient
 owner: team-db

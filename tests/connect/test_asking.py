@@ -10,6 +10,7 @@ import pytest
 import headway
 from headway import NEVER, UNKNOWN, HeadwayError, Refused
 from headway._core import Refusal
+from headway.ramp.observations import EventSeen
 
 from .conftest import TOKEN, VIEWER, Keeper
 
@@ -53,12 +54,14 @@ def test_a_demand_above_the_burst_never_fits(gate: headway.Connected):
 
 
 def test_a_raise_is_in_force_at_gates_at_once(keeper: Keeper, gate: headway.Connected):
-    api = gate.limiter("api")
-    assert [True] * 4 + [False] == [bool(api.try_acquire()) for _ in range(5)]
+    db = gate.limiter("db")
+    held = [db.try_acquire() for _ in range(6)]
+    assert [True] * 5 + [False] == [bool(one) for one in held]
 
-    keeper.engine.event("test", "1", "more", {}, actor="ci")
+    keeper.engine.receive(EventSeen(0, "1", "ci", "more", "event:ci"))
 
-    assert "more" == keeper.engine.contract("api").state.stage
+    held = held[:5] + [db.try_acquire() for _ in range(3)]
+    assert [True] * 7 + [False] == [bool(one) for one in held]
 
 
 def test_slots_are_held_by_scopes_and_weigh_what_their_workload_costs(keeper: Keeper, gate: headway.Connected):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 
 import headway
 from headway._core import Refusal
@@ -16,19 +15,22 @@ from .conftest import TOKEN, Keeper
 Until = Callable[[Callable[[], bool]], None]
 
 
-def _hold(url: str, slots: int, told: Connection) -> None:
-    gate = headway.connect(url, token=TOKEN)
-    held = [gate.limiter("db").acquire(timeout=5) for _ in range(slots)]
-    told.send(len(held))
-    signal.pause()
+HOLDING = """
+import signal, sys, headway
+url, token, slots = sys.argv[1:]
+gate = headway.connect(url, token=token)
+held = [gate.limiter("db").acquire(timeout=5) for _ in range(int(slots))]
+print(len(held), flush=True)
+signal.pause()
+"""
 
 
-def _holder(url: str, slots: int) -> multiprocessing.process.BaseProcess:
+def _holder(url: str, slots: int) -> subprocess.Popen[str]:
     """A process that holds so many slots of `db` until it is killed."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(url, slots, there), daemon=True)
-    process.start()
-    assert slots == here.recv()
+    arguments = [sys.executable, "-c", HOLDING, url, TOKEN, str(slots)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert f"{slots}\n" == process.stdout.readline()
     return process
 
 
@@ -40,7 +42,7 @@ def test_a_gate_that_is_killed_gives_its_slots_back(keeper: Keeper, until: Until
     process.kill()
 
     until(lambda: keeper.in_use("db") == 0)
-    process.join()
+    process.communicate()
 
 
 def test_a_gate_that_leaves_gives_back_what_it_does_not_hold_and_no_more(keeper: Keeper, until: Until):
@@ -72,7 +74,7 @@ def test_slots_of_a_gate_that_died_with_its_keeper_stay_booked(keeper: Keeper):
     process = _holder(keeper.url, 3)
     keeper.stop()
     process.kill()
-    process.join()
+    process.communicate()
     keeper.start()
 
     assert 4 == keeper.in_use("db"), "the row: a chunk that covers the three"
@@ -104,14 +106,14 @@ def test_a_forked_child_is_a_gate_of_its_own(keeper: Keeper, gate: headway.Conne
     if child == 0:
         try:
             held[0].release()  # type: ignore[union-attr]
-            taken = sum(bool(db.try_acquire()) for _ in range(5))
-            os.write(writing, bytes([taken]))
+            taken = [db.try_acquire() for _ in range(5)]
+            os.write(writing, bytes([sum(map(bool, taken))]))
         finally:
             os._exit(0)
-    taken = os.read(reading, 1)[0]
+    count = os.read(reading, 1)[0]
     os.waitpid(child, 0)
 
-    assert 3 == taken
+    assert 3 == count
     until(lambda: keeper.in_use("db") == 2)
     for permit in held:
         permit.release()  # type: ignore[union-attr]

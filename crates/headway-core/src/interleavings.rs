@@ -34,7 +34,7 @@ fn endless() -> AtomicU64 {
 }
 
 fn take(word: &Word, gives: &Gives, e: u64) -> Option<Marked> {
-    rate::take(word, gives, 1, &endless(), look(e)).ok()
+    rate::take(word, gives, 1, &endless(), look(e), |_| 0).ok()
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn nothing_enters_after_a_cut_was_published() {
             thread::spawn(move || {
                 let look = |_| hot.look(Measure::Concurrency, 0);
                 // One try: a look of another version than the word starts anew, which may refuse or be tried again.
-                level::hold(&word, 1, true, look, |_| None).is_ok()
+                level::hold(&word, 1, true, look, |_| None, |_| 0).is_ok()
             })
         };
         hot.compile(&slots(2, 0), 0, 0);
@@ -149,7 +149,7 @@ fn a_key_that_looks_again_does_not_stay_over_a_cut() {
             thread::spawn(move || {
                 let look = |_| hot.look(Measure::Concurrency, 0);
                 let again = |look: &Look| if hot.is_unchanged(look) { None } else { hot.look(Measure::Concurrency, 0) };
-                if let Err(LevelStop::Fell { .. }) = level::hold(&word, 1, false, look, again) {
+                if let Err(LevelStop::Fell { .. }) = level::hold(&word, 1, false, look, again, |_| 0) {
                     assert!(level::let_go(&word, 1));
                 }
             })

@@ -31,6 +31,7 @@ mod reading;
 mod refusal;
 mod saved;
 mod shared;
+mod shares;
 mod sip;
 mod ticket;
 mod time;
@@ -51,6 +52,7 @@ pub use path::{Answer, Demand, Key, Mode, Path, PathSpec, Reserved, Stopped, try
 pub use reading::{MeterReading, PathReading, Standing};
 pub use refusal::Refusal;
 pub use shared::{STORIES_MAX, Shared};
+pub use shares::{Part, ShareSpec};
 pub use ticket::{Polled, Ticket};
 pub use time::Clock;
 pub use waiting::{WAITERS_MAX, Wake};

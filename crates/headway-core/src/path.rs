@@ -4,6 +4,7 @@
 
 mod afterwards;
 mod decide;
+mod sharing;
 mod together;
 
 use std::sync::{Arc, PoisonError};
@@ -24,7 +25,13 @@ use crate::time::Clock;
 use crate::waiting::Queue;
 use crate::why::Why;
 
+use sharing::Sharing;
 pub use together::{Demand, try_together};
+
+/// Whether a meter is one of a contract's own.
+pub(crate) fn is_own(contract: &str, meter: &str) -> bool {
+    meter.strip_prefix(contract).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '#', '@']))
+}
 
 /// The most meters on one path.
 pub(crate) const STEPS_MAX: usize = 16;
@@ -51,6 +58,8 @@ pub struct PathSpec {
     pub units_max: u64,
     pub settle_max_micro: u64,
     pub wait_ns: u64,
+    /// The workload as which it shares its contract's meters; another name than its own where `other` takes it.
+    pub shares_as: String,
 }
 
 impl PathSpec {
@@ -101,6 +110,7 @@ pub(crate) struct Step {
     keyed: bool,
     /// Keys with a limit of their own, by hash.
     scaled: Vec<(u64, Toll)>,
+    pub(crate) sharing: Option<Box<Sharing>>,
 }
 
 impl Step {
@@ -121,15 +131,15 @@ impl Step {
     /// Whether a demand may fit on this meter's curve, and whether a fall lies ahead on it. Without a curve it may.
     fn outlook(&self, now: i64, key: Option<u64>, units: u64) -> (bool, bool) {
         let (Toll { meter, charge }, _) = self.toll(key);
-        if let Some(look) = meter.look(now)
-            && charge.of(units) <= look.limit
-        {
-            return (true, look.falls);
+        let mut needed = charge.of(units);
+        if let Some(look) = meter.look(now) {
+            needed = needed.saturating_add(self.leaves_always(meter, &look));
+            if needed <= look.limit {
+                return (true, look.falls);
+            }
         }
         let curve = meter.installed();
-        curve.map_or((true, false), |curve| {
-            (may_ever_fit(&curve, now, charge.of(units), meter.shift), curve.falls_after(now))
-        })
+        curve.map_or((true, false), |curve| (may_ever_fit(&curve, now, needed, meter.shift), curve.falls_after(now)))
     }
 }
 
@@ -224,10 +234,21 @@ impl Path {
             let scaled = meter.scaled.iter().map(|s| (s.hash, Toll::new(&s.meter, spec.cost_ppm, *factor))).collect();
             let mut payers = meter.payers.lock().unwrap_or_else(PoisonError::into_inner);
             payers.push((Arc::clone(&counts), toll.charge.of(1)));
-            steps.push(Step { toll, keyed: *keyed, scaled });
+            let own = is_own(&spec.contract, name).then_some(spec.shares_as.as_str());
+            let share = meter.shares.iter().find(|share| Some(share.spec.workload.as_str()) == own);
+            if let Some(ceiling) = share.and_then(|share| share.ceiling.as_ref()) {
+                let toll = Toll::new(ceiling, spec.cost_ppm, *factor);
+                steps.push(Step { toll, keyed: false, scaled: vec![], sharing: None });
+            }
+            steps.push(Step { toll, keyed: *keyed, scaled, sharing: Sharing::of(meter, own) });
+        }
+        if steps.len() > STEPS_MAX {
+            let text = format!("a path has at most {STEPS_MAX} meters, its ceilings included, not {}", steps.len());
+            return Err(Error::Invalid(format!("path {:?}/{:?}: {text}", spec.contract, spec.workload)));
         }
         Ok(Path {
-            is_plain: matches!(meters, [meter] if meter.spec.measure == Measure::Rate && !meter.spec.durable),
+            is_plain: matches!(&steps[..], [one] if one.sharing.is_none())
+                && matches!(meters, [meter] if meter.spec.measure == Measure::Rate && !meter.spec.durable),
             has_slots: meters.iter().any(|meter| meter.spec.measure == Measure::Concurrency),
             needs_key: spec.steps.iter().any(|(.., keyed)| *keyed),
             has_durable: meters.iter().any(|meter| meter.spec.durable),
@@ -251,6 +272,7 @@ impl Path {
             units_max: 0,
             settle_max_micro: 0,
             wait_ns: 0,
+            shares_as: String::new(),
         };
         Path {
             is_plain: false,
@@ -369,10 +391,8 @@ impl Path {
         let now = clock.boot_ns();
         self.counts.released_units.fetch_add(units, Ordering::Relaxed);
         for step in &self.steps {
-            let (toll, own) = step.toll(key);
-            if toll.meter.spec.measure == Measure::Concurrency {
-                toll.meter.let_go(now, own, toll.charge.of(units));
-                toll.meter.bell.ring();
+            if step.toll(key).0.meter.spec.measure == Measure::Concurrency {
+                step.let_go(now, key, units);
             }
         }
     }

@@ -196,10 +196,11 @@ impl Path {
             let meter = &toll.meter;
             let (curve, look) = (meter.installed()?, meter.look(now)?);
             let amount = meter.amount(own, &look);
-            let left = match meter.spec.measure {
+            let free = match meter.spec.measure {
                 Measure::Rate => look.e.saturating_sub(amount.max(look.k)),
                 _ => look.limit.saturating_sub(amount),
             };
+            let left = step.free_for_it(meter, now, free, &look);
             let level = u128::from(curve.piece(now).level(now, &meter.grains));
             let (quota, window_ns) = match meter.spec.measure {
                 Measure::Rate => {

@@ -10,7 +10,7 @@ use crate::grain::{MICRO, micro_of_grains};
 use crate::hot::Look;
 use crate::installed::Installed;
 use crate::meter::Meter;
-use crate::path::{Key, Path, Stopped};
+use crate::path::{Key, Path, Stopped, is_own};
 use crate::why::Why;
 use crate::word::Tagged;
 
@@ -246,7 +246,15 @@ impl Refusal {
             Why::Full | Why::Timeout if self.is_upstream() => {
                 format!("{} is full, and {contract} spends it: {}.", self.meter_name(), self.numbers())
             }
-            Why::Full | Why::Timeout => format!("{contract} is full: {}.", self.numbers()),
+            Why::Full | Why::Timeout if self.is_ceiling() => {
+                format!("{} has all it may have of {contract}: {}.", self.workload(), self.numbers())
+            }
+            Why::Full | Why::Timeout => match self.goes_first() {
+                Some(first) => {
+                    format!("{contract} is full for {}: {}. {first} goes first.", self.workload(), self.numbers())
+                }
+                None => format!("{contract} is full: {}.", self.numbers()),
+            },
         };
         match self.retry_after_s() {
             Some(seconds) if self.why != Why::Closed => {
@@ -265,9 +273,23 @@ impl Refusal {
 
     /// Whether another contract's meter stood in the way: one that this contract spends. Those come first on a path.
     fn is_upstream(&self) -> bool {
-        let rest = self.meter_name().strip_prefix(self.contract());
-        let is_own = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '#']));
-        !is_own && self.step + 1 < self.path.steps.len()
+        !is_own(self.contract(), self.meter_name()) && self.step + 1 < self.path.steps.len()
+    }
+
+    /// Whether it was not the limit that stood in the way, but what the workload may have of it.
+    fn is_ceiling(&self) -> bool {
+        self.meter_name().strip_prefix(self.contract()).is_some_and(|rest| rest.contains('@'))
+    }
+
+    /// The workload for which what is free is left; None where too little is free for anybody.
+    fn goes_first(&self) -> Option<&str> {
+        let step = &self.path.steps[self.step];
+        let (sharing, look) = (step.sharing.as_ref()?, self.look?);
+        let toll = step.toll(self.key.as_ref().map(|(hash, _)| *hash)).0;
+        let is_rate = toll.meter.spec.measure == Measure::Rate;
+        let (floor, most) = if is_rate { (look.k, look.e) } else { (0, look.limit) };
+        let would_fit = self.amount.max(floor).saturating_add(toll.charge.of(self.units)) <= most;
+        sharing.first.as_deref().filter(|_| would_fit)
     }
 
     fn numbers(&self) -> String {
@@ -283,7 +305,9 @@ impl Refusal {
                     format!("{} {over}, {spent} of a burst of {burst} spent", self.amount_of(limit))
                 }
             }
-            Measure::Concurrency if self.is_upstream() => format!("{} of {}", grouped(used), self.amount_of(limit)),
+            Measure::Concurrency if self.is_upstream() || self.is_ceiling() => {
+                format!("{} of {}", grouped(used), self.amount_of(limit))
+            }
             Measure::Concurrency => {
                 let yours = self.yours as f64 * self.path.spec.cost_ppm as f64 / MICRO as f64;
                 let (used, limit) = (grouped(used), self.amount_of(limit));
@@ -377,7 +401,17 @@ impl Path {
                 let Some(look) = toll.meter.look(from) else { return Retry::Unknown };
                 let seen = seen.filter(|(step, _)| *step == i).map(|(_, standing)| standing);
                 let standing = seen.unwrap_or_else(|| toll.meter.standing(own, &look));
-                match earliest(&curve, at, standing, toll.charge.of(units), toll.meter.shift) {
+                let n = toll.charge.of(units);
+                let (always, left) = toll.meter.look(at).map_or((0, 0), |look| {
+                    (step.leaves_always(&toll.meter, &look), step.leaves(&toll.meter, at, n, &look))
+                });
+                let fits = |left: u64| earliest(&curve, at, standing, n.saturating_add(left), toll.meter.shift);
+                // What a guarantee keeps back changes with what its workload does: it may fit when nobody can say.
+                let found = match fits(left) {
+                    Retry::Never if left > always && fits(always) != Retry::Never => Retry::Unknown,
+                    found => found,
+                };
+                match found {
                     Retry::At(fits) => latest = latest.max(fits),
                     Retry::Never => return Retry::Never,
                     Retry::Unknown => is_known = false,

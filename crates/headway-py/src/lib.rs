@@ -45,7 +45,7 @@ mod _core {
     #[pymodule_export]
     use crate::serve::{CheckRoute, DataPlane, HoldRoute, RlsRoute};
     #[pymodule_export]
-    use crate::specs::{MeterSpec, PathSpec};
+    use crate::specs::{MeterSpec, PathSpec, ShareSpec};
     #[pymodule_export]
     use crate::ticket::Ticket;
 

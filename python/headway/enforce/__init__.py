@@ -1,7 +1,8 @@
 """What users import to have demands decided: over the compiled core alone, without engine, documents or ledger.
 
-`limit` makes a limiter from a few words; `waiting` is how a coroutine waits its turn; `asking` makes demands of requests;
-`http` writes what a decision says over HTTP; `connect` asks a server that keeps the limits. `headway.asgi`, `headway.adapters` and `headway.embedded` stand on these.
+`limit` makes a limiter from a few words, `connect` asks a server that keeps the limits; `waiting` is how a coroutine waits
+its turn; `asking` makes demands of requests; `http` writes what a decision says over HTTP. `headway.asgi`,
+`headway.adapters` and `headway.embedded` stand on these.
 """
 
 from __future__ import annotations

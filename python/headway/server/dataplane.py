@@ -107,7 +107,7 @@ class RoutedPlane:
             for contract in met
         ]
         rls = [route for contract in met for route in self._rls(contract)]
-        rows = [(*names, -(-units // PPM)) for *names, units in booked]
+        rows = [(name, workload, holder, key, -(-micro // PPM)) for name, workload, holder, key, micro in booked]
         self._plane.routes(checks, rls, holds, rows)
 
     def _limiters(self, contract: Contract) -> Iterator[Limiter]:

@@ -23,19 +23,17 @@ impl Path {
         }
         let (actual, now) = (actual.min(reserved.at_most), clock.boot_ns());
         for (step, taken) in self.steps.iter().zip(&reserved.taken) {
-            let (toll, own) = step.toll(key);
+            let toll = step.toll(key).0;
             if matches!(taken.held, Held::Slots) {
                 continue;
             }
             let cost = if actual == 0 { 0 } else { toll.charge.of(actual) };
             let changed = if cost < taken.n {
-                let given = toll.meter.give_back(now, own, taken, taken.n - cost);
-                toll.meter.bell.ring();
-                -(given as i64)
+                -(step.give_back(now, key, taken, taken.n - cost) as i64)
             } else {
                 let more = cost - taken.n;
                 if more > 0 {
-                    toll.meter.charge_more(now, own, taken, more);
+                    step.charge_more(now, key, taken, more);
                 }
                 more as i64
             };
@@ -51,15 +49,14 @@ impl Path {
         }
         let (left, now) = (reserved.units - units, clock.boot_ns());
         for (step, taken) in self.steps.iter().zip(&mut reserved.taken) {
-            let (toll, own) = step.toll(key);
+            let toll = step.toll(key).0;
             let cost = if left == 0 { 0 } else { toll.charge.of(left) };
             let r = taken.n.saturating_sub(cost);
             if matches!(taken.held, Held::Slots) || r == 0 {
                 continue;
             }
-            let given = toll.meter.give_back(now, own, taken, r);
+            let given = step.give_back(now, key, taken, r);
             taken.n -= r;
-            toll.meter.bell.ring();
             toll.meter.charged.fetch_sub(given as i64, Ordering::Relaxed);
         }
         reserved.units = left;
@@ -75,9 +72,8 @@ impl Path {
         let now = clock.boot_ns();
         self.counts.admit(units);
         for step in &self.steps {
-            let (toll, own) = step.toll(key);
-            if toll.meter.spec.measure == Measure::Concurrency {
-                toll.meter.hold_over(now, own, toll.charge.of(units));
+            if step.toll(key).0.meter.spec.measure == Measure::Concurrency {
+                step.hold_over(now, key, units);
             }
         }
     }
@@ -95,14 +91,14 @@ impl Path {
         }
         let (now, hash) = (clock.boot_ns(), key.map(|k| k.hash));
         for step in &self.steps {
-            let (toll, own) = step.toll(hash);
+            let toll = step.toll(hash).0;
             let n = toll.charge.of(units);
             let held = match toll.meter.spec.measure {
                 Measure::Rate => Held::Rate(Marked { mark: 0, gives: 0, base: 0 }),
                 Measure::Concurrency => continue,
                 Measure::Quota => Held::Used(0),
             };
-            toll.meter.charge_more(now, own, &Taken { n: 0, held }, n);
+            step.charge_more(now, hash, &Taken { n: 0, held }, n);
             if units != 1 {
                 toll.meter.charged.fetch_add(n as i64, Ordering::Relaxed);
             }

@@ -101,7 +101,7 @@ impl Path {
         self.steps.iter().enumerate().find_map(|(i, step)| {
             let (toll, own) = step.toll(key.map(|k| k.hash));
             let n = if units == 0 { 0 } else { toll.charge.of(units) };
-            let stop = match toll.meter.probe(now, own, n) {
+            let stop = match step.probe(now, key.map(|k| k.hash), n) {
                 Ok(()) if units == 0 => toll.meter.shut(now, own)?,
                 Ok(()) => return None,
                 Err(stop) => stop,
@@ -172,18 +172,16 @@ impl Path {
     ) -> Result<(), Stopped> {
         if let ([step], None) = (&self.steps[..], &keep) {
             // The usual path has nothing to undo and nothing to keep.
-            let (toll, own) = step.toll(key);
-            let n = toll.charge.of(units);
-            toll.meter.take(clock, now, own, n).map_err(|stop| self.why(now, key, 0, units, stop))?;
+            step.take(clock, now, key, units).map_err(|stop| self.why(now, key, 0, units, stop))?;
             if units != 1 {
-                toll.meter.charged.fetch_add(n as i64, Ordering::Relaxed);
+                let toll = step.toll(key).0;
+                toll.meter.charged.fetch_add(toll.charge.of(units) as i64, Ordering::Relaxed);
             }
             return Ok(());
         }
         let mut taken = [Taken::NOTHING; N];
         for (i, step) in self.steps.iter().enumerate() {
-            let (toll, own) = step.toll(key);
-            match toll.meter.take(clock, now, own, toll.charge.of(units)) {
+            match step.take(clock, now, key, units) {
                 Ok(one) => taken[i] = one,
                 Err(stop) => {
                     self.undo(now, key, &taken[..i]);
@@ -207,9 +205,7 @@ impl Path {
     #[cold]
     pub(super) fn undo(&self, now: i64, key: Option<u64>, taken: &[Taken]) {
         for (step, one) in self.steps.iter().zip(taken).rev() {
-            let (toll, own) = step.toll(key);
-            toll.meter.give_back(now, own, one, one.n);
-            toll.meter.bell.ring();
+            step.give_back(now, key, one, one.n);
         }
     }
 
@@ -223,7 +219,10 @@ impl Path {
             Stop::Draw { .. } => Why::Drawing,
             Stop::Full { amount, look } => {
                 // Under today's burst or level it fits once, on this meter.
-                let fits_here = self.steps[step].toll(key).0.charge.of(units) <= look.limit;
+                let own = &self.steps[step];
+                let toll = own.toll(key).0;
+                let needed = toll.charge.of(units).saturating_add(own.leaves_always(&toll.meter, &look));
+                let fits_here = needed <= look.limit;
                 let is_simple = fits_here && self.steps.len() == 1;
                 if !is_simple && self.never_fits(now, key, units, (step, Tagged { amount, tag: look.tag })) {
                     Why::NeverFits

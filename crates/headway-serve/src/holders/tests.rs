@@ -37,6 +37,7 @@ impl Pool {
             born_empty: false,
             durable: false,
             chunk_micro: 0,
+            shares: vec![],
         };
         meters.declare(vec![spec]).unwrap();
         let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: 5_000_000, to_micro: 5_000_000 }];
@@ -60,6 +61,7 @@ impl Pool {
             units_max: 0,
             settle_max_micro: 0,
             wait_ns: 0,
+            shares_as: String::new(),
         };
         let kept = Kept { path: meters.path(spec).unwrap(), max_hold_ns: 60 * SECOND };
         let clock = Arc::new(Ticking(Arc::new(Still(AtomicI64::new(0)))));
