@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench sim fuzz crash seeds meters shares priority loom docs clean
+.PHONY: help build wheel demo test lint bless bench sim fuzz crash keeper-kills seeds meters shares priority loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -88,6 +88,9 @@ fuzz: $(STAMPS)/bench  ## the reader, then the data plane's decoders under cover
 
 crash: build  ## kill -9 the running demo 300 times while it is given verbs, and check what is left
 	$(BIN)/python -m tests.demo.crash --kills $(or $(KILLS),300) --seed $(SEED)
+
+keeper-kills: build  ## kill -9 a keeper under load 500 times, and its gates; nothing may be over
+	$(BIN)/python -m tests.connect.kills --kills $(or $(KILLS),500) --seed $(SEED)
 
 seeds: build  ## the demo with ten other seeds
 	$(BIN)/python -m tests.demo.seeds

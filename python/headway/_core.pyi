@@ -20,8 +20,10 @@ __all__ = [
     "Curve",
     "DataPlane",
     "Forked",
+    "Gate",
     "Growth",
     "GrowthQueue",
+    "HoldRoute",
     "Limiter",
     "Measure",
     "MeterReading",
@@ -41,6 +43,7 @@ __all__ = [
     "Ticket",
     "Unknown",
     "__version__",
+    "forked",
     "grains_log2",
     "set_waiting",
 ]
