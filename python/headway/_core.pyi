@@ -564,7 +564,7 @@ class RlsRoute:
 class HoldRoute:
     """A contract that gates (`Gate`) may ask about, with a limiter for each of its workloads, slots included.
 
-    tell: how much refusals say. max_hold_ns: how long a slot may outlive the term of its gate.
+    tell: how much refusals say to gates; tell_http: to those that lease over HTTP. max_hold_ns: how long a slot may outlive the term of its gate.
     """
 
     def __new__(
@@ -573,6 +573,7 @@ class HoldRoute:
         limiters: Sequence[Limiter],
         *,
         tell: Literal["full", "public"] = "full",
+        tell_http: Literal["full", "public"] = "public",
         max_hold_ns: int = 60_000_000_000,
     ) -> HoldRoute: ...
 

@@ -55,18 +55,25 @@ pub(crate) struct HoldRoute {
     tell: Tell,
     paths: Vec<Arc<headway_core::Path>>,
     max_hold_ns: i64,
+    tell_http: Tell,
 }
 
 #[pymethods]
 impl HoldRoute {
     #[new]
-    #[pyo3(signature = (contract, limiters, *, tell = "full", max_hold_ns = 60_000_000_000))]
-    fn new(contract: String, limiters: Vec<PyRef<'_, Limiter>>, tell: &str, max_hold_ns: i64) -> PyResult<HoldRoute> {
+    #[pyo3(signature = (contract, limiters, *, tell = "full", tell_http = "public", max_hold_ns = 60_000_000_000))]
+    fn new(
+        contract: String,
+        limiters: Vec<PyRef<'_, Limiter>>,
+        tell: &str,
+        tell_http: &str,
+        max_hold_ns: i64,
+    ) -> PyResult<HoldRoute> {
         if max_hold_ns < 0 {
             return Err(PyValueError::new_err("nothing is held for less than no time"));
         }
         let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
-        Ok(HoldRoute { contract, tell: tell_of(tell)?, paths, max_hold_ns })
+        Ok(HoldRoute { contract, tell: tell_of(tell)?, paths, max_hold_ns, tell_http: tell_of(tell_http)? })
     }
 }
 
@@ -195,6 +202,7 @@ impl DataPlane {
             tell: route.tell,
             paths: route.paths.clone(),
             max_hold_ns: route.max_hold_ns,
+            tell_http: route.tell_http,
         };
         let routes = Routes::new(
             checks.iter().map(check).collect(),

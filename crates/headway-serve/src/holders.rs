@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headway_core::{Booked, Growths, Path, Reserved};
+use headway_wire::Tell;
 use headway_wire::hold::{HELD_MAX, HOLDER_BYTES, Held};
+use sha2::{Digest as _, Sha256};
 
 use crate::plane::Ticking;
 
@@ -41,6 +43,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Kept {
     pub(crate) path: Arc<Path>,
     pub(crate) max_hold_ns: i64,
+    /// How much refusals say over HTTP.
+    pub(crate) tell_http: Tell,
 }
 
 /// What one demand holds.
@@ -50,6 +54,16 @@ struct Holding {
     key: Option<Arc<str>>,
     has_slots: bool,
     reserved: Option<Reserved>,
+    /// Of a lease over HTTP: when it is over.
+    ends_at: Option<i64>,
+}
+
+/// A slot with an end, as it was asked for.
+pub(crate) struct Lease {
+    pub(crate) id: u64,
+    pub(crate) kept: Kept,
+    pub(crate) units: u64,
+    pub(crate) ends_at: i64,
 }
 
 /// A path, by name, and a key.
@@ -70,6 +84,8 @@ struct State {
     is_connected: bool,
     heard_at: i64,
     has_ended: bool,
+    /// It stands for leases over HTTP: never silent, and each has its own end.
+    is_lasting: bool,
     held: HashMap<u64, Holding>,
     rows: HashMap<Place, Row>,
     /// Slots of a keeper before this one, until the holder restates what it has.
@@ -131,6 +147,18 @@ impl Holders {
         Ok((holder, stream))
     }
 
+    /// Who holds the leases of a credential.
+    pub(crate) fn leases(&self, credential: &str) -> Arc<Holder> {
+        let digest: [u8; 32] = Sha256::digest([b"leases of ", credential.as_bytes()].concat()).into();
+        let mut name = Name::default();
+        name.copy_from_slice(&digest[..HOLDER_BYTES]);
+        let mut all = lock(&self.all);
+        let holder = Arc::clone(all.entry(name).or_insert_with(|| self.holder(name, credential)));
+        drop(all);
+        lock(&holder.state).is_lasting = true;
+        holder
+    }
+
     /// A row of the ledger: slots that a holder had at a keeper before this one.
     pub(crate) fn inherit(&self, now: i64, name: Name, kept: &Kept, key: Option<Arc<str>>, units: u64) {
         let holder = Arc::clone(lock(&self.all).entry(name).or_insert_with(|| self.holder(name, "")));
@@ -176,7 +204,7 @@ impl Holder {
                 let key: Option<Arc<str>> = held.key.as_deref().map(Arc::from);
                 kept.path.hold_over(&*self.clock, held.units, Self::hash(&kept.path, key.as_ref()));
                 state.rows.entry(place(&kept.path, key.clone())).or_default().in_use += held.units;
-                let one = Holding { kept, units: held.units, key, has_slots: true, reserved: None };
+                let one = Holding { kept, units: held.units, key, has_slots: true, reserved: None, ends_at: None };
                 state.held.insert(held.id, one);
             }
         }
@@ -233,7 +261,7 @@ impl Holder {
             return false;
         }
         let key = key.map(Arc::from);
-        let one = Holding { kept, units, key, has_slots: false, reserved: Some(reserved) };
+        let one = Holding { kept, units, key, has_slots: false, reserved: Some(reserved), ends_at: None };
         state.held.insert(id, one);
         true
     }
@@ -253,7 +281,7 @@ impl Holder {
         let at = place(&kept.path, key.clone());
         lock(&self.state).rows.entry(at.clone()).or_default().in_use += units;
         let is_durable = self.durable(&at).await;
-        let one = Holding { kept, units, key, has_slots: true, reserved };
+        let one = Holding { kept, units, key, has_slots: true, reserved, ends_at: None };
         let mut state = lock(&self.state);
         if is_durable && state.stream == stream && !state.has_ended && state.held.len() < HELD_MAX {
             state.held.insert(id, one);
@@ -261,6 +289,39 @@ impl Holder {
         }
         self.release(&mut state, &one);
         false
+    }
+
+    /// Keeps a slot with an end, once it is durable. False, with the slot given back: the ledger does not take it.
+    pub(crate) async fn keep_lease(&self, lease: Lease, key: Option<&str>) -> bool {
+        let Lease { id, kept, units, ends_at } = lease;
+        if !self.keep_slots(0, id, kept, units, key, None).await {
+            return false;
+        }
+        if let Some(one) = lock(&self.state).held.get_mut(&id) {
+            one.ends_at = Some(ends_at);
+        }
+        true
+    }
+
+    /// Moves a lease's end; false where there is none any more.
+    pub(crate) fn renew_lease(&self, now: i64, id: u64, ends_at: i64) -> bool {
+        let mut state = lock(&self.state);
+        let Some(one) = state.held.get_mut(&id).filter(|one| one.ends_at.is_some_and(|at| now < at)) else {
+            return false;
+        };
+        one.ends_at = Some(ends_at);
+        true
+    }
+
+    /// Ends a lease; false where there is none any more.
+    pub(crate) fn end_lease(&self, id: u64, contract: &str) -> bool {
+        let mut state = lock(&self.state);
+        if state.held.get(&id).is_none_or(|one| one.kept.path.spec().contract != contract) {
+            return false;
+        }
+        let Some(one) = state.held.remove(&id) else { return false };
+        self.release(&mut state, &one);
+        true
     }
 
     /// Waits until the row of a place covers what is in use there.
@@ -368,7 +429,8 @@ impl Holder {
             return false;
         }
         let is_over = |kept: &Kept| now >= ended_at.saturating_add(longer(kept.max_hold_ns));
-        let over: Vec<u64> = state.held.iter().filter(|(_, one)| is_over(&one.kept)).map(|(id, _)| *id).collect();
+        let has_ended = |one: &Holding| one.ends_at.map_or(is_over(&one.kept) && !state.is_lasting, |at| now >= at);
+        let over: Vec<u64> = state.held.iter().filter(|(_, one)| has_ended(one)).map(|(id, _)| *id).collect();
         for id in over {
             if let Some(one) = state.held.remove(&id) {
                 self.release(&mut state, &one);

@@ -1,7 +1,7 @@
 //! The data plane: the check and Envoy's rate-limit service, on sockets and threads of its own.
 //!
 //! `plane` starts and ends it, `accept` holds the connections, `service` takes a request to what answers it: `check`,
-//! `rls`, or `hold` for gates, whose slots are `holders`', through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
+//! `rls`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP, through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
 //! Time is read from the machine's clock for deadlines, and decisions read the meters' own.
 
 mod accept;
@@ -12,6 +12,7 @@ mod death;
 mod descriptors;
 mod hold;
 mod holders;
+mod leases;
 mod plane;
 mod receipts;
 mod reply;

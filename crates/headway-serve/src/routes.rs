@@ -47,6 +47,8 @@ pub struct HoldRoute {
     pub paths: Vec<Arc<Path>>,
     /// How long a slot may outlive its gate's term.
     pub max_hold_ns: i64,
+    /// How much refusals of leases say over HTTP.
+    pub tell_http: Tell,
 }
 
 struct Checked {
@@ -68,9 +70,10 @@ impl Routes {
     /// a pattern that means nothing, a key where the contract has none or none where it has, post-paid hits without a bound.
     pub fn new(checks: Vec<CheckRoute>, rls: Vec<RlsRoute>, holds: Vec<HoldRoute>) -> Result<Routes, String> {
         let mut routes = Routes::default();
-        for HoldRoute { contract, tell, paths, max_hold_ns } in holds {
-            let by_workload =
-                paths.into_iter().map(|path| (path.spec().workload.clone(), (Kept { path, max_hold_ns }, tell)));
+        for HoldRoute { contract, tell, paths, max_hold_ns, tell_http } in holds {
+            let by_workload = paths
+                .into_iter()
+                .map(|path| (path.spec().workload.clone(), (Kept { path, max_hold_ns, tell_http }, tell)));
             if routes.holds.insert(contract.clone(), by_workload.collect()).is_some() {
                 return Err(format!("the contract {contract:?} is there twice"));
             }

@@ -21,7 +21,7 @@ use crate::accept::Underway;
 use crate::access::Denied;
 use crate::plane::{Asked, Shared};
 use crate::reply::{Reply, failed, message, messages, problem, whole};
-use crate::{check, hold, rls};
+use crate::{check, hold, leases, rls};
 
 const HEALTH: &str = "/healthz";
 /// Bytes of a health check's message.
@@ -54,14 +54,18 @@ async fn fetch(shared: &Shared, request: &Request<Incoming>) -> Result<Response<
     if path == HEALTH {
         return Ok(whole(200, HeaderMap::new(), "ok"));
     }
-    shared.access.check(request.headers()).map_err(|denied| denied.problem())?;
+    let credential = shared.access.check(request.headers()).map_err(|denied| denied.problem())?;
     let contract = path.strip_prefix(wire_check::PREFIX).ok_or_else(no_such_path)?;
     let check = wire_check::read(contract, request.uri().query())?;
-    if !matches!(*request.method(), Method::GET | Method::POST) {
+    let is_ending = *request.method() == Method::DELETE && check.lease.is_some();
+    if !matches!(*request.method(), Method::GET | Method::POST) && !is_ending {
         return Err(wrong_method());
     }
     if request.headers().contains_key(check::TEST) {
         return check::tested(&shared.routes(), &check);
+    }
+    if leases::concerns(shared, &check) {
+        return leases::answer(shared, credential, request.method(), &check).await;
     }
     check::answer(&shared.routes(), &shared.clock, &check, &asked).await
 }

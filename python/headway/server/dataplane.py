@@ -98,6 +98,7 @@ class RoutedPlane:
                 contract.name,
                 list(self._limiters(contract)),
                 tell=contract.enforce.tell or "full",
+                tell_http=contract.enforce.tell or "public",
                 max_hold_ns=_max_hold_ms(contract) * MS,
             )
             for contract in all_met

@@ -63,7 +63,7 @@ impl Pool {
             wait_ns: 0,
             shares_as: String::new(),
         };
-        let kept = Kept { path: meters.path(spec).unwrap(), max_hold_ns: 60 * SECOND };
+        let kept = Kept { path: meters.path(spec).unwrap(), max_hold_ns: 60 * SECOND, tell_http: Tell::Public };
         let clock = Arc::new(Ticking(Arc::new(Still(AtomicI64::new(0)))));
         let holders = Arc::new(Holders::new(Arc::clone(meters.growths()), Arc::clone(&clock)));
         Pool { meters, kept, holders, clock }
