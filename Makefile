@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench sim fuzz crash keeper-kills seeds meters shares priority loom docs clean
+.PHONY: help build wheel demo test lint bless bench sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -91,6 +91,9 @@ crash: build  ## kill -9 the running demo 300 times while it is given verbs, and
 
 keeper-kills: build  ## kill -9 a keeper under load 500 times, and its gates; nothing may be over
 	$(BIN)/python -m tests.connect.kills --kills $(or $(KILLS),500) --seed $(SEED)
+
+gates-live: build  ## eight gates on a faulty network under a thousand changes of limit; MINUTES=30
+	$(BIN)/python -m tests.connect.live --minutes $(or $(MINUTES),30) --seed $(SEED)
 
 seeds: build  ## the demo with ten other seeds
 	$(BIN)/python -m tests.demo.seeds
