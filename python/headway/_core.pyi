@@ -564,7 +564,8 @@ class RlsRoute:
 class HoldRoute:
     """A contract that gates (`Gate`) may ask about, with a limiter for each of its workloads, slots included.
 
-    tell: how much refusals say to gates; tell_http: to those that lease over HTTP. max_hold_ns: how long a slot may outlive the term of its gate.
+    tell: how much refusals say to gates; tell_http: to those that lease over HTTP.
+    max_hold_ns: how long a slot may outlive the term of its gate.
     """
 
     def __new__(
@@ -585,7 +586,8 @@ class Gate:
     own. ValueError: no address, or a token that is not one word.
     """
 
-    def __new__(cls, address: str, token: str, /) -> Gate: ...
+    def __new__(cls, address: str, token: str, trusted: Sequence[bytes] | None = None, /) -> Gate:
+        """trusted: certificates (DER) of authorities that vouch for the keeper; None: plain HTTP/2."""
     def limiter(self, contract: str, workload: str | None = None, /) -> Limiter:
         """A limiter whose demands the keeper decides; refused as `cut_off` while it cannot be asked. Does not wait for it."""
     def paths(self) -> list[PathReading]:
@@ -603,8 +605,9 @@ class DataPlane:
     It listens once it is made, with no routes: every check is HW404, every descriptor is met by nobody. Every call but health
     (`/healthz`, `grpc.health.v1.Health/Check`) needs a token with the role gate or operator.
 
-    listen: an IP address and a port, 0 for any. Another address than loopback's is a ValueError without `off_loopback`: what
-        is spoken here is not encrypted.
+    listen: an IP address and a port, 0 for any. Another address than loopback's is a ValueError without `tls` or
+        `off_loopback`: what is spoken would not be encrypted.
+    tls: certificate chain and key, PEM; a ValueError where they are none or do not belong together.
     credentials: (name, SHA-256 of the token, roles) of each token; roles are viewer, operator, approver, gate.
     threads: that answer, 1 to 256. connections: at once, one more is closed. in_flight: requests under way at once; more are
         refused as `overloaded`.
@@ -628,6 +631,7 @@ class DataPlane:
         check_deadline_ms: int = 1_000,
         idle_ms: int = 120_000,
         off_loopback: bool = False,
+        tls: tuple[bytes, bytes] | None = None,
     ) -> DataPlane: ...
     @property
     def address(self) -> str:

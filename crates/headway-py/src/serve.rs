@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use headway_serve::{Access, Bounds, Credential, Role, Routes, Start, Tell, Ticking};
+use headway_serve::{Access, Bounds, Credential, Role, Routes, Start, Tell, Ticking, Tls};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -121,9 +121,9 @@ impl DataPlane {
     #[pyo3(
         signature = (
             meters, listen = "127.0.0.1:0", *, credentials, threads = 2, connections = 1_024, in_flight = 4_096,
-            deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false
+            deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false, tls = None
         ),
-        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False)"
+        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False, tls=None)"
     )]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -138,11 +138,16 @@ impl DataPlane {
         check_deadline_ms: u64,
         idle_ms: u64,
         off_loopback: bool,
+        tls: Option<(Vec<u8>, Vec<u8>)>,
     ) -> PyResult<DataPlane> {
         let listen: SocketAddr = listen.parse().map_err(|_| {
             PyValueError::new_err(format!("{listen:?} is no IP address with a port, as 127.0.0.1:7701"))
         })?;
-        if !listen.ip().is_loopback() && !off_loopback {
+        let tls = tls
+            .map(|(certificate, key)| Tls::from_pem(&certificate, &key))
+            .transpose()
+            .map_err(PyValueError::new_err)?;
+        if !listen.ip().is_loopback() && !off_loopback && tls.is_none() {
             return Err(PyValueError::new_err(format!(
                 "{listen} is not of this machine alone, and tokens would cross the network in the clear"
             )));
@@ -159,7 +164,7 @@ impl DataPlane {
         let bounds =
             Bounds { threads, connections, in_flight, deadline, check_deadline, idle, first, closing, ..usual };
         let growths = Arc::clone(meters.inner.growths());
-        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds, growths };
+        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds, growths, tls };
         let plane = py.detach(|| headway_serve::DataPlane::start(start)).map_err(PyOSError::new_err)?;
         let (address, process) = (plane.address(), std::process::id());
         Ok(DataPlane { plane: Mutex::new(Some(plane)), address, process })

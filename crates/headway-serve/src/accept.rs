@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -101,9 +102,20 @@ impl Drop for Underway {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, mut closing: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, shared: Arc<Shared>, closing: watch::Receiver<bool>) {
     // Answers are small and waited for. Where the option cannot be set, they are only slower.
     stream.set_nodelay(true).unwrap_or(());
+    let Some(tls) = shared.tls.clone() else { return speak(stream, shared, closing).await };
+    // Who does not end a handshake in time, or cannot, has no connection.
+    if let Ok(Ok(stream)) = tokio::time::timeout(shared.bounds.first, tls.acceptor().accept(stream)).await {
+        speak(stream, shared, closing).await;
+    }
+}
+
+async fn speak<S>(stream: S, shared: Arc<Shared>, mut closing: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let bounds = shared.bounds;
     let progress =
         Arc::new(Progress { last: AtomicI64::new(headway_clock::boot_ns()), has_begun: AtomicBool::new(false) });

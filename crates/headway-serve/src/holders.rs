@@ -25,8 +25,8 @@ pub(crate) const HOLDERS_MAX: usize = 10_000;
 pub(crate) const TERM: Duration = Duration::from_millis(3_740);
 /// How long a demand waits for its row to be durable.
 const BOOKING_WAIT_NS: i64 = 2_000_000_000;
-/// Slots that a row covers at least; it doubles as more are held.
-const ROW_LEAST: u64 = 4;
+/// A row grows by a quarter where it has to, or by what is asked for: few writes, and little that is booked for nobody.
+const ROW_PARTS: u64 = 4;
 const MICRO: i64 = 1_000_000;
 
 /// So long here that at least `ns` pass on a clock that is a thousandth slower.
@@ -349,7 +349,7 @@ impl Holder {
                     return true;
                 }
                 if row.growing.is_none() {
-                    let by = (row.in_use - row.durable).max(row.durable).max(ROW_LEAST);
+                    let by = (row.in_use - row.durable).max(row.durable / ROW_PARTS);
                     let Some(booked) = self.book(at, by as i64) else { return false };
                     row.growing = Some((by, booked));
                 }

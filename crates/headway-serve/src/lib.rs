@@ -19,9 +19,11 @@ mod reply;
 mod rls;
 mod routes;
 mod service;
+mod tls;
 
 pub use access::{Access, Credential, Role, TOKEN_MAX};
 pub use bounds::Bounds;
 pub use headway_wire::Tell;
 pub use plane::{BookedRow, DataPlane, Start, Ticking};
 pub use routes::{CheckRoute, HoldRoute, RlsRoute, Routes};
+pub use tls::Tls;

@@ -15,6 +15,7 @@ use crate::access::Access;
 use crate::bounds::Bounds;
 use crate::holders::Holders;
 use crate::routes::Routes;
+use crate::tls::Tls;
 
 /// How often silent gates are looked after.
 const SWEEP: Duration = Duration::from_millis(200);
@@ -42,6 +43,8 @@ pub struct Start {
     pub bounds: Bounds,
     /// Where the slots of gates become durable.
     pub growths: Arc<Growths>,
+    /// None: what is spoken is not encrypted.
+    pub tls: Option<Tls>,
 }
 
 /// What all connections share.
@@ -49,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) clock: Arc<Ticking>,
     pub(crate) holders: Holders,
+    pub(crate) tls: Option<Tls>,
     pub(crate) bounds: Bounds,
     routes: RwLock<Arc<Routes>>,
     /// Gates are heard from then on: one that restates what it has must find its contracts.
@@ -98,7 +102,7 @@ pub struct DataPlane {
 impl DataPlane {
     /// Listens, with no routes yet. Errors: the address cannot be used, or the system has no threads to give.
     pub fn start(start: Start) -> io::Result<DataPlane> {
-        let Start { listen, access, clock, bounds, growths } = start;
+        let Start { listen, access, clock, bounds, growths, tls } = start;
         let clock = Arc::new(clock);
         let holders = Holders::new(growths, Arc::clone(&clock));
         let listener = TcpListener::bind(listen)?;
@@ -112,8 +116,16 @@ impl DataPlane {
             .enable_time()
             .build()?;
         let (routes, in_flight) = (RwLock::default(), AtomicUsize::new(0));
-        let shared =
-            Arc::new(Shared { access, clock, holders, bounds, routes, is_routed: AtomicBool::new(false), in_flight });
+        let shared = Arc::new(Shared {
+            access,
+            clock,
+            holders,
+            tls,
+            bounds,
+            routes,
+            is_routed: AtomicBool::new(false),
+            in_flight,
+        });
         let (closing, told) = watch::channel(false);
         let listener = {
             let _entered = runtime.enter();

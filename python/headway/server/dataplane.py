@@ -43,9 +43,18 @@ class RoutedPlane:
         access: Access,
         *,
         off_loopback: bool = False,
+        tls: tuple[bytes, bytes] | None = None,
         deadline_ms: int = DEADLINE_MS,
     ) -> None:
         """Listens.
+
+        Args:
+            engine: Open; its owner closes it.
+            address: Where; port 0 takes any free one.
+            access: Who may ask.
+            off_loopback: Something in front encrypts, and the person who runs this knows it.
+            tls: Certificate chain and key, PEM.
+            deadline_ms: Within which Envoy is answered.
 
         Raises:
             ServerError: HW443, the address is taken or is none.
@@ -57,6 +66,7 @@ class RoutedPlane:
                 _numeric(address),
                 credentials=access.hashed(),
                 off_loopback=off_loopback,
+                tls=tls,
                 deadline_ms=deadline_ms,
             )
         except (OSError, ValueError) as error:

@@ -108,7 +108,7 @@ def serve(
         engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=True
     )
     try:
-        plane = _plane_on(engine, data_plane, ready.access, insecure_no_tls=insecure_no_tls, say=say)
+        plane = _plane_on(engine, data_plane, ready.access, tls=tls, insecure_no_tls=insecure_no_tls, say=say)
     except BaseException:
         ready.bound.close()
         raise
@@ -154,13 +154,20 @@ def serve_in_thread(
 
 
 def _plane_on(
-    engine: Engine, listen: str | None, access: Access, *, insecure_no_tls: bool, say: Callable[[str], None]
+    engine: Engine,
+    listen: str | None,
+    access: Access,
+    *,
+    tls: Tls | None,
+    insecure_no_tls: bool,
+    say: Callable[[str], None],
 ) -> RoutedPlane | None:
     if listen is None:
         return None
     asked = address_of(listen)
-    vet_address(asked, tokens=len(access), tls=False, insecure_no_tls=insecure_no_tls)
-    plane = RoutedPlane(engine, asked, access, off_loopback=insecure_no_tls)
+    vet_address(asked, tokens=len(access), tls=tls is not None, insecure_no_tls=insecure_no_tls)
+    pair = None if tls is None else (tls.certificate.read_bytes(), tls.key.read_bytes())
+    plane = RoutedPlane(engine, asked, access, off_loopback=insecure_no_tls, tls=pair)
     say(f"data plane on {plane.address}")
     return plane
 

@@ -100,15 +100,16 @@ fn held(id: u64, units: u64) -> Held {
 }
 
 #[test]
-fn a_slot_is_durable_before_its_gate_hears_of_it_and_a_chunk_covers_the_next_ones() {
+fn a_slot_is_durable_before_its_gate_hears_of_it_and_its_row_covers_the_next_ones() {
     let pool = Pool::new();
     let (holder, stream) = pool.attach(0, vec![]);
     let ledger = pool.ledger(1);
-    assert!(pool.take(&holder, stream, 1, 1));
+    assert!(pool.take(&holder, stream, 1, 4));
     let batch = ledger.join().unwrap();
     assert_eq!(("booking", 4 * MICRO), (batch[0].kind, batch[0].by_micro));
+    holder.settle(stream, 1, None);
     assert!(batch[0].key.starts_with("other\n0101"));
-    for id in 2..5 {
+    for id in 2..6 {
         assert!(pool.take(&holder, stream, id, 1), "the row covers it");
     }
     assert_eq!(4, pool.in_use());
