@@ -102,7 +102,9 @@ impl Divider {
     fn let_idle_go(&mut self, now: i64) -> Vec<(u64, Told)> {
         let is_idle = |part: &Part| now.saturating_sub(part.asked_at) >= IDLE_NS;
         let idle: Vec<u64> = self.parts.iter().filter(|(_, part)| is_idle(part)).map(|(id, _)| *id).collect();
-        idle.iter().for_each(|id| self.end(*id));
+        for id in &idle {
+            self.end(*id);
+        }
         idle.into_iter().map(|id| (id, Told::Abandon)).collect()
     }
 
