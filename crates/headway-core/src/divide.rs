@@ -62,7 +62,7 @@ impl Terms {
 
 const SECOND: i64 = 1_000_000_000;
 /// A longer life gains nothing, and keeps what a dead stream held from others.
-const TTL_MAX_S: i64 = 10;
+const TTL_MAX_S: i64 = 4;
 
 /// A token bucket: at most `tokens`, `per_s` more each second. Both at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,7 +138,8 @@ pub struct Divider {
 impl Divider {
     /// Begins empty, and assigns nothing until all that may have been assigned before has ended.
     pub fn new(terms: Terms, now: i64) -> Divider {
-        let quiet_until = now.saturating_add(terms.life_ns());
+        // Under whatever terms that was.
+        let quiet_until = now.saturating_add(terms.ttl_ns().max(TTL_MAX_S * SECOND) + terms.delay_ns);
         Divider {
             terms,
             parts: BTreeMap::new(),

@@ -324,7 +324,7 @@ fn a_stream_too_many_is_to_deny() {
 #[test]
 fn terms_are_whole_seconds_that_end_in_time() {
     let within = |ms: i64| Terms::within(ms * MS, SECOND).map(|terms| terms.ttl_s);
-    assert_eq!([None, Some(2), Some(4), Some(10)], [within(2_999), within(3_999), within(5_000), within(60_000)]);
+    assert_eq!([None, Some(2), Some(4), Some(4)], [within(2_999), within(3_999), within(5_000), within(60_000)]);
 }
 
 proptest! {
