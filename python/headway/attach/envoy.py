@@ -7,6 +7,8 @@ time-out itself, which is 20 ms unless told.
 
 from __future__ import annotations
 
+from json import dumps
+
 from headway.attach.attachment import Attachment, NotAttachable
 
 
@@ -53,7 +55,7 @@ rate_limits:
 
 def _quota(attachment: Attachment) -> str:
     """The filter of the quota service, for every request that meets it; and the cluster. Tried with Envoy 1.40."""
-    entries = ", ".join(f"{entry}: {{string_value: {value}}}" for entry, value in attachment.bucket.items())
+    entries = ", ".join(f"{dumps(name)}: {{string_value: {dumps(value)}}}" for name, value in attachment.bucket.items())
     return f"""\
 # {attachment.contract} divided among Envoys. HEADWAY_TOKEN: the token of role gate or operator; Envoy reads no variables, so
 # fill it in where it stands:  envsubst < this-file > envoy.yaml  (and keep envoy.yaml to its owner)
@@ -75,7 +77,7 @@ def _quota(attachment: Attachment) -> str:
             "@type": type.googleapis.com/envoy.extensions.filters.http.rate_limit_quota.v3.RateLimitQuotaBucketSettings
             bucket_id_builder:
               bucket_id_builder: {{{entries}}}
-            reporting_interval: 1s
+            reporting_interval: 5s          # what Envoy 1.40 does, whatever stands here
             no_assignment_behavior:         # until the first assignment, a tenth of a second away
               fallback_rate_limit: {{blanket_rule: DENY_ALL}}
             expired_assignment_behavior:    # Headway is away for longer than an assignment lives

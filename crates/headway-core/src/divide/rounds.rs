@@ -34,6 +34,8 @@ struct Supply {
     burst_micro: i128,
     /// The lowest while anything is booked: for all that are there by then.
     burst_booked_micro: i128,
+    /// More is booked than the limit allows while it is: it fell unplanned, and what is above it has yet to end.
+    is_draining: bool,
 }
 
 impl Divider {
@@ -61,6 +63,10 @@ impl Divider {
             let least = Bucket { tokens: 1, ..bucket(share, &supply) };
             let choices = [bucket(share, &supply), least];
             let paid = choices.into_iter().find(|bucket| self.affords(Some(id), bucket.tokens.into(), &supply));
+            // After an unplanned fall nothing can be paid until the old has ended. One token each is owed instead, and paid
+            // back before anything else is given, rather than that everybody refuses everything for so long.
+            let owed = supply.is_draining && (self.present_tokens(Some(id)) + 1) * MICRO as i128 <= supply.burst_micro;
+            let paid = paid.or(owed.then_some(least));
             told.push((id, self.assign(id, paid.filter(|_| share > 0), now)));
         }
         for (id, share) in rest {
@@ -110,7 +116,15 @@ impl Divider {
 
     fn supply(&self, now: i64, course: &Course) -> Supply {
         if now < self.quiet_until {
-            return Supply { limit_micro: 0, assignable: 0, most: 0, room: 0, burst_micro: 0, burst_booked_micro: 0 };
+            return Supply {
+                limit_micro: 0,
+                assignable: 0,
+                most: 0,
+                room: 0,
+                burst_micro: 0,
+                burst_booked_micro: 0,
+                is_draining: false,
+            };
         }
         let ahead = now.saturating_add(self.terms.life_ns());
         let booked_until = self.parts.values().map(|part| part.book.until());
@@ -118,13 +132,16 @@ impl Divider {
         let whole = |micro: u128| u64::try_from(micro / MICRO).unwrap_or(u64::MAX);
         let limit_micro = course.lowest_per_s(now, ahead);
         let gone = book::per_s(&self.gone, now);
+        let burst_booked_micro = course.lowest_burst(now, booked_until);
+        let (free, booked) = (whole(course.lowest_per_s(now, booked_until)), self.booked(now));
         Supply {
             limit_micro,
             assignable: whole(limit_micro - limit_micro.div_ceil(RESERVE_ONE_IN)).saturating_sub(gone),
             most: whole(limit_micro).saturating_sub(gone),
-            room: whole(course.lowest_per_s(now, booked_until)).saturating_sub(self.booked(now)),
+            room: free.saturating_sub(booked),
             burst_micro: course.lowest_burst(now, ahead),
-            burst_booked_micro: course.lowest_burst(now, booked_until),
+            burst_booked_micro,
+            is_draining: booked > free || self.held_micro() > burst_booked_micro,
         }
     }
 
@@ -252,7 +269,10 @@ impl Divider {
         let part = self.parts.get_mut(&id)?;
         let (held, since) = (part.held(), now.saturating_sub(part.sent_at));
         let wanted = (share > 0).then(|| bucket(share, supply));
-        if share > held
+        // After a fall that left one token each, the bucket grows to its size again.
+        let is_lean =
+            matches!((part.told, wanted), (Some(Told::Bucket(is)), Some(wants)) if is.tokens < wants.tokens / 2);
+        if (share > held || is_lean && since >= SECOND)
             && let Some(bucket) = wanted.filter(|bucket| self.affords(Some(id), bucket.tokens.into(), supply))
         {
             return Some(self.assign(id, Some(bucket), now));

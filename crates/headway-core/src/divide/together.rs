@@ -71,13 +71,12 @@ impl Proxy {
             let old = self.bucket.filter(|_| lives);
             if old != Some(new) {
                 let full = i128::from(new.tokens) * MICRO;
-                self.micro = match (old, self.refill) {
-                    (Some(old), Refill::Ratio) => self.micro * i128::from(new.tokens) / i128::from(old.tokens),
-                    _ => {
-                        self.stray += if self.refill == Refill::Full { self.micro } else { 0 };
-                        full
-                    }
-                };
+                if let (Some(old), Refill::Ratio) = (old, self.refill) {
+                    self.micro = self.micro * i128::from(new.tokens) / i128::from(old.tokens);
+                } else {
+                    self.stray += if self.refill == Refill::Full { self.micro } else { 0 };
+                    self.micro = full;
+                }
             }
             (self.bucket, self.expires) = (Some(new), at + self.ttl_ns);
         }
