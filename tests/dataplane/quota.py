@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,7 +85,7 @@ class Proxy:
 
 def told_of(action: bytes) -> Told:
     """A BucketAction. Anything but a whole one is an AssertionError: an unset life or strategy, another interval than 1 s."""
-    parts = {number: value for number, value in fields(action)}
+    parts = dict(fields(action))
     bucket = {}
     for _, entry in fields(_bytes(parts[1])):
         bucket[_bytes(only(_bytes(entry), 1)).decode()] = _bytes(only(_bytes(entry), 2)).decode()
@@ -125,20 +126,33 @@ def settled(house: House) -> None:
     """Past the quiet time, with the burst free. A division begins at the first look, so a stream is told to deny before."""
     proxy = Proxy(house.port)
     proxy.report(usage(CHECKOUT, 1))
-    # A report may come before the first look at the clock: it is sent again until it was heard.
-    while not house.plane.divided()[0][1]:
-        proxy.report(usage(CHECKOUT, 1))
-        proxy.connection.settle()
+    subscribed(house, proxy)
     proxy.told()
     proxy.close()
-    while house.plane.divided()[0][1]:
-        pass
+    gone(house)
     house.meters.clock.advance((QUIET_S + 1) * SECOND)
     # The first look after the quiet time counts from there on.
     other = Proxy(house.port)
     other.report(usage(CHECKOUT, 1))
     other.told()
     other.close()
-    while house.plane.divided()[0][1]:
-        pass
+    gone(house)
     house.meters.clock.advance(6 * SECOND)
+
+
+def subscribed(house: House, proxy: Proxy) -> None:
+    """Reports until it is heard: a report may come before the first look at the clock."""
+    until = time.monotonic() + 10
+    while not house.plane.divided()[0][1]:
+        assert time.monotonic() < until
+        proxy.report(usage(CHECKOUT, 1))
+        proxy.connection.settle()
+
+
+def gone(house: House) -> None:
+    """Waits until the end of every stream was seen."""
+    until = time.monotonic() + 10
+    with house.envoy() as other:
+        while house.plane.divided()[0][1]:
+            assert time.monotonic() < until
+            other.settle()

@@ -14,7 +14,7 @@ from headway._core import RlqsRoute
 from tests.core.making import MICRO, SECOND, rate_curve
 from tests.dataplane.conftest import VIEWER, House
 from tests.dataplane.envoy import PERMISSION_DENIED, UNAUTHENTICATED
-from tests.dataplane.quota import CHECKOUT, STREAM, Proxy, Told, divided, usage
+from tests.dataplane.quota import CHECKOUT, STREAM, Proxy, Told, divided, gone, subscribed, usage
 from tests.dataplane.wire import message
 
 
@@ -32,9 +32,7 @@ def test_nothing_is_assigned_until_what_an_earlier_process_assigned_has_ended(ho
     """It may have been another process a moment ago: for five seconds everybody is told to deny, for whole seconds."""
     divided(house, quiet=True)
     proxy = Proxy(house.port)
-    while not house.plane.divided()[0][1]:
-        proxy.report(usage(CHECKOUT, 1))
-        proxy.connection.settle()
+    subscribed(house, proxy)
 
     assert Told(CHECKOUT, "deny", 4) == proxy.told()
     house.meters.clock.advance(SECOND)
@@ -85,8 +83,7 @@ def test_what_a_lost_stream_had_stays_booked_until_it_has_ended(house: House, pr
     proxies[0].report(usage(CHECKOUT, 1))
     proxies[0].told_until("bucket")
     proxies[0].close()
-    while house.plane.divided()[0][1]:
-        pass
+    gone(house)
     assert [("checkout", 0, 0, 0, 95)] == house.plane.divided()
     house.meters.clock.advance(5 * SECOND)
 

@@ -19,7 +19,10 @@ __all__ = ["not_yet"]
 _Use = tuple[Loc, str, str]
 """Where it stands, what it is, and what works today."""
 
-_LATER = ("yet", "remove it; the Python library and its middleware enforce today, and `rls` and `rlqs` through `headway serve`")
+_LATER = (
+    "yet",
+    "remove it; the Python library and its middleware enforce today, and `rls` and `rlqs` through `headway serve`",
+)
 _SERVED = ("here", "run it with `headway serve`, whose data plane answers Envoy")
 _BINDINGS = {"rls": _SERVED, "rlqs": _SERVED}
 """Where a binding is not acted on, and what works today."""

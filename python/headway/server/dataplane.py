@@ -133,7 +133,6 @@ class RoutedPlane:
                     tell=contract.enforce.tell or "public",
                 )
 
-
     def _rlqs(self, contract: Contract) -> Iterator[RlqsRoute]:
         for bind in contract.enforce.bind:
             if bind.rlqs is not None:
