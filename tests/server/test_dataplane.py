@@ -16,6 +16,7 @@ from headway.engine.engine import Engine
 from headway.server.access import Access, Credential, sha256_of
 from headway.server.dataplane import ANSWERED, RoutedPlane
 from headway.server.listen import Address
+from headway.server.metrics import exposition
 from headway.server.problems import ServerError
 
 TOKEN = "a-gate's-token"
@@ -137,3 +138,13 @@ def test_a_contract_that_is_divided_is_asked_by_nobody_else(engine: Engine, plan
             break
 
     assert ([("later", 0, 0, 0, 0)], 404) == (plane.divided(), status)
+
+
+def test_what_is_divided_is_a_metric(engine: Engine):
+    """One proxy of two may let nothing through; 38 a second are assigned, and 76 may still be in use."""
+    text = exposition(engine, lambda: [("checkout", 2, 1, 38, 76)]).decode()
+
+    assert 'headway_divided_streams{contract="checkout",state="assigned"} 1.0' in text
+    assert 'headway_divided_streams{contract="checkout",state="denied"} 1.0' in text
+    assert 'headway_divided_assigned{contract="checkout"} 38.0' in text
+    assert 'headway_divided_booked{contract="checkout"} 76.0' in text

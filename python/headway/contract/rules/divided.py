@@ -93,8 +93,8 @@ def _of_constraint(contract: Contract, constraint: Constraint) -> Iterator[str]:
         return
     if constraint.cost is not None:
         yield "has a `cost`, and a proxy counts requests, each as one"
-    declared = [*contract.ramp, *contract.exceptions]
-    levels = {level for one in declared for level in one.limit_micro.values() if level > 0}
+    declared = [*(stage.limit_micro for stage in contract.ramp), *(one.limit_micro for one in contract.exceptions)]
+    levels = {level for one in declared for level in one.values() if level > 0}
     if not levels:
         return
     lowest = min(levels)
