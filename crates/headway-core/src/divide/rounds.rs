@@ -34,7 +34,7 @@ struct Supply {
     burst_micro: i128,
     /// The lowest while anything is booked: for all that are there by then.
     burst_booked_micro: i128,
-    /// More is booked than the limit allows while it is: it fell unplanned, and what is above it has yet to end.
+    /// More is booked than the limit allows now: it fell unplanned, and what is above it has yet to end.
     is_draining: bool,
 }
 
@@ -84,14 +84,13 @@ impl Divider {
         if let Some((since, before)) = self.counted.filter(|(since, _)| *since <= now) {
             let spent = i128::from(self.booked(since)) * i128::from(now - since);
             let spent = spent.div_euclid(1_000) + i128::from(spent % 1_000 > 0);
-            // Capped by what could be held meanwhile, then by what can be held from now on.
+            // Capped by what could be held meanwhile, what has ended since included.
             let room = course.lowest_burst(since, now) - self.held_micro();
             self.slack = (self.slack + (entitled - before) - spent).min(room);
         }
         self.counted = Some((now, entitled));
         self.gone.retain(|booking| booking.until > now);
         self.parts.values_mut().for_each(|part| part.forget_ended(now));
-        self.slack = self.slack.min(course.lowest_burst(now, now) - self.held_micro());
     }
 
     /// Tokens a second that may be in use.
@@ -141,7 +140,8 @@ impl Divider {
             room: free.saturating_sub(booked),
             burst_micro: course.lowest_burst(now, ahead),
             burst_booked_micro,
-            is_draining: booked > free || self.held_micro() > burst_booked_micro,
+            is_draining: u128::from(booked) * MICRO > course.lowest_per_s(now, now)
+                || self.held_micro() > course.lowest_burst(now, now),
         }
     }
 
