@@ -37,6 +37,7 @@ __all__ = [
     "Ready",
     "Refusal",
     "Refused",
+    "RlqsRoute",
     "RlsRoute",
     "Segment",
     "ShareSpec",
@@ -538,6 +539,19 @@ class CheckRoute:
     ) -> CheckRoute: ...
 
 @final
+class RlqsRoute:
+    """A bucket of Envoy's quota service that a limiter's rate is divided for: the same domain, the same entries of its id.
+
+    within_ns: by when all that was assigned has ended; at least 3 s. A contract that is divided is asked by nobody else: what is
+        assigned is spent where it is.
+    ValueError for a limiter that is bound to a key, and a shorter `within_ns`.
+    """
+
+    def __new__(
+        cls, domain: str, bucket: dict[str, str], limiter: Limiter, *, within_ns: int = 5_000_000_000
+    ) -> RlqsRoute: ...
+
+@final
 class RlsRoute:
     """A descriptor of Envoy's rate-limit service that meets a limiter: the same domain, the same entries in any order.
 
@@ -641,12 +655,16 @@ class DataPlane:
     @property
     def holders(self) -> int:
         """Gates that are known: connected, or silent and not yet given up."""
+    def divided(self) -> list[tuple[str, int, int, int, int]]:
+        """(contract, streams, those told to deny, tokens a second assigned, those that may still be in use) of every limit that
+        is divided."""
     def routes(
         self,
         checks: Sequence[CheckRoute],
         rls: Sequence[RlsRoute],
         holds: Sequence[HoldRoute] = (),
         booked: Sequence[tuple[str, str, str, str, int]] = (),
+        rlqs: Sequence[RlqsRoute] = (),
         /,
     ) -> None:
         """Puts routes in the place of those there are, all at once; a request is answered by the ones it found. No gate is
@@ -657,7 +675,8 @@ class DataPlane:
 
         ValueError, with nothing changed: a contract, workload or entry twice, a limiter of another contract, a limiter that
         holds slots (nobody would give them back), `each` where there are no keys or none where there are, post-paid hits
-        without a bound on their cost or together with `refundable`.
+        without a bound on their cost or together with `refundable`, a bucket twice, a division of what is no rate on one
+        meter without keys.
         """
     def close(self) -> None:
         """Takes no more connections, lets requests under way end (five seconds at most), and ends its threads. Again: nothing."""

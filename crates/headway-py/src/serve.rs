@@ -1,9 +1,11 @@
 //! The data plane as Python starts, routes and ends it. No request comes through here.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use headway_core::divide;
 use headway_serve::{Access, Bounds, Credential, Role, Routes, Start, Tell, Ticking, Tls};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -105,6 +107,29 @@ impl RlsRoute {
     }
 }
 
+/// A bucket of Envoy's quota service that a limiter's rate is divided for.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct RlqsRoute {
+    domain: String,
+    bucket: BTreeMap<String, String>,
+    path: Arc<headway_core::Path>,
+    terms: divide::Terms,
+}
+
+#[pymethods]
+impl RlqsRoute {
+    #[new]
+    #[pyo3(signature = (domain, bucket, limiter, *, within_ns = 5_000_000_000))]
+    fn new(domain: String, bucket: BTreeMap<String, String>, limiter: &Limiter, within_ns: i64) -> PyResult<RlqsRoute> {
+        let path = path_of(limiter)?;
+        let delay_ns = headway_serve::DELAY.as_nanos() as i64;
+        let terms = divide::Terms::within(within_ns, delay_ns).ok_or_else(|| {
+            PyValueError::new_err(format!("{within_ns} ns are too short: what is assigned lives at least two seconds"))
+        })?;
+        Ok(RlqsRoute { domain, bucket, path, terms })
+    }
+}
+
 /// The check and Envoy's rate-limit service on a socket, answered by threads that never take the interpreter's lock.
 #[pyclass(frozen, module = "headway._core")]
 pub(crate) struct DataPlane {
@@ -181,13 +206,14 @@ impl DataPlane {
     }
 
     /// Puts routes in the place of those there are, all at once.
-    #[pyo3(signature = (checks, rls, holds = vec![], booked = vec![], /), text_signature = "($self, checks, rls, holds=(), booked=(), /)")]
+    #[pyo3(signature = (checks, rls, holds = vec![], booked = vec![], rlqs = vec![], /), text_signature = "($self, checks, rls, holds=(), booked=(), rlqs=(), /)")]
     fn routes(
         &self,
         checks: Vec<PyRef<'_, CheckRoute>>,
         rls: Vec<PyRef<'_, RlsRoute>>,
         holds: Vec<PyRef<'_, HoldRoute>>,
         booked: Vec<headway_serve::BookedRow>,
+        rlqs: Vec<PyRef<'_, RlqsRoute>>,
     ) -> PyResult<()> {
         let check = |route: &PyRef<'_, CheckRoute>| headway_serve::CheckRoute {
             contract: route.contract.clone(),
@@ -209,16 +235,32 @@ impl DataPlane {
             max_hold_ns: route.max_hold_ns,
             tell_http: route.tell_http,
         };
+        let rlqs_route = |route: &PyRef<'_, RlqsRoute>| headway_serve::RlqsRoute {
+            domain: route.domain.clone(),
+            bucket: route.bucket.clone(),
+            path: Arc::clone(&route.path),
+            terms: route.terms,
+        };
         let routes = Routes::new(
             checks.iter().map(check).collect(),
             rls.iter().map(rls_route).collect(),
             holds.iter().map(hold).collect(),
+            rlqs.iter().map(rlqs_route).collect(),
         );
         let routes = routes.map_err(PyValueError::new_err)?;
         if let Some(plane) = &*self.plane.lock().unwrap_or_else(PoisonError::into_inner) {
             plane.route(routes, &booked);
         }
         Ok(())
+    }
+
+    /// (contract, streams, denied, assigned a second, booked a second) of every limit that is divided.
+    fn divided(&self) -> Vec<(String, u64, u64, u64, u64)> {
+        let plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = plane.as_ref().map(headway_serve::DataPlane::divided).unwrap_or_default();
+        all.into_iter()
+            .map(|(contract, one)| (contract, one.streams, one.denied, one.assigned_per_s, one.booked_per_s))
+            .collect()
     }
 
     /// Gates that are known: connected, or silent and not yet given up.

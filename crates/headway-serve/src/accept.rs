@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::bounds::Bounds;
 use crate::plane::Shared;
@@ -47,10 +47,20 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, mut closing:
     }
 }
 
+/// From a peer's last sign of life to the ping, and from there to the end of its connection. Only where a limit is divided:
+/// what was assigned is then received soon, or never.
+const PING: Duration = Duration::from_millis(400);
+/// Within that after it is handed to a connection, a message has arrived or its connection has ended.
+pub(crate) const PINGED: Duration = Duration::from_millis(800);
+
 /// When a request last began or ended on a connection.
 pub(crate) struct Progress {
     last: AtomicI64,
     has_begun: AtomicBool,
+    /// Whether its peer is asked for signs of life.
+    is_pinged: bool,
+    /// Told where it is to end: no more requests.
+    leave: Notify,
 }
 
 impl Progress {
@@ -72,6 +82,16 @@ pub(crate) struct Lasting(Arc<Progress>);
 impl Lasting {
     pub(crate) fn mark(&self) {
         self.0.mark();
+    }
+
+    /// Whether what is sent on it has arrived within `PINGED`, or never does.
+    pub(crate) fn is_pinged(&self) -> bool {
+        self.0.is_pinged
+    }
+
+    /// Ends the connection after what is under way, so that its peer makes a new one.
+    pub(crate) fn leave(&self) {
+        self.0.leave.notify_one();
     }
 }
 
@@ -117,13 +137,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let bounds = shared.bounds;
-    let progress =
-        Arc::new(Progress { last: AtomicI64::new(headway_clock::boot_ns()), has_begun: AtomicBool::new(false) });
+    let is_pinged = shared.routes().divides();
+    let progress = Arc::new(Progress {
+        last: AtomicI64::new(headway_clock::boot_ns()),
+        has_begun: AtomicBool::new(false),
+        is_pinged,
+        leave: Notify::new(),
+    });
     let service = service_fn(|request| {
         let underway = Underway::begin(&shared, &progress);
         service::answer(Arc::clone(&shared), request, underway)
     });
-    let builder = builder(&bounds);
+    let builder = builder(&bounds, is_pinged);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut ends = false;
     loop {
@@ -132,6 +157,7 @@ where
             // How it ended is the peer's affair: what was decided on it is counted where it was decided.
             _ended = connection.as_mut() => return,
             _ = closing.changed(), if !ends => {}
+            () = progress.leave.notified(), if !ends => {}
             () = tokio::time::sleep(left) => {
                 if ends {
                     return;
@@ -146,7 +172,7 @@ where
     }
 }
 
-fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
+fn builder(bounds: &Bounds, is_pinged: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -161,6 +187,8 @@ fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
         .max_header_list_size(bounds.header_bytes)
         .max_pending_accept_reset_streams(RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(is_pinged.then_some(PING))
+        .keep_alive_timeout(PING);
     builder
 }

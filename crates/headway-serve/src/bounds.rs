@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headway_wire::rls;
+use headway_wire::{rlqs, rls};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -31,6 +31,8 @@ pub struct Bounds {
     pub closing: Duration,
     /// What is read of a rate-limit request; more is INVALID_ARGUMENT.
     pub rls: rls::Bounds,
+    /// What is read of a report of usage; more ends its stream.
+    pub rlqs: rlqs::Bounds,
 }
 
 impl Default for Bounds {
@@ -48,6 +50,7 @@ impl Default for Bounds {
             idle: Duration::from_mins(2),
             closing: Duration::from_secs(5),
             rls: rls::Bounds::default(),
+            rlqs: rlqs::Bounds::default(),
         }
     }
 }

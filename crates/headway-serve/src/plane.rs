@@ -2,14 +2,15 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use headway_core::divide::Divided;
 use headway_core::{Clock, Growths};
 use headway_wire::hold::HOLDER_BYTES;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::access::Access;
 use crate::bounds::Bounds;
@@ -58,6 +59,10 @@ pub(crate) struct Shared {
     /// Gates are heard from then on: one that restates what it has must find its contracts.
     pub(crate) is_routed: AtomicBool,
     pub(crate) in_flight: AtomicUsize,
+    /// The number of the next stream that a limit is divided for.
+    pub(crate) next_stream: AtomicU64,
+    /// Told to such streams when the plane closes.
+    pub(crate) ends: Notify,
 }
 
 impl Shared {
@@ -125,6 +130,8 @@ impl DataPlane {
             routes,
             is_routed: AtomicBool::new(false),
             in_flight,
+            next_stream: AtomicU64::new(0),
+            ends: Notify::new(),
         });
         let (closing, told) = watch::channel(false);
         let listener = {
@@ -132,6 +139,7 @@ impl DataPlane {
             tokio::net::TcpListener::from_std(listener)?
         };
         runtime.spawn(crate::accept::run(listener, Arc::clone(&shared), told.clone()));
+        runtime.spawn(crate::rlqs::divide(Arc::clone(&shared), told.clone()));
         runtime.spawn(sweep(Arc::clone(&shared), told));
         Ok(DataPlane { shared, address, closing, runtime: Some(runtime) })
     }
@@ -158,6 +166,12 @@ impl DataPlane {
         *present = Arc::new(routes);
         drop(present);
         self.shared.is_routed.store(true, Ordering::SeqCst);
+    }
+
+    /// (contract, what its division is like) of every limit that is divided here.
+    pub fn divided(&self) -> Vec<(String, Divided)> {
+        let (routes, now) = (self.shared.routes(), self.shared.clock.boot_ns());
+        routes.divisions().map(|division| (division.contract().to_owned(), division.reading(now))).collect()
     }
 
     /// Gates that are known: connected, or silent and not yet given up.

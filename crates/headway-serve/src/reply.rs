@@ -28,6 +28,8 @@ pub(crate) struct Reply {
     trailers: Option<HeaderMap>,
     /// Pieces that are still to come, of a stream.
     pieces: Option<mpsc::Receiver<Bytes>>,
+    /// The same, of a stream whose pieces mean nothing later: the instant by which each has to go out.
+    timed: Option<mpsc::Receiver<(i64, Bytes)>>,
     #[expect(dead_code, reason = "its drop is what ends the request")]
     underway: Option<Underway>,
 }
@@ -65,16 +67,25 @@ impl Body for Reply {
                 None => self.pieces = None,
             }
         }
+        if let Some(timed) = &mut self.timed {
+            match ready!(timed.poll_recv(context)) {
+                Some((until, piece)) if headway_clock::boot_ns() <= until => {
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
+                // One that is late ends the stream, with whatever is behind it.
+                _ => self.timed = None,
+            }
+        }
         let piece = self.piece.take().map(Frame::data);
         Poll::Ready(piece.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.is_none() && self.trailers.is_none() && self.pieces.is_none()
+        self.piece.is_none() && self.trailers.is_none() && self.pieces.is_none() && self.timed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.trailers.is_some() || self.pieces.is_some() {
+        if self.trailers.is_some() || self.pieces.is_some() || self.timed.is_some() {
             return SizeHint::default();
         }
         SizeHint::with_exact(self.piece.as_ref().map_or(0, |piece| piece.len() as u64))
@@ -122,10 +133,18 @@ pub(crate) fn message(message: &impl prost::Message) -> Response<Reply> {
 
 /// A stream of messages, each framed already, until their sender is dropped; then it ended well.
 pub(crate) fn messages(pieces: mpsc::Receiver<Bytes>) -> Response<Reply> {
+    stream(Reply { pieces: Some(pieces), ..Reply::default() })
+}
+
+/// The same, each with the instant by which it has to go out; one that is late ends the stream.
+pub(crate) fn timed_messages(timed: mpsc::Receiver<(i64, Bytes)>) -> Response<Reply> {
+    stream(Reply { timed: Some(timed), ..Reply::default() })
+}
+
+fn stream(reply: Reply) -> Response<Reply> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let reply = Reply { pieces: Some(pieces), trailers: Some(trailers), ..Reply::default() };
-    let mut response = Response::new(reply);
+    let mut response = Response::new(Reply { trailers: Some(trailers), ..reply });
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
 }

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use headway_wire::check::{self as wire_check, no_such_path};
 use headway_wire::grpc::{Failed, PREFIX, Status, unframed};
 use headway_wire::health::{self, HealthCheckResponse, Serving};
-use headway_wire::{Problem, Unreadable, hold as wire_hold, rls as wire_rls};
+use headway_wire::{Problem, Unreadable, hold as wire_hold, rlqs as wire_rlqs, rls as wire_rls};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 use crate::accept::Underway;
 use crate::access::Denied;
 use crate::plane::{Asked, Shared};
-use crate::reply::{Reply, failed, message, messages, problem, whole};
-use crate::{check, hold, leases, rls};
+use crate::reply::{Reply, failed, message, messages, problem, timed_messages, whole};
+use crate::{check, divisions, hold, leases, rlqs, rls};
 
 const HEALTH: &str = "/healthz";
 /// Bytes of a health check's message.
@@ -37,6 +37,9 @@ pub(crate) async fn answer(
         request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if is_grpc && request.uri().path() == wire_hold::HOLD {
         return Ok(hold_on(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
+    }
+    if is_grpc && request.uri().path() == wire_rlqs::STREAM_RATE_LIMIT_QUOTAS {
+        return Ok(divide_for(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
     }
     let response = if is_grpc {
         call(&shared, request).await.unwrap_or_else(|failure| failed(&failure))
@@ -84,6 +87,27 @@ fn wrong_method() -> Problem {
 
 /// Begins the stream of a gate.
 fn hold_on(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
+    let credential = may_stream(shared, &request)?;
+    let (answers, pieces) = mpsc::channel(hold::ANSWERS_MAX);
+    tokio::spawn(hold::run(Arc::clone(shared), credential, request.into_body(), answers, underway.lasting()));
+    Ok(messages(pieces))
+}
+
+/// Begins the stream of a proxy that a limit is divided for.
+fn divide_for(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
+    may_stream(shared, &request)?;
+    let lasting = underway.lasting();
+    if !lasting.is_pinged() {
+        lasting.leave();
+        return Err(Failed::new(Status::Unavailable, "nothing was divided when this connection was made"));
+    }
+    let (pushes, timed) = mpsc::channel(divisions::PUSHES_MAX);
+    tokio::spawn(rlqs::run(Arc::clone(shared), request.into_body(), pushes, lasting));
+    Ok(timed_messages(timed))
+}
+
+/// Who streams: the name of its credential.
+fn may_stream(shared: &Shared, request: &Request<Incoming>) -> Result<String, Failed> {
     if request.version() != Version::HTTP_2 || request.method() != Method::POST {
         return Err(Failed::new(Status::Unimplemented, "gRPC is POST over HTTP/2"));
     }
@@ -91,9 +115,7 @@ fn hold_on(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway)
     if !shared.is_routed.load(Ordering::SeqCst) {
         return Err(Failed::new(Status::Unavailable, "the keeper is starting"));
     }
-    let (answers, pieces) = mpsc::channel(hold::ANSWERS_MAX);
-    tokio::spawn(hold::run(Arc::clone(shared), credential, request.into_body(), answers, underway.lasting()));
-    Ok(messages(pieces))
+    Ok(credential)
 }
 
 async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Reply>, Failed> {
@@ -105,7 +127,7 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Re
     if head.uri.path() == health::CHECK {
         let body = whole_body(shared, body, HEALTH_MAX).await?;
         let service = health::read(unframed(&body, HEALTH_MAX)?)?;
-        if !["", wire_rls::SERVICE, wire_hold::SERVICE].contains(&service) {
+        if !["", wire_rls::SERVICE, wire_rlqs::SERVICE, wire_hold::SERVICE].contains(&service) {
             return Err(Failed::new(Status::NotFound, "no such service is served"));
         }
         return Ok(message(&HealthCheckResponse { status: Serving::Serving.into() }));

@@ -11,17 +11,17 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 
-from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlsRoute
+from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlqsRoute, RlsRoute
 from headway.contract.model import Contract
 from headway.engine.engine import Engine
-from headway.engine.specs import MS, PPM, workloads_of
+from headway.engine.specs import MS, PPM, workload_of, workloads_of
 from headway.server.access import Access
 from headway.server.listen import Address
 from headway.server.problems import ServerError
 
 __all__ = ["ANSWERED", "RoutedPlane"]
 
-ANSWERED = frozenset({"rls"})
+ANSWERED = frozenset({"rls", "rlqs"})
 """Kinds of bindings that a data plane answers."""
 
 
@@ -81,6 +81,11 @@ class RoutedPlane:
         """Where it listens: IP address and port."""
         return self._plane.address
 
+    def divided(self) -> list[tuple[str, int, int, int, int]]:
+        """(contract, streams, those that may let nothing through, assigned a second, booked a second) of every contract that
+        is divided among proxies. Booked is what may still be in use, old assignments included."""
+        return self._plane.divided()
+
     def close(self) -> None:
         """Lets requests under way end, at most five seconds. A second time does nothing."""
         self._changes.close()
@@ -101,7 +106,9 @@ class RoutedPlane:
         Args:
             booked: What gates had in flight when the run before this one ended; told once, with the first routes.
         """
-        all_met = [one.contract for one in self._engine.all()]
+        running = [one.contract for one in self._engine.all()]
+        # What is divided is spent by those it is divided among, and nobody else may ask.
+        all_met = [contract for contract in running if not _is_divided(contract)]
         met = [contract for contract in all_met if not _holds_slots(contract)]
         holds = [
             HoldRoute(
@@ -119,7 +126,8 @@ class RoutedPlane:
         ]
         rls = [route for contract in met for route in self._rls(contract)]
         rows = [(name, workload, holder, key, -(-micro // PPM)) for name, workload, holder, key, micro in booked]
-        self._plane.routes(checks, rls, holds, rows)
+        rlqs = [route for contract in running for route in self._rlqs(contract)]
+        self._plane.routes(checks, rls, holds, rows, rlqs)
 
     def _limiters(self, contract: Contract) -> Iterator[Limiter]:
         for workload in workloads_of(contract):
@@ -135,6 +143,16 @@ class RoutedPlane:
                     tell=contract.enforce.tell or "public",
                 )
 
+    def _rlqs(self, contract: Contract) -> Iterator[RlqsRoute]:
+        for bind in contract.enforce.bind:
+            if bind.rlqs is not None:
+                yield RlqsRoute(
+                    bind.rlqs.domain,
+                    dict(bind.rlqs.bucket),
+                    self._engine.limiter(contract.name, workload_of(contract, None)),
+                    within_ns=contract.enforce.drain_within_ms * MS,
+                )
+
 
 def _numeric(address: Address) -> str:
     """The address without names: what a socket of the core binds to. OSError where its host is not known."""
@@ -144,6 +162,10 @@ def _numeric(address: Address) -> str:
 
 def _holds_slots(contract: Contract) -> bool:
     return any(constraint.measure == "concurrency" for constraint in contract.constraint.values())
+
+
+def _is_divided(contract: Contract) -> bool:
+    return any(bind.rlqs is not None for bind in contract.enforce.bind)
 
 
 def _max_hold_ms(contract: Contract) -> int:

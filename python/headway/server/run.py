@@ -17,6 +17,7 @@ from headway.server.access import Access, local_tokens
 from headway.server.app import create_app
 from headway.server.dataplane import RoutedPlane
 from headway.server.listen import Address, address_of, vet_address
+from headway.server.metrics import Divided
 from headway.server.problems import ServerError
 from headway.server.routes.live import Streams
 
@@ -104,8 +105,17 @@ def serve(
     Raises:
         ServerError: HW440, HW441 (beyond this machine without tokens or TLS), HW442, HW443.
     """
+    plane: RoutedPlane | None = None
     ready = _prepare(
-        engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=True
+        engine,
+        listen,
+        access=access,
+        hosts=hosts,
+        tls=tls,
+        insecure_no_tls=insecure_no_tls,
+        say=say,
+        reveal=True,
+        divided=lambda: () if plane is None else plane.divided(),
     )
     try:
         plane = _plane_on(engine, data_plane, ready.access, tls=tls, insecure_no_tls=insecure_no_tls, say=say)
@@ -192,6 +202,7 @@ def _prepare(
     insecure_no_tls: bool,
     say: Callable[[str], None],
     reveal: bool,
+    divided: Divided = tuple,
 ) -> _Ready:
     asked = address_of(listen)
     configured = access is not None and len(access) > 0
@@ -207,7 +218,7 @@ def _prepare(
     address = Address(asked.host, bound.getsockname()[1])
     streams = Streams()
     config = uvicorn.Config(
-        create_app(engine, access, hosts=(*hosts, asked.host), streams=streams),
+        create_app(engine, access, hosts=(*hosts, asked.host), streams=streams, divided=divided),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -7,6 +7,7 @@ use crate::grain::MICRO;
 use crate::meter::{Held, Taken};
 use crate::rate::Marked;
 use crate::time::Clock;
+use crate::why::Why;
 
 impl Path {
     /// Sets what a reservation really cost. Less is given back without minting, more is charged as debt, at most what
@@ -89,6 +90,24 @@ impl Path {
         if units == 0 || self.shared.is_forked() {
             return 0;
         }
+        self.charge_all(clock, units, key);
+        units
+    }
+
+    /// Counts what was decided elsewhere, under a part of this limit: charged as it was let through, whatever the limit says.
+    pub fn account(&self, clock: &impl Clock, admitted: u64, refused: u64) {
+        if self.shared.is_forked() {
+            return;
+        }
+        if admitted > 0 {
+            self.charge_all(clock, admitted, None);
+        }
+        if refused > 0 {
+            self.counts.refuse(Why::Full, refused);
+        }
+    }
+
+    fn charge_all(&self, clock: &impl Clock, units: u64, key: Option<super::Key<'_>>) {
         let (now, hash) = (clock.boot_ns(), key.map(|k| k.hash));
         for step in &self.steps {
             let toll = step.toll(hash).0;
@@ -107,6 +126,5 @@ impl Path {
         if self.has_durable {
             self.ask_ahead(now, key);
         }
-        units
     }
 }
