@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +32,19 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Served:
-    """What one run did."""
+    """What one run did; `answer_bytes` is the mean of an answer's body, framed."""
 
     answers: int
     per_s: float
+    answer_bytes: float
+
+
+@dataclass(frozen=True)
+class Log:
+    """What became of requests sent at a pace: µs until the end of each answer, -1 where none came."""
+
+    lapses_us: Sequence[int]
+    sent_per_s: float
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,8 @@ class Core:
         """So many requests, each sent as soon as one before it is answered. Unfit where one failed."""
         return served(self._run(server, case, requests, STREAMS))
 
-    def pace(self, server: Server, case: str, per_s: int, seconds: float) -> list[int]:
-        """Requests at so many a second whatever the answers do; µs until the end of each answer, -1 where none came.
+    def pace(self, server: Server, case: str, per_s: int, seconds: float) -> Log:
+        """Requests at so many a second, whatever the answers do.
 
         h2load looks at its clock every 10 ms, so they come in bursts of so much.
         """
@@ -59,8 +68,7 @@ class Core:
         log.unlink(missing_ok=True)
         requests = int(each * CLIENTS * seconds)
         self._run(server, case, requests, PACED_STREAMS, f"--rps={each}", f"--log-file={log}")
-        lapses = lapses_of(log.read_text().splitlines())
-        return lapses + [-1] * (requests - len(lapses))
+        return log_of(log.read_text().splitlines(), requests)
 
     def _run(self, server: Server, case: str, requests: int, streams: int, *more: str) -> str:
         body = self.folder / f"{case}.grpc"
@@ -96,10 +104,14 @@ def served(said: str) -> Served:
         raise Unfit(f"{total - succeeded} of {total} requests failed")
     if size < total * ANSWER_LEAST:
         raise Unfit(f"{total} answers had {size} bytes: not all were decisions")
-    return Served(total, float(rate[1]))
+    return Served(total, float(rate[1]), size / total)
 
 
-def lapses_of(lines: Iterable[str]) -> list[int]:
-    """µs of each request of h2load's log: start, status, µs; -1 for one that was not answered with 200."""
-    rows = (line.split("\t") for line in lines)
-    return [int(row[2]) if row[1] == "200" else -1 for row in rows]
+def log_of(lines: Iterable[str], requests: int) -> Log:
+    """h2load's log of so many requests: start, status, µs. One that is not in it, or is not a 200, was not answered."""
+    rows = [line.split("\t") for line in lines]
+    starts = [int(row[0]) for row in rows]
+    lapses = [int(row[2]) if row[1] == "200" else -1 for row in rows]
+    span_us = max(starts) - min(starts) if len(starts) > 1 else 0
+    sent_per_s = 1_000_000 * (len(starts) - 1) / span_us if span_us else 0.0
+    return Log(lapses + [-1] * (requests - len(lapses)), sent_per_s)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benches.rls.asks import CASES, is_admitted
-from benches.rls.load import Core, Unfit
+from benches.rls.load import Core, Log, Served, Unfit
 from benches.rls.server import Server
 
 ROUNDS_LEAST = 3
@@ -28,6 +28,7 @@ class Cost:
     """One server in one case. Medians over the rounds; `rounds_us` are the sums of all processes, round by round.
 
     per_s: Answers a second, of the core that serves.
+    answer_bytes: The mean of an answer's body, framed: not all say as much.
     """
 
     who: str
@@ -36,14 +37,19 @@ class Cost:
     by_process_us: Mapping[str, float]
     per_s: float
     rounds_us: Sequence[float]
+    answer_bytes: float
 
 
 @dataclass(frozen=True)
 class Paced:
-    """One server asked at a pace. A miss is an answer after `WITHIN_US`, none at all, or a shed."""
+    """One server asked at a pace of `per_s`; h2load kept up with it if `sent_per_s` is as much.
+
+    A miss is an answer after `WITHIN_US`, none at all, or a shed.
+    """
 
     who: str
     per_s: int
+    sent_per_s: float
     asked: int
     late: int
     unanswered: int
@@ -63,16 +69,16 @@ def costs(servers: Sequence[Server], load: Core, rounds: int, seconds: float) ->
     subjects = [(server, case) for case in CASES for server in servers if case in server.cases]
     sizes = [_size(server, case, load, seconds) for server, case in subjects]
     used: list[list[dict[str, float]]] = [[] for _ in subjects]
-    speeds: list[list[float]] = [[] for _ in subjects]
+    runs: list[list[Served]] = [[] for _ in subjects]
     for _ in range(rounds):
         for place, ((server, case), size) in enumerate(zip(subjects, sizes, strict=True)):
             before = server.cpu_ns()
-            speeds[place].append(load.flood(server, case, size).per_s)
+            runs[place].append(load.flood(server, case, size))
             after = server.cpu_ns()
             used[place].append({name: (after[name] - before[name]) / size / 1_000 for name in after})
             _answers(server, case)
     return [
-        _cost(server, case, each, speed) for (server, case), each, speed in zip(subjects, used, speeds, strict=True)
+        _cost(server, case, each, served) for (server, case), each, served in zip(subjects, used, runs, strict=True)
     ]
 
 
@@ -80,23 +86,26 @@ def paced(server: Server, load: Core, most_per_s: float, seconds: float) -> Pace
     """Asks what is admitted at `PACE` of the most, for so long."""
     per_s = int(PACE * most_per_s)
     shed = server.sheds() if server.sheds else 0
-    lapses = load.pace(server, "admitted", per_s, seconds)
+    log = load.pace(server, "admitted", per_s, seconds)
     sheds = (server.sheds() if server.sheds else 0) - shed
-    return paced_of(server.who, per_s, lapses, sheds)
+    return paced_of(server.who, per_s, log, sheds)
 
 
-def paced_of(who: str, per_s: int, lapses: Sequence[int], sheds: int) -> Paced:
-    """What the µs of each request, -1 for unanswered, come to."""
-    answered = sorted(lapse for lapse in lapses if lapse >= 0)
+def paced_of(who: str, per_s: int, log: Log, sheds: int) -> Paced:
+    """What the log comes to. Unfit where nothing was answered."""
+    answered = sorted(lapse for lapse in log.lapses_us if lapse >= 0)
     if not answered:
         raise Unfit(f"{who} answered nothing")
     late = sum(lapse > WITHIN_US for lapse in answered)
     p50, p999 = (answered[int(share * (len(answered) - 1))] for share in (0.5, 0.999))
-    return Paced(who, per_s, len(lapses), late, len(lapses) - len(answered), sheds, p50, p999)
+    asked = len(log.lapses_us)
+    return Paced(who, per_s, log.sent_per_s, asked, late, asked - len(answered), sheds, p50, p999)
 
 
 def _size(server: Server, case: str, load: Core, seconds: float) -> int:
-    # A server may shed what comes in its first moments; what `closed` admits once is used up here as well.
+    # What it says at first does not count: a server waits for its socket, may shed what comes in its first moments, and
+    # admits once of `closed`.
+    is_admitted(server.port, server.token, case)
     load.flood(server, case, FIRST)
     _answers(server, case)
     return max(FIRST, int(load.flood(server, case, FIRST).per_s * seconds))
@@ -109,7 +118,14 @@ def _answers(server: Server, case: str) -> None:
         raise Unfit(f"{server.who}, {case}: it was {'admitted' if said[-1] else 'refused'}")
 
 
-def _cost(server: Server, case: str, used: Sequence[Mapping[str, float]], speeds: Sequence[float]) -> Cost:
+def _cost(server: Server, case: str, used: Sequence[Mapping[str, float]], runs: Sequence[Served]) -> Cost:
     sums = [sum(each.values()) for each in used]
-    by_process = {name: statistics.median(each[name] for each in used) for name in server.processes}
-    return Cost(server.who, case, statistics.median(sums), by_process, statistics.median(speeds), sums)
+    return Cost(
+        server.who,
+        case,
+        cpu_us=statistics.median(sums),
+        by_process_us={name: statistics.median(each[name] for each in used) for name in server.processes},
+        per_s=statistics.median(run.per_s for run in runs),
+        rounds_us=sums,
+        answer_bytes=statistics.median(run.answer_bytes for run in runs),
+    )

@@ -32,19 +32,20 @@ def show(
     table = Table(title="CPU of the server's processes a decision (median of the rounds)", title_justify="left")
     for heading in ("case", "who"):
         table.add_column(heading)
-    for heading in ("µs", "least", "most", "x headway", "answers/s", "of it"):
+    for heading in ("µs", "least", "most", "x headway", "answers/s", "bytes", "of it"):
         table.add_column(heading, justify="right")
     by_case = {cost.case: cost.cpu_us for cost in costs if cost.who == ours.NAME}
     for cost in costs:
         parts = ", ".join(f"{name} {us:.1f}" for name, us in cost.by_process_us.items() if len(cost.by_process_us) > 1)
         ends = (f"{cost.cpu_us:.1f}", f"{min(cost.rounds_us):.1f}", f"{max(cost.rounds_us):.1f}")
         beside = "" if cost.who == ours.NAME else f"{cost.cpu_us / by_case[cost.case]:.2f}"
-        table.add_row(cost.case, cost.who, *ends, beside, f"{cost.per_s:,.0f}", parts)
+        table.add_row(cost.case, cost.who, *ends, beside, f"{cost.per_s:,.0f}", f"{cost.answer_bytes:.0f}", parts)
     console.print(table)
     for one in paced:
         missed = f"{one.late} late, {one.unanswered} unanswered, {one.sheds} shed of {one.asked:,}"
         times = f"p50 {one.p50_us / 1_000:.2f} ms, p99.9 {one.p999_us / 1_000:.2f} ms"
-        console.print(f"{one.who} at {one.per_s:,}/s: {missed}; {times}", highlight=False)
+        pace = f"{one.who} at {one.sent_per_s:,.0f}/s of {one.per_s:,}"
+        console.print(f"{pace}: {missed}; {times}", highlight=False)
     for who, why in absent.items():
         console.print(f"{who} is not there: {why}", highlight=False)
 
