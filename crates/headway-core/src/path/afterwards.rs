@@ -66,17 +66,24 @@ impl Path {
 
     /// Holds the slots of demands that are in flight already, whatever the limit says: a gate's word, or the ledger's, for
     /// what this process did not admit itself. `release` gives them back.
-    pub fn hold_over(&self, clock: &impl Clock, units: u64, key: Option<u64>) {
+    ///
+    /// False, and nothing is held or to be given back: the path has no slots, or a meter on it cannot count so many.
+    pub fn hold_over(&self, clock: &impl Clock, units: u64, key: Option<u64>) -> bool {
         if !self.has_slots || self.shared.is_forked() {
-            return;
+            return false;
         }
         let now = clock.boot_ns();
-        self.counts.admit(units);
-        for step in &self.steps {
-            if step.toll(key).0.meter.spec.measure == Measure::Concurrency {
-                step.hold_over(now, key, units);
+        let counts_slots = |step: &&super::Step| step.toll(key).0.meter.spec.measure == Measure::Concurrency;
+        for (i, step) in self.steps.iter().filter(counts_slots).enumerate() {
+            if !step.hold_over(now, key, units) {
+                for done in self.steps.iter().filter(counts_slots).take(i) {
+                    done.let_go(now, key, units);
+                }
+                return false;
             }
         }
+        self.counts.admit(units);
+        true
     }
 
     /// Charges what was used already, whatever the limit says: debt, at most what the path's `settle_max_micro` allows for
