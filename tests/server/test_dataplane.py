@@ -84,9 +84,12 @@ def test_a_contract_that_is_applied_later_is_met_from_then_on(engine: Engine, pl
     assert 200 == answer.status_code
 
 
-def test_what_is_in_flight_is_nothing_to_check(plane: RoutedPlane):
-    """No front tells when a request has ended."""
-    assert 404 == check(plane, "pool").status_code
+def test_what_is_in_flight_is_nothing_to_check_without_an_end(plane: RoutedPlane):
+    """No front tells when a request has ended: a slot over HTTP is a lease, which says how long it is held."""
+    answer = check(plane, "pool")
+
+    assert (422, True) == (answer.status_code, "say how long" in answer.json()["problem"])
+    assert 200 == check(plane, "pool", hold="1s").status_code
 
 
 @pytest.mark.parametrize(("roles", "status"), [(("gate",), 200), (("operator",), 200), (("viewer", "approver"), 403)])
