@@ -10,11 +10,15 @@ use loom::thread;
 use crate::atomics::AtomicU64;
 use crate::curve::{Curve, Measure, Segment};
 use crate::grain::Grains;
+use crate::growth::Growths;
 use crate::hot::{Hot, Look};
 use crate::installed::{Birth, Installed};
 use crate::keys::Keys;
 use crate::level::{self, LevelStop};
+use crate::meter::{Meter, MeterSpec};
 use crate::rate::{self, Gives, Marked};
+use crate::sip::SipKey;
+use crate::time::Clock;
 use crate::word::{Seen, Tagged, Word};
 
 fn model(check: impl Fn() + Sync + Send + 'static) {
@@ -26,7 +30,7 @@ fn model(check: impl Fn() + Sync + Send + 'static) {
 
 /// E of `e` grains, nothing spent so far.
 fn look(e: u64) -> impl FnMut(Seen) -> Option<Look> {
-    move |_| Some(Look { seq: 2, e, k: 0, base: 0, limit: e, tag: 0, falls: false })
+    move |_| Some(Look { seq: 2, e, k: 0, on_loan: 0, base: 0, limit: e, tag: 0, falls: false })
 }
 
 fn endless() -> AtomicU64 {
@@ -105,6 +109,81 @@ fn what_is_given_back_below_a_reservation_shifts_what_is_left_of_it() {
         rate::give_back(&word, &gives, mine, 1, &mut None, later).unwrap();
         other.join().unwrap();
         assert!(word.load().value() >= 2, "the grain that was kept above K is there twice");
+    });
+}
+
+struct Stands;
+
+impl Clock for Stands {
+    fn boot_ns(&self) -> i64 {
+        0
+    }
+}
+
+/// A rate with a burst of so many units, at an instant at which all of it is free; and the grains of a unit.
+fn rate_of(burst: u64) -> (Arc<Meter>, u64) {
+    let second = 1_000_000_000;
+    let spec = MeterSpec {
+        name: "m".into(),
+        measure: Measure::Rate,
+        ceiling_micro: 1_000_000,
+        per_ns: second,
+        unit: "unit".into(),
+        keys_max: None,
+        scale_ppm: vec![],
+        born_empty: false,
+        durable: false,
+        chunk_micro: 0,
+    };
+    let meter = Meter::new(spec, SipKey(1, 2), &Shared::new(Growths::default())).unwrap();
+    let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: 1_000_000, to_micro: 1_000_000 }];
+    let (stage, window, raises_when) = (String::new(), vec![], String::new());
+    let (measure, burst_ns) = (Measure::Rate, burst * second);
+    let curve = Curve { measure, version: 1, stage, segments, per_ns: second, burst_ns, window, raises_when };
+    meter.install(&Shared::new(curve), 0, 0);
+    let unit = 1 << meter.grains.log2;
+    (Arc::new(meter), unit)
+}
+
+#[test]
+fn a_loan_and_demands_never_take_more_than_there_is() {
+    model(|| {
+        let (meter, unit) = rate_of(2);
+        let lender = {
+            let meter = Arc::clone(&meter);
+            thread::spawn(move || {
+                let lent = meter.lend(0, unit, 1).is_ok();
+                meter.loan_spent(0, unit, 1);
+                u64::from(lent)
+            })
+        };
+        let took: u64 = [(); 2].map(|()| u64::from(meter.take(&Stands, 0, None, unit).is_ok())).iter().sum();
+        let lent = lender.join().unwrap();
+        assert!(took + lent <= 2);
+        assert!(meter.value(None) >= (took + lent) * unit, "what was taken or lent is free again");
+    });
+}
+
+#[test]
+fn a_loan_that_is_dropped_beside_a_demand_leaves_the_mark_of_the_demand_alone() {
+    model(|| {
+        let (meter, unit) = rate_of(3);
+        let lender = {
+            let meter = Arc::clone(&meter);
+            thread::spawn(move || {
+                if meter.lend(0, unit, 1).is_ok() {
+                    meter.loan_dropped(0, unit, 1);
+                }
+            })
+        };
+        let kept = meter.take(&Stands, 0, None, unit).is_ok();
+        let undone = meter.take(&Stands, 0, None, unit);
+        if let Ok(taken) = undone {
+            meter.give_back(0, None, &taken, unit);
+        }
+        lender.join().unwrap();
+        assert!(kept, "three fit");
+        assert!(meter.value(None) >= unit, "what was kept is free again");
     });
 }
 

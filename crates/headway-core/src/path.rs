@@ -4,6 +4,7 @@
 
 mod afterwards;
 mod decide;
+mod lending;
 mod together;
 
 use std::sync::{Arc, PoisonError};
@@ -22,6 +23,7 @@ use crate::time::Clock;
 use crate::waiting::Queue;
 use crate::why::Why;
 
+pub use lending::{Booked, Lending, Loan};
 pub use together::{Demand, try_together};
 
 /// The most meters on one path.

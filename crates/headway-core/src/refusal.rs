@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use crate::curve::Measure;
-use crate::earliest::{Retry, earliest};
+use crate::earliest::{Retry, Stood, earliest};
 use crate::grain::{MICRO, micro_of_grains};
 use crate::hot::Look;
 use crate::installed::Installed;
@@ -161,7 +161,8 @@ impl Refusal {
             return Retry::Unknown;
         }
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
-        let seen = Tagged { amount: self.amount, tag: self.look.map_or(0, |look| look.tag) };
+        let (tag, on_loan) = self.look.map_or((0, 0), |look| (look.tag, look.on_loan));
+        let seen = Stood { held: Tagged { amount: self.amount, tag }, on_loan };
         self.path.earliest(hash, self.units, self.at, Some((self.step, seen)))
     }
 
@@ -334,7 +335,7 @@ fn span(seconds: f64) -> String {
 
 impl Path {
     /// The first instant from `from` at which all meters have room at once. `seen`: the amount to take for one step.
-    pub(crate) fn earliest(&self, key: Option<u64>, units: u64, from: i64, seen: Option<(usize, Tagged)>) -> Retry {
+    pub(crate) fn earliest(&self, key: Option<u64>, units: u64, from: i64, seen: Option<(usize, Stood)>) -> Retry {
         let mut at = from;
         // Each round moves on to where the slowest meter has room; a fall may close another one meanwhile.
         for _ in 0..64 {
@@ -343,9 +344,9 @@ impl Path {
                 let (toll, own) = step.toll(key);
                 let Some(curve) = toll.meter.installed() else { return Retry::Unknown };
                 let Some(look) = toll.meter.look(from) else { return Retry::Unknown };
-                let seen = seen.filter(|(step, _)| *step == i).map(|(_, standing)| standing);
-                let standing = seen.unwrap_or_else(|| toll.meter.standing(own, &look));
-                match earliest(&curve, at, standing, toll.charge.of(units), toll.meter.shift) {
+                let seen = seen.filter(|(step, _)| *step == i).map(|(_, stood)| stood);
+                let now = || Stood { held: toll.meter.standing(own, &look), on_loan: look.on_loan };
+                match earliest(&curve, at, seen.unwrap_or_else(now), toll.charge.of(units), toll.meter.shift) {
                     Retry::At(fits) => latest = latest.max(fits),
                     Retry::Never => return Retry::Never,
                     Retry::Unknown => is_known = false,

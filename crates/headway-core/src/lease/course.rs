@@ -49,12 +49,7 @@ impl Course {
 
     /// The lowest burst of a rate at any instant from `from` to `to`, in grains.
     pub(crate) fn lowest_burst(&self, from: i64, to: i64) -> u64 {
-        let ahead = self.0.pieces_from(from).iter().take_while(|p| p.start <= to);
-        let lows = ahead.map(|p| {
-            let (first, last) = (from.max(p.start), to.min(p.end.saturating_sub(1)));
-            p.burst(first, &self.0.grains).min(p.burst(last, &self.0.grains))
-        });
-        lows.min().unwrap_or(0)
+        self.0.lowest_burst(from, to)
     }
 
     /// E in grains.

@@ -27,7 +27,12 @@ impl Meter {
 
     /// Runs `act` on the key's word, or on the only one, until it is not moved away underneath.
     #[inline]
-    fn on_word<R>(&self, key: Option<u64>, now: i64, mut act: impl FnMut(&Word, u64) -> Option<R>) -> Result<R, Stop> {
+    pub(super) fn on_word<R>(
+        &self,
+        key: Option<u64>,
+        now: i64,
+        mut act: impl FnMut(&Word, u64) -> Option<R>,
+    ) -> Result<R, Stop> {
         if self.hot.seq() == 0 {
             return Err(Stop::NotPublished);
         }
@@ -58,12 +63,14 @@ impl Meter {
     #[inline]
     pub(crate) fn take_plainly(&self, now: i64, key: Option<u64>, n: u64) -> Option<Result<(), Stop>> {
         let look = || self.hot.look(Measure::Rate, now);
-        let took = match (&self.keys, key) {
-            (Some(keys), Some(hash)) => keys.with_known(hash, |word, base| {
+        let took = if let (Some(keys), Some(hash)) = (&self.keys, key) {
+            keys.with_known(hash, |word, base| {
                 let look = || look().filter(|look| look.base == base);
                 rate::take_at_once(word, &self.gives, n, &self.durable_to, look)
-            })?,
-            _ => rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look)?,
+            })?
+        } else {
+            let look = || look().map(|look| self.lifted(look));
+            rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look)?
         };
         match took {
             Ok(_) => Some(Ok(())),
@@ -75,7 +82,7 @@ impl Meter {
     #[inline]
     fn take_rate(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         if self.keys.is_none() {
-            let look = || self.hot.look(Measure::Rate, now);
+            let look = || self.hot.look(Measure::Rate, now).map(|look| self.lifted(look));
             match rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look) {
                 Some(Ok(marked)) => return Ok(Taken { n, held: Held::Rate(marked) }),
                 Some(Err(RateStop::Full { mark, look })) => return Err(Stop::Full { amount: mark, look }),
@@ -105,7 +112,7 @@ impl Meter {
     }
 
     #[inline]
-    fn take_slots(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+    pub(crate) fn take_slots(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         if self.keys.is_none() && level::hold_at_once(&self.one, n, || self.hot.look(Measure::Concurrency, now)) {
             return Ok(Taken { n, held: Held::Slots });
         }
@@ -135,7 +142,7 @@ impl Meter {
         }
     }
 
-    fn take_quota(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+    pub(crate) fn take_quota(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         let granted = |tag| self.draws.as_ref().map_or(u64::MAX, |draws| draws.granted(key, tag));
         let result = self.on_word(key, now, |word, _| match level::spend(word, granted, n, |_| self.look(now)) {
             Err(LevelStop::Frozen) => None,

@@ -79,7 +79,7 @@ impl Path {
             let (toll, own) = step.toll(hash);
             let n = toll.charge.of(units);
             let held = match toll.meter.spec.measure {
-                Measure::Rate => Held::Rate(Marked { mark: 0, gives: 0, base: 0 }),
+                Measure::Rate => Held::Rate(Marked::NONE),
                 Measure::Concurrency => continue,
                 Measure::Quota => Held::Used(0),
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Answer, Key, Mode, Path, Reserved, STEPS_MAX, Stopped};
 use crate::atomics::Ordering;
-use crate::earliest::Retry;
+use crate::earliest::{Retry, Stood};
 use crate::grain::MICRO;
 use crate::growth::{Closed, Draw, Drawn};
 use crate::hot::Look;
@@ -212,7 +212,14 @@ impl Path {
                 // Under today's burst or level it fits once, on this meter.
                 let fits_here = self.steps[step].toll(key).0.charge.of(units) <= look.limit;
                 let is_simple = fits_here && self.steps.len() == 1;
-                if !is_simple && self.never_fits(now, key, units, (step, Tagged { amount, tag: look.tag })) {
+                if !is_simple
+                    && self.never_fits(
+                        now,
+                        key,
+                        units,
+                        (step, Stood { held: Tagged { amount, tag: look.tag }, on_loan: look.on_loan }),
+                    )
+                {
                     Why::NeverFits
                 } else {
                     Why::Full
@@ -224,7 +231,7 @@ impl Path {
 
     /// On one meter, what is under a burst or level ahead fits once. On several a fall may close one before another opens:
     /// then only the search for the instant can tell.
-    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, Tagged)) -> bool {
+    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, Stood)) -> bool {
         let mut may_close = false;
         for step in &self.steps {
             let (may_fit, falls) = step.outlook(now, key, units);
