@@ -9,6 +9,8 @@ mod booking;
 mod course;
 mod gate;
 mod holding;
+#[cfg(all(test, not(loom)))]
+mod house;
 mod keeper;
 mod kept;
 mod lender;

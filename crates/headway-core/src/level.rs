@@ -71,6 +71,22 @@ pub(crate) fn hold_at_once(word: &Word, n: u64, look: impl FnOnce() -> Option<Lo
     fits && word.replace(seen, Tagged { amount: wanted, ..held }.value()).is_ok()
 }
 
+/// Holds `n` slots more whatever the limit says; false where the word is being moved and nothing changed.
+pub(crate) fn occupy(word: &Word, n: u64) -> bool {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return false;
+        }
+        let held = Tagged::of(seen.value());
+        let amount = held.amount.saturating_add(n).min(AMOUNT_MAX);
+        if word.replace(seen, Tagged { amount, ..held }.value()).is_ok() {
+            return true;
+        }
+        pause();
+    }
+}
+
 /// Gives `n` slots back; false where the word is being moved and nothing was given.
 pub(crate) fn let_go(word: &Word, n: u64) -> bool {
     loop {

@@ -144,20 +144,20 @@ fn marked(word: u64, gives: u64, look: &Look) -> Marked {
     Marked { mark: word - look.on_loan, gives, base: look.base }
 }
 
-/// Lifts the word to the floor: what leaves the loan from here on stays in the mark. Returns the mark as of a reservation
-/// of all that is on loan. None: find the word anew.
-pub(crate) fn settle(word: &Word, gives: &Gives, mut look: impl FnMut(Seen) -> Option<Look>) -> Option<Marked> {
+/// Lifts the word to the floor, and takes `dropped` grains of what is on loan off it: the rest of what leaves the loan
+/// after this stays in the mark. Until it has left, decisions see too little room, never too much. None: the word is being
+/// moved, find it anew.
+pub(crate) fn settle(word: &Word, dropped: u64, mut look: impl FnMut(Seen) -> Option<Look>) -> Option<()> {
     loop {
-        let given = gives.ended.load(Ordering::Acquire);
         let seen = word.load();
         if seen.is_frozen() {
             return None;
         }
         let look = look(seen)?;
-        let settled = seen.value().max(look.k);
+        let settled = seen.value().max(look.k) - dropped.min(look.on_loan);
         // Also where nothing changes: a word of before a renewal must not be held against a curve of after it.
         if word.replace(seen, settled).is_ok() {
-            return Some(Marked { mark: settled, gives: given, base: look.base });
+            return Some(());
         }
         pause();
     }

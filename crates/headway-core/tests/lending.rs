@@ -140,6 +140,19 @@ fn a_refusal_beside_loans_says_when_there_is_room_if_they_stay_out() {
 }
 
 #[test]
+fn what_a_fall_has_taken_of_the_room_beside_loans_counts_for_the_retry() {
+    let (meters, path, lending) = lending(&[(Measure::Rate, 10)]);
+    let loan = lending.lend(NOW, 6 * MICRO, NOW + 100 * SECOND).unwrap();
+    // Down to 8 and up again within the instant: of the burst two are gone, and the loan lies above them.
+    for (version, level) in [(2, 8), (3, 10)] {
+        meters.publish(vec![("m0".into(), curve(version, Measure::Rate, level))], 0, NOW).unwrap();
+    }
+    let stopped = path.try_now(&Stands(NOW), 3, None).err().unwrap();
+    assert_eq!(Some(0.1), path.refusal(3, None, stopped).retry_after_s());
+    loan.end(NOW);
+}
+
+#[test]
 fn what_is_on_loan_at_a_clean_stop_is_spent_at_the_next_start() {
     let (meters, _path, lending) = lending(&[(Measure::Rate, 10)]);
     let loan = lending.lend(NOW, 6 * MICRO, NOW + 100 * SECOND).unwrap();

@@ -178,7 +178,6 @@ fn play(turns: &[Turn], renew_at: u64) -> Result<(), TestCaseError> {
                 meter.loan_dropped(now, n as u64, until);
                 apart.loans[at].1 -= n;
                 apart.mark = apart.mark.max(k);
-                apart.gives += n;
             }
             Turn::GiveBack(..) | Turn::Spent(..) | Turn::Dropped(..) => {}
         }

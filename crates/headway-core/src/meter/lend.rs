@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Held, Meter, Stop, Taken, lock};
+use super::{Meter, Stop, lock};
 use crate::atomics::Ordering;
-use crate::rate::{self, Marked, RateStop};
+use crate::rate::{self, RateStop};
 
 /// Grains on loan by the instant at which they have ended for certain.
 #[derive(Debug, Default)]
@@ -87,31 +87,50 @@ impl Meter {
         Err(stop)
     }
 
+    /// Counts `n` grains as lent until `until`, whatever the limit says: somebody before had lent them.
+    pub(crate) fn inherit(&self, n: u64, until: i64) {
+        let mut lent = lock(&self.lent);
+        self.on_loan.fetch_add(n, Ordering::SeqCst);
+        lent.add(until, n);
+    }
+
+    /// Counts all that is entitled up to `at`, which may lie ahead, as gone: what is on loan is of it. Before the first
+    /// curve nothing is.
+    pub(crate) fn burn(&self, at: i64) {
+        // While the curve stands still nobody renews the base, and so nobody freezes the word.
+        let state = lock(&self.state);
+        let Some(curve) = &state.curve else { return };
+        let entitled = curve.entitlement(at);
+        loop {
+            let seen = self.one.load();
+            if seen.value() >= entitled || self.one.replace(seen, entitled).is_ok() {
+                return;
+            }
+            crate::atomics::pause();
+        }
+    }
+
     /// Of what was lent until `until`, `n` grains were spent by `at`: they move from loan to mark.
     pub(crate) fn loan_spent(&self, at: i64, n: u64, until: i64) {
-        self.leave_loan(at, n, until);
+        self.leave_loan(at, n, until, false);
     }
 
-    /// Of what was lent until `until`, `n` grains can no longer be spent: they are given back, without minting.
+    /// Of what was lent until `until`, `n` grains can no longer be spent: they are free again.
     pub(crate) fn loan_dropped(&self, now: i64, n: u64, until: i64) {
-        if let Some(taken) = self.leave_loan(now, n, until) {
-            self.give_back(now, None, &taken, taken.n);
-            self.bell.ring();
-        }
+        self.leave_loan(now, n, until, true);
+        self.bell.ring();
     }
 
-    /// Moves at most `n` grains from loan to mark: a reservation from here on, which can be given back. None: none were.
-    fn leave_loan(&self, at: i64, n: u64, until: i64) -> Option<Taken> {
+    /// Takes at most `n` grains off the loan; off the word as well where they were not spent.
+    fn leave_loan(&self, at: i64, n: u64, until: i64, is_dropped: bool) {
         let mut lent = lock(&self.lent);
         let n = lent.remove(until, n);
-        if n == 0 {
-            return None;
+        let dropped = if is_dropped { n } else { 0 };
+        if n > 0 {
+            // Whatever is on loan was lent under a curve; without one there is no word to settle.
+            self.on_word(None, at, |word, _| rate::settle(word, dropped, |_| self.look(at))).unwrap_or(());
+            self.on_loan.fetch_sub(n, Ordering::SeqCst);
         }
-        let settled = self.on_word(None, at, |word, _| rate::settle(word, &self.gives, |_| self.look(at)));
-        let left = self.on_loan.fetch_sub(n, Ordering::SeqCst) - n;
-        // Whatever is on loan was lent under a curve; without one there is nothing to settle.
-        let settled = settled.ok()?;
-        Some(Taken { n, held: Held::Rate(Marked { mark: settled.mark - left, ..settled }) })
     }
 }
 

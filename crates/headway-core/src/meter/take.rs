@@ -188,6 +188,11 @@ impl Meter {
         self.on_word(key, now, |word, _| level::let_go(word, n).then_some(())).unwrap_or(());
     }
 
+    /// Holds `n` slots more, whatever the limit says: they are held elsewhere already.
+    pub(crate) fn occupy(&self, now: i64, n: u64) {
+        self.on_word(None, now, |word, _| level::occupy(word, n).then_some(())).unwrap_or(());
+    }
+
     /// Charges `n` counts more for a demand that was admitted, over the limit if need be: debt.
     pub(crate) fn charge_more(&self, now: i64, key: Option<u64>, taken: &Taken, n: u64) {
         let done = match taken.held {

@@ -9,6 +9,8 @@ use super::{Path, Stopped, Toll};
 use crate::atomics::Ordering;
 use crate::curve::Measure;
 use crate::error::Error;
+use crate::grain::MICRO;
+use crate::installed::Installed;
 use crate::meter::{Stop, Taken};
 use crate::time::Clock;
 use crate::why::Why;
@@ -114,6 +116,65 @@ impl Lending {
         }
         self.path.counts.on_loan.fetch_add(micro, Ordering::Relaxed);
         Ok(loan)
+    }
+
+    /// Counts so many micro-units as lent until `until`, whatever the limits say: somebody before had lent them. Of rates;
+    /// what a quota lent is used.
+    pub(crate) fn inherit(&self, micro: u64, until: i64) -> Loan {
+        let rates = self.rates().map(|toll| {
+            let n = toll.charge.of_micro(micro);
+            toll.meter.inherit(n, until);
+            Part { toll: toll.clone(), taken: None, out: n }
+        });
+        self.path.counts.on_loan.fetch_add(micro, Ordering::Relaxed);
+        Loan { path: Arc::clone(&self.path), spent: 0, left: micro, until, parts: rates.collect() }
+    }
+
+    /// Counts all that rates entitle to up to `at` as gone; what is on loan is of it.
+    pub(crate) fn burn(&self, at: i64) {
+        self.rates().for_each(|toll| toll.meter.burn(at));
+    }
+
+    /// Whether a rate is on the path, which knows of no window before: what is on loan of it has to be durable.
+    pub(crate) fn has_rates(&self) -> bool {
+        self.rates().next().is_some()
+    }
+
+    fn rates(&self) -> impl Iterator<Item = &Toll> {
+        self.spent.iter().filter(|toll| toll.meter.spec.measure == Measure::Rate)
+    }
+
+    /// The lowest burst of any rate from `from` to `to`, in micro-units; 0 where there is none.
+    pub(crate) fn lowest_burst(&self, from: i64, to: i64) -> u64 {
+        let lows = self.rates().map(|toll| {
+            let burst = toll.meter.installed().map_or(0, |curve| curve.lowest_burst(from, to));
+            toll.charge.micro_in(burst)
+        });
+        lows.min().unwrap_or(0)
+    }
+
+    /// How much one of so many holders takes at a time at most, one unit at least: of a rate half of its even part of the
+    /// lowest burst, of a quota a quarter of its even part of what is left, so that little is stranded near its end.
+    pub(crate) fn part(&self, from: i64, to: i64, holders: u64) -> u64 {
+        let parts = self.spent.iter().map(|toll| {
+            let (Some(curve), Some(look)) = (toll.meter.installed(), toll.meter.look(from)) else { return 0 };
+            let (counts, over) = match toll.meter.spec.measure {
+                Measure::Rate => (curve.lowest_burst(from, to), 2),
+                _ => (look.limit.saturating_sub(toll.meter.amount(None, &look)), 4),
+            };
+            toll.charge.micro_in(counts) / (over * holders.max(1))
+        });
+        parts.min().unwrap_or(0).max(MICRO)
+    }
+
+    /// The earliest instant that `of` tells of any curve that blocks are spent under.
+    pub(crate) fn earliest_end(&self, of: impl Fn(&Installed) -> Option<i64>) -> Option<i64> {
+        self.spent.iter().filter_map(|toll| of(&*toll.meter.installed()?)).min()
+    }
+
+    /// Asks for the draw that stopped a loan, for the next one; whether the store can be asked changes nothing here.
+    pub(crate) fn ask_draw(&self, now: i64, stopped: Stopped) {
+        let _: Result<(), Stopped> = self.path.ask_draw(&At(now), None, stopped);
     }
 
     /// No slots are booked yet.
@@ -253,4 +314,52 @@ impl Booked {
             toll.meter.bell.ring();
         }
     }
+
+    /// Books `micro` in all, whatever the limits say: others hold them.
+    pub(crate) fn force(&mut self, now: i64, micro: u64) {
+        if micro <= self.micro {
+            self.resize(now, micro);
+            return;
+        }
+        for toll in &self.tolls {
+            toll.meter.occupy(now, toll.charge.of_micro(micro) - toll.charge.of_micro(self.micro));
+        }
+        self.path.counts.on_loan.fetch_add(micro - self.micro, Ordering::Relaxed);
+        self.micro = micro;
+    }
+
+    /// Of the step that leaves least to others: what `limit` says of its curve, and what is in flight beside what is booked
+    /// here, in micro-units.
+    pub(crate) fn tightest(&self, now: i64, limit: impl Fn(&Installed) -> u64) -> (u64, u64) {
+        let steps = self.tolls.iter().map(|toll| {
+            let (Some(curve), Some(look)) = (toll.meter.installed(), toll.meter.look(now)) else { return (0, 0) };
+            let counts = toll.meter.amount(None, &look).saturating_sub(toll.charge.of_micro(self.micro));
+            let own = toll.charge.micro_in(counts);
+            // Rounded up: what is in flight counts in full.
+            let own = own + u64::from(toll.charge.of_micro(own) < counts);
+            (toll.charge.micro_in(limit(&curve)), own)
+        });
+        steps.min_by_key(|&(limit, own)| limit.saturating_sub(own)).unwrap_or((0, 0))
+    }
+
+    /// The earliest instant that `of` tells of any curve that slots are held under.
+    pub(crate) fn earliest_end(&self, of: impl Fn(&Installed) -> Option<i64>) -> Option<i64> {
+        self.tolls.iter().filter_map(|toll| of(&*toll.meter.installed()?)).min()
+    }
+}
+
+/// What is behind them is the path's and the meters'.
+macro_rules! debug_as {
+    ($($name:ident: $($field:ident),*;)+) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))$(.field(stringify!($field), &self.$field))*.finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+debug_as! {
+    Lending: ;
+    Loan: spent, left, until;
+    Booked: micro;
 }
