@@ -14,6 +14,7 @@ use crate::growth::Growths;
 use crate::hot::{Hot, Look};
 use crate::installed::{Birth, Installed};
 use crate::keys::Keys;
+use crate::lease::door::{Door, SlotDoor, TokenDoor};
 use crate::level::{self, LevelStop};
 use crate::meter::{Meter, MeterSpec};
 use crate::rate::{self, Gives, Marked};
@@ -339,5 +340,99 @@ fn a_word_that_is_frozen_is_carried_once() {
         });
         let added: u64 = helpers.into_iter().map(|helper| u64::from(helper.join().unwrap())).sum();
         assert_eq!(7 + added, to.load().value());
+    });
+}
+
+#[test]
+fn two_demands_for_the_last_slot_of_a_door_never_both_pass() {
+    model(|| {
+        let slots = Shared::new(SlotDoor::new());
+        slots.set(0, 1, 100);
+        let asks = [(); 2].map(|()| {
+            let door = Door::Slots(Shared::clone(&slots));
+            thread::spawn(move || u64::from(door.take(0, 1)))
+        });
+        let passed: u64 = asks.into_iter().map(|ask| ask.join().unwrap()).sum();
+        assert_eq!((1, 0), (passed, slots.free()));
+    });
+}
+
+#[test]
+fn nothing_enters_a_door_after_what_is_in_flight_was_told_with_the_end_of_the_lease() {
+    model(|| {
+        let slots = Shared::new(SlotDoor::new());
+        slots.set(0, 2, 100);
+        let door = Door::Slots(Shared::clone(&slots));
+        // It looked at its clock before the end.
+        let demand = thread::spawn(move || u64::from(door.take(99, 1)));
+        slots.set(2, 0, 100);
+        let told = -slots.free();
+        let entered = demand.join().unwrap();
+        assert_eq!(told, entered.cast_signed());
+    });
+}
+
+#[test]
+fn of_two_leases_neither_is_in_force_with_the_end_of_the_other() {
+    model(|| {
+        let slots = Shared::new(SlotDoor::new());
+        slots.set(0, 1, 100);
+        let door = Door::Slots(Shared::clone(&slots));
+        // At 100 only the one unit of the second lease may be admitted, at 50 only what one of them has.
+        let demand = thread::spawn(move || (door.take(100, 2), door.take(50, 3)));
+        slots.set(1, 2, 60);
+        slots.set(2, 1, 200);
+        assert_eq!((false, false), demand.join().unwrap());
+    });
+}
+
+#[test]
+fn what_is_taken_out_of_a_door_of_tokens_is_not_spent_as_well() {
+    model(|| {
+        let tokens = Shared::new(TokenDoor::new());
+        tokens.open(2, 100);
+        let door = Door::Tokens(Shared::clone(&tokens));
+        let demand = thread::spawn(move || u64::from(door.take(99, 2)));
+        let left = tokens.close();
+        tokens.open(2, 200);
+        let spent = demand.join().unwrap() * 2;
+        // From the first two, or from those that came after them: four in all, and none twice.
+        assert_eq!(4, left + spent + tokens.left());
+    });
+}
+
+#[test]
+fn tokens_that_come_beside_others_are_all_there_but_for_what_was_spent() {
+    model(|| {
+        let tokens = Shared::new(TokenDoor::new());
+        tokens.open(1, 100);
+        let door = Door::Tokens(Shared::clone(&tokens));
+        let demand = thread::spawn(move || u64::from(door.take(0, 1)) + u64::from(door.take(0, 1)));
+        tokens.add(1, 50);
+        let spent = demand.join().unwrap();
+        assert!(spent >= 1, "one was there all along");
+        assert_eq!(2 - spent, tokens.left());
+    });
+}
+
+#[test]
+fn an_emptied_door_admits_nothing_that_begins_after_it() {
+    model(|| {
+        let (slots, tokens) = (Shared::new(SlotDoor::new()), Shared::new(TokenDoor::new()));
+        slots.set(0, 1, 100);
+        tokens.open(1, 100);
+        let doors = [Door::Slots(Shared::clone(&slots)), Door::Tokens(Shared::clone(&tokens))];
+        let other = doors.clone();
+        let returns = thread::spawn(move || {
+            for door in other {
+                if door.take(0, 1) {
+                    door.give_back(1);
+                }
+            }
+        });
+        doors.iter().for_each(Door::empty);
+        assert!(doors.iter().all(|door| !door.take(0, 1)));
+        returns.join().unwrap();
+        assert!(doors.iter().all(|door| !door.take(0, 1)));
     });
 }

@@ -82,7 +82,7 @@ fn what_is_lent_is_not_there_for_demands_of_this_process_and_what_is_dropped_is(
 
 #[test]
 fn a_block_is_lent_on_every_meter_of_the_path_or_on_none() {
-    let (_meters, path, lending) = lending(&[(Measure::Rate, 10), (Measure::Quota, 4), (Measure::Rate, 8)]);
+    let (_meters, path, lending) = lending(&[(Measure::Rate, 8), (Measure::Quota, 4), (Measure::Rate, 8)]);
     assert_eq!(4 * MICRO, lending.lendable(NOW, NOW + SECOND));
     let stopped = lending.lend(NOW, 5 * MICRO, NOW + SECOND).err().unwrap();
     assert_eq!(path.refusal(5, None, stopped).meter_name(), "m1");

@@ -231,15 +231,15 @@ fn a_gate_that_claims_more_than_there_is_takes_nothing_from_the_books_but_room()
 
 #[test]
 fn a_term_counts_from_the_message_it_answers_not_from_its_receipt() {
-    let mut gate = gate_with(4, SECOND, SECOND + SECOND / 2, |counter| lease(1, 4, Some(counter)));
-    assert!(gate.take(2_990_000_000, CONTRACT, UNIT));
-    assert!(!gate.take(2_999_000_000, CONTRACT, UNIT), "2 s after the sending, less a thousandth");
+    let gate = gate_with(4, SECOND, SECOND + SECOND / 2, |counter| lease(1, 4, Some(counter)));
+    assert!(gate.door(CONTRACT).unwrap().take(2_990_000_000, UNIT));
+    assert!(!gate.door(CONTRACT).unwrap().take(2_999_000_000, UNIT), "2 s after the sending, less a thousandth");
 }
 
 #[test]
 fn a_gate_that_slept_past_its_end_refuses_its_first_demand() {
     let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(1, 4, Some(counter)));
-    assert!(!gate.take(3_600 * SECOND, CONTRACT, UNIT));
+    assert!(!gate.door(CONTRACT).unwrap().take(3_600 * SECOND, UNIT));
     assert!(sent(&gate.tick(3_600 * SECOND))[0].lapsed);
 }
 
@@ -267,11 +267,11 @@ fn a_push_shrinks_never_lasts_longer_and_is_acknowledged_at_once() {
 #[test]
 fn a_gate_that_leaves_says_goodbye_once_nothing_is_in_flight() {
     let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(1, 4, Some(counter)));
-    assert!(gate.take(SECOND, CONTRACT, UNIT));
+    assert!(gate.door(CONTRACT).unwrap().take(SECOND, UNIT));
     let last = sent(&gate.close(SECOND));
     assert_eq!((0, true, UNIT), (last[0].want, last[0].lapsed, last[0].in_flight));
-    assert!(!gate.take(SECOND, CONTRACT, UNIT));
-    gate.give_back(CONTRACT, UNIT);
+    assert!(!gate.door(CONTRACT).unwrap().take(SECOND, UNIT));
+    gate.door(CONTRACT).unwrap().give_back(UNIT);
     assert_eq!(vec![GateEffect::Send(FromGate::Bye)], gate.tick(SECOND));
     assert!(gate.tick(2 * SECOND).is_empty());
 }
@@ -300,12 +300,12 @@ proptest! {
     fn a_gate_never_has_more_in_flight_than_it_was_granted(
         units in 0u64..10, demands in prop::collection::vec((1u64..4, any::<bool>()), 1..40),
     ) {
-        let mut gate = gate_with(10, SECOND, SECOND, |counter| lease(1, units, Some(counter)));
+        let gate = gate_with(10, SECOND, SECOND, |counter| lease(1, units, Some(counter)));
         let mut held = vec![];
         for (n, ends) in demands {
             if ends && let Some(n) = held.pop() {
-                gate.give_back(CONTRACT, n);
-            } else if gate.take(SECOND, CONTRACT, n * UNIT) {
+                gate.door(CONTRACT).unwrap().give_back(n);
+            } else if gate.door(CONTRACT).unwrap().take(SECOND, n * UNIT) {
                 held.push(n * UNIT);
             }
             prop_assert_eq!(held.iter().sum::<u64>(), gate.in_flight(CONTRACT));
