@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench sim fuzz crash seeds meters shares loom docs clean
+.PHONY: help build wheel demo test lint bless bench sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -70,6 +70,9 @@ meters: build  ## ten million random decisions against the exact twin
 shares: build  ## a million random divisions against the exact twin
 	$(BIN)/python -m benches.shares --cases $(or $(CASES),1000000) --seed $(SEED)
 
+priority: build  ## a critical workload beside a background one that spikes twelvefold
+	$(BIN)/python -m benches.priority --seed $(SEED)
+
 sim: meters  ## the long simulations of a release: decisions, then leases; SIM_HOURS=10000
 	commit=$$($(BIN)/python -c 'from benches.provenance import commit_of_checkout; print(commit_of_checkout())')
 	cargo build --release --quiet -p headway-sim --features mutants
@@ -85,6 +88,12 @@ fuzz: $(STAMPS)/bench  ## the reader, then the data plane's decoders under cover
 
 crash: build  ## kill -9 the running demo 300 times while it is given verbs, and check what is left
 	$(BIN)/python -m tests.demo.crash --kills $(or $(KILLS),300) --seed $(SEED)
+
+keeper-kills: build  ## kill -9 a keeper under load 500 times, and its gates; nothing may be over
+	$(BIN)/python -m tests.connect.kills --kills $(or $(KILLS),500) --seed $(SEED)
+
+gates-live: build  ## eight gates on a faulty network under a thousand changes of limit; MINUTES=30
+	$(BIN)/python -m tests.connect.live --minutes $(or $(MINUTES),30) --seed $(SEED)
 
 seeds: build  ## the demo with ten other seeds
 	$(BIN)/python -m tests.demo.seeds

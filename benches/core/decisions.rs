@@ -5,7 +5,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, Path, PathSpec, Segment};
+use headway_core::allocator::Priority;
+use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, Part, Path, PathSpec, Segment, ShareSpec};
 
 const SECOND: u64 = 1_000_000_000;
 const UNIT: u64 = 1_000_000;
@@ -33,7 +34,20 @@ fn spec(name: &str, measure: Measure, keys_max: Option<u64>) -> MeterSpec {
     let ceiling_micro = if measure == Measure::Rate { PLENTY } else { 1_000 * UNIT };
     let (born_empty, durable, chunk_micro) = (false, false, 0);
     let name = name.to_owned();
-    MeterSpec { name, measure, ceiling_micro, per_ns, unit, keys_max, scale_ppm, born_empty, durable, chunk_micro }
+    let shares = vec![];
+    MeterSpec {
+        name,
+        measure,
+        ceiling_micro,
+        per_ns,
+        unit,
+        keys_max,
+        scale_ppm,
+        born_empty,
+        durable,
+        chunk_micro,
+        shares,
+    }
 }
 
 fn curve(measure: Measure, from: u64, to: u64) -> Arc<Curve> {
@@ -52,11 +66,31 @@ fn slow_keys() -> Arc<Curve> {
 }
 
 fn path(meters: &Meters, steps: &[(&str, bool)]) -> Arc<Path> {
+    path_of(meters, "bench", "other", steps)
+}
+
+fn path_of(meters: &Meters, contract: &str, workload: &str, steps: &[(&str, bool)]) -> Arc<Path> {
     let steps = steps.iter().map(|(name, keyed)| ((*name).to_owned(), UNIT, *keyed)).collect();
-    let (contract, workload) = ("bench".to_owned(), "other".to_owned());
+    let (contract, workload) = (contract.to_owned(), workload.to_owned());
     let (mode, cost_ppm, units_max, settle_max_micro, wait_ns) = (Mode::Enforce, UNIT, 0, 0, 0);
-    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns };
+    let shares_as = workload.clone();
+    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns, shares_as };
     meters.path(spec).expect("a path")
+}
+
+/// A meter that three workloads share: one goes first, one has a guarantee, one has a ceiling and leaves both.
+fn shared(name: &str, measure: Measure) -> MeterSpec {
+    let share = |workload: &str, priority, guarantee, ceiling| {
+        let workload = workload.to_owned();
+        ShareSpec { workload, priority, guarantee, ceiling }
+    };
+    let shares = vec![
+        share("first", Priority::Critical, None, None),
+        share("sure", Priority::Normal, Some(Part::Ppm(400_000)), None),
+        share("last", Priority::Background, None, None),
+        share("capped", Priority::Critical, None, Some(Part::Ppm(900_000))),
+    ];
+    MeterSpec { shares, ..spec(name, measure, None) }
 }
 
 /// CPU ns a call, the median of seven rounds.
@@ -83,6 +117,8 @@ fn main() {
     specs.push(spec("keys", Measure::Rate, Some(100_000_000)));
     specs.push(spec("shut", Measure::Rate, None));
     specs.push(spec("slots", Measure::Concurrency, None));
+    specs.push(shared("sharedrate", Measure::Rate));
+    specs.push(shared("sharedslots", Measure::Concurrency));
     meters.declare(specs).expect("meters");
     let rate = |from, to| curve(Measure::Rate, from, to);
     let mut curves: Vec<(String, Arc<Curve>)> =
@@ -91,6 +127,8 @@ fn main() {
     curves.push(("keys".to_owned(), slow_keys()));
     curves.push(("shut".to_owned(), rate(0, 0)));
     curves.push(("slots".to_owned(), curve(Measure::Concurrency, 1_000 * UNIT, 1_000 * UNIT)));
+    curves.push(("sharedrate".to_owned(), rate(PLENTY, PLENTY)));
+    curves.push(("sharedslots".to_owned(), curve(Measure::Concurrency, 1_000 * UNIT, 1_000 * UNIT)));
     meters.publish(curves, 0, Boot.boot_ns()).expect("published");
 
     measure("clock_gettime(CLOCK_BOOTTIME)", |_| {
@@ -117,6 +155,20 @@ fn main() {
         assert!(slots.try_now(&Boot, 1, None).is_ok());
         slots.release(&Boot, 1, None);
     });
+    for (name, says) in [
+        ("first", "goes first, beside a guarantee"),
+        ("sure", "within its guarantee"),
+        ("last", "leaves room and a guarantee"),
+        ("capped", "goes first under a ceiling"),
+    ] {
+        let one = path_of(&meters, "sharedrate", name, &[("sharedrate", false)]);
+        measure(&format!("a rate: {says}"), |_| assert!(one.try_now(&Boot, 1, None).is_ok()));
+        let one = path_of(&meters, "sharedslots", name, &[("sharedslots", false)]);
+        measure(&format!("a slot, taken and given: {says}"), |_| {
+            assert!(one.try_now(&Boot, 1, None).is_ok());
+            one.release(&Boot, 1, None);
+        });
+    }
     let keys = path(&meters, &[("keys", true)]);
     let hot = keys.key("tenant");
     measure("one key, hot", |_| assert!(keys.try_now(&Boot, 1, Some(hot)).is_ok()));

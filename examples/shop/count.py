@@ -79,15 +79,16 @@ class Count:
     Args:
         path: The file; made 0600 if absent, appended to if present. OSError if it cannot be written.
         now_ns: The clock of the stamps, nanoseconds; the gate's.
+        first: The number of its first admission; processes that write one file number apart.
     """
 
-    def __init__(self, path: Path, now_ns: Callable[[], int]) -> None:
+    def __init__(self, path: Path, now_ns: Callable[[], int], *, first: int = 1) -> None:
         self.path = path
         self.now_ns = now_ns
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.said: deque[Said] = deque(maxlen=SENTENCES)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
 
     def write(self, kind: str, *values: object) -> None:
         """Appends one record in one call to the kernel, so that no kill leaves half of it behind a whole one."""

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from headway._core import NEVER, UNKNOWN, Forked, Limiter, Permit, Refusal, Refused
     from headway._core import __version__ as __version__
     from headway.embedded import Headway, open  # noqa: A004 - `headway.open` is the name people know
+    from headway.enforce.connect import Connected, connect
     from headway.enforce.limit import limit
     from headway.errors import HeadwayError
 
 __all__ = [
     "NEVER",
     "UNKNOWN",
+    "Connected",
     "Forked",
     "Headway",
     "HeadwayError",
@@ -29,6 +31,7 @@ __all__ = [
     "Refusal",
     "Refused",
     "__version__",
+    "connect",
     "limit",
     "open",
 ]
@@ -36,6 +39,7 @@ __all__ = [
 _HOME = {
     "NEVER": "headway._core",
     "UNKNOWN": "headway._core",
+    "Connected": "headway.enforce.connect",
     "Forked": "headway._core",
     "Headway": "headway.embedded",
     "HeadwayError": "headway.errors",
@@ -44,6 +48,7 @@ _HOME = {
     "Refusal": "headway._core",
     "Refused": "headway._core",
     "__version__": "headway._core",
+    "connect": "headway.enforce.connect",
     "limit": "headway.enforce.limit",
     "open": "headway.embedded",
 }

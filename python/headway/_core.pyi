@@ -20,8 +20,10 @@ __all__ = [
     "Curve",
     "DataPlane",
     "Forked",
+    "Gate",
     "Growth",
     "GrowthQueue",
+    "HoldRoute",
     "Limiter",
     "Measure",
     "MeterReading",
@@ -37,9 +39,11 @@ __all__ = [
     "Refused",
     "RlsRoute",
     "Segment",
+    "ShareSpec",
     "Ticket",
     "Unknown",
     "__version__",
+    "forked",
     "grains_log2",
     "set_waiting",
 ]
@@ -148,6 +152,8 @@ class MeterSpec:
     chunk_micro: how much one durable draw asks for; 0 lets the meter choose (a twentieth of the limit or burst, at least
         one demand).
     unit: the word for refusals, singular ("connection").
+    shares: what was agreed with the workloads of its contract; a path finds its own by `shares_as`. At most 1,000, each
+        workload once, 64 guarantees that come to no more than all of the limit; with keys only priorities.
     """
 
     def __new__(
@@ -163,9 +169,34 @@ class MeterSpec:
         born: Literal["full", "empty"] = "full",
         durable: bool = False,
         chunk_micro: int = 0,
+        shares: Sequence[ShareSpec] = (),
     ) -> MeterSpec: ...
     @property
     def name(self) -> str: ...
+
+@final
+class ShareSpec:
+    """What was agreed with one workload, on one meter. A part is in ppm of the limit, or in micro-units, not both.
+
+    priority: `background`, `normal`, `critical`. A lower one leaves room for strictly higher ones that are named on the same
+        meter: 20 % and 5 % of the level (of a rate: of the burst), in whole units rounded down.
+    guarantee: what the others leave of it as long as it is unused. Of a rate it is a part of the limit with that part of the
+        burst, in whole units rounded down; of a quota a part of each window.
+    ceiling: the most it may have: a limit of its own, asked before the meter's, called `meter@workload`.
+    """
+
+    def __new__(
+        cls,
+        workload: str,
+        priority: Literal["background", "normal", "critical"] = "normal",
+        *,
+        guarantee_ppm: int | None = None,
+        guarantee_micro: int | None = None,
+        ceiling_ppm: int | None = None,
+        ceiling_micro: int | None = None,
+    ) -> ShareSpec: ...
+    @property
+    def workload(self) -> str: ...
 
 @final
 class PathSpec:
@@ -177,6 +208,8 @@ class PathSpec:
     units_max: above it a demand is a ValueError, not a refusal; 0 is the largest the meters hold.
     settle_max_micro: `cost.max`: the most a reservation may be settled at; 0 for none (settle at most what was reserved).
     wait_ns: how long `acquire` waits where no timeout is told.
+    shares_as: the workload as which it shares the meters of its own contract; None: its own name. A workload that a
+        meter's `shares` do not name leaves the guarantees of those that they do.
     """
 
     def __new__(
@@ -190,6 +223,7 @@ class PathSpec:
         units_max: int = 0,
         settle_max_micro: int = 0,
         wait_ns: int = 0,
+        shares_as: str | None = None,
     ) -> PathSpec: ...
     @property
     def contract(self) -> str: ...
@@ -457,8 +491,11 @@ class Limiter:
         """Waits its turn, at most `timeout` seconds (None: the contract's `enforce.wait`). Raises `Refused`."""
     def acquire_async(self, units: int = 1, key: str | None = None, timeout: float | None = None) -> Awaitable[Permit]:
         """The same for coroutines; already done where it fits now. Raises `Refused`."""
-    def ticket(self, units: int = 1, key: str | None = None) -> Ticket | Refusal:
-        """Queues behind the waiters there are; a refusal `queue_full` past 10,000."""
+    def ticket(self, units: int = 1, key: str | None = None, timeout: float | None = None) -> Ticket | Refusal:
+        """Queues behind the waiters there are; a refusal `queue_full` past 10,000. Where a keeper decides, in its line.
+
+        timeout: seconds that a keeper may let it queue; None: as long as the contract says.
+        """
     def reading(self) -> PathReading: ...
     def rate_limit_fields(
         self, key: str | None = None, *, tell: Literal["full", "public"] = "public"
@@ -524,6 +561,42 @@ class RlsRoute:
     ) -> RlsRoute: ...
 
 @final
+class HoldRoute:
+    """A contract that gates (`Gate`) may ask about, with a limiter for each of its workloads, slots included.
+
+    tell: how much refusals say to gates; tell_http: to those that lease over HTTP. max_hold_ns: how long a slot may outlive the term of its gate.
+    """
+
+    def __new__(
+        cls,
+        contract: str,
+        limiters: Sequence[Limiter],
+        *,
+        tell: Literal["full", "public"] = "full",
+        tell_http: Literal["full", "public"] = "public",
+        max_hold_ns: int = 60_000_000_000,
+    ) -> HoldRoute: ...
+
+@final
+class Gate:
+    """A process' way to the keeper behind a data plane: `HOST:PORT`, and a token with the role gate or operator.
+
+    Nothing is dialled before the first limiter; a broken stream is dialled again; a forked child has a stream and a name of its
+    own. ValueError: no address, or a token that is not one word.
+    """
+
+    def __new__(cls, address: str, token: str, /) -> Gate: ...
+    def limiter(self, contract: str, workload: str | None = None, /) -> Limiter:
+        """A limiter whose demands the keeper decides; refused as `cut_off` while it cannot be asked. Does not wait for it."""
+    def paths(self) -> list[PathReading]:
+        """Counts of every limiter's decisions in this process."""
+    def close(self) -> None:
+        """Refuses what is asked later as `closed`, and says goodbye where nothing is held. Again: nothing."""
+
+def forked() -> None:
+    """In a forked child, before anything else: every gate begins anew there. One atomic addition."""
+
+@final
 class DataPlane:
     """The check and Envoy's rate-limit service on a socket, answered by threads that never take the interpreter's lock.
 
@@ -561,8 +634,22 @@ class DataPlane:
         """Where it listens, or listened: IP address and port."""
     @property
     def port(self) -> int: ...
-    def routes(self, checks: Sequence[CheckRoute], rls: Sequence[RlsRoute], /) -> None:
-        """Puts routes in the place of those there are, all at once; a request is answered by the ones it found.
+    @property
+    def holders(self) -> int:
+        """Gates that are known: connected, or silent and not yet given up."""
+    def routes(
+        self,
+        checks: Sequence[CheckRoute],
+        rls: Sequence[RlsRoute],
+        holds: Sequence[HoldRoute] = (),
+        booked: Sequence[tuple[str, str, str, str, int]] = (),
+        /,
+    ) -> None:
+        """Puts routes in the place of those there are, all at once; a request is answered by the ones it found. No gate is
+        heard before.
+
+        booked: at the first call, (contract, workload, holder in hex, key, units) of slots that gates had at a process before
+            this one. They stay held until the gate restates what it has, or is silent for its term and `max_hold`.
 
         ValueError, with nothing changed: a contract, workload or entry twice, a limiter of another contract, a limiter that
         holds slots (nobody would give them back), `each` where there are no keys or none where there are, post-paid hits

@@ -55,6 +55,16 @@ class HeadwayError(Exception):
         }
 
 
+def of_keeper(code: str, problem: str) -> HeadwayError:
+    """What a keeper says is wrong with a gate or a limiter, as it is raised here."""
+    mends = {
+        "HW401": "pass `token=` or `token_file=`, or set HEADWAY_TOKEN to a token with the role gate or operator",
+        "HW403": "use a token with the role gate or operator",
+        "HW404": "apply it first: headway apply PATH",
+    }
+    return HeadwayError(problem, code=code, mend=mends.get(code, ""))
+
+
 def _rebuild(kind: type[HeadwayError], problem: str, because: str, mend: str, where: str, code: str) -> HeadwayError:
     return kind(problem, because=because, mend=mend, where=where, code=code)
 

@@ -137,7 +137,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     ramp: list[dict[str, Any]] = [{"stage": stages[0], "limit": draw(AMOUNTS)}]
     ramp += [{"stage": name, "limit": draw(AMOUNTS), "climb": draw(SPANS), "when": draw(WHENS)} for name in stages[1:]]
     workload = st.fixed_dictionaries(
-        {}, optional={"cost": FACTORS, "guarantee": SHARES | AMOUNTS, "match": st.dictionaries(TEXTS, TEXTS)}
+        {},
+        optional={
+            "cost": FACTORS,
+            "guarantee": st.sampled_from(("5%", "12.5%", "33%")),
+            "ceiling": AMOUNTS,
+            "match": st.dictionaries(TEXTS, TEXTS),
+        },
     )
     optional = st.fixed_dictionaries(
         {},

@@ -63,8 +63,7 @@ def test_every_public_name_is_there_and_stays_the_same(name: str) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """`headway.connect` comes with many processes; until then the name is not there, not half there."""
-    name = "connect"
+    name = "confirm"
 
     with pytest.raises(AttributeError, match=name):
         _ = getattr(headway, name)

@@ -9,6 +9,8 @@ pub enum Error {
     Invalid(String),
     /// A meter that was not declared.
     UnknownMeter(String),
+    /// What the keeper of a limit says is wrong, with its code.
+    Far { code: String, problem: String },
     /// The process was forked from the one that holds the engine.
     Forked,
 }
@@ -24,6 +26,7 @@ impl fmt::Display for Error {
         match self {
             Error::Invalid(text) => f.write_str(text),
             Error::UnknownMeter(name) => write!(f, "no meter is called {name:?}; declare it first"),
+            Error::Far { code, problem } => write!(f, "{code}: {problem}"),
             Error::Forked => f.write_str(
                 "HW501: this process was forked from the one that holds the engine; \
                  open Headway in the child, or connect to its server",

@@ -54,6 +54,8 @@ pub(crate) struct Grains {
     pub(crate) down: u64,
     /// The factor on every level, in ppm: a key with a limit of its own.
     pub(crate) ppm: u64,
+    /// The least burst: one unit, or a slow limit would admit nothing at all.
+    pub(crate) least: u64,
 }
 
 impl Grains {
@@ -67,12 +69,12 @@ impl Grains {
                 "{ppm} ppm of a level each {per_ns} ns cannot be counted exactly; take a `per` of whole seconds or a rounder scale"
             )));
         }
-        Ok(Grains { log2, up, down: down as u64, ppm })
+        Ok(Grains { log2, up, down: down as u64, ppm, least: 1 << log2 })
     }
 
     /// For levels that are not rates.
     pub(crate) fn of_level(ppm: u64) -> Grains {
-        Grains { log2: 0, up: 0, down: 1, ppm }
+        Grains { log2: 0, up: 0, down: 1, ppm, least: 1 }
     }
 }
 

@@ -25,7 +25,7 @@ const PARTS: u64 = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth {
     pub batch_id: u64,
-    /// `quota_draw` or `rate_mark`.
+    /// `quota_draw`, `rate_mark` or `booking`.
     pub kind: &'static str,
     pub meter: String,
     /// Empty where the meter has no keys.
@@ -50,6 +50,49 @@ pub(crate) struct Draw(Mutex<Drawn>);
 impl Draw {
     pub(crate) fn outcome(&self) -> Drawn {
         *lock(&self.0)
+    }
+}
+
+/// Something on its way to being durable, for whoever must not go on before.
+pub struct Booked(Arc<Draw>);
+
+impl Booked {
+    /// Whether it is; None: not yet answered.
+    pub fn outcome(&self) -> Option<bool> {
+        match self.0.outcome() {
+            Drawn::Pending => None,
+            Drawn::Granted => Some(true),
+            Drawn::NoRoom | Drawn::Fenced => Some(false),
+        }
+    }
+}
+
+/// What waits for the writer.
+enum Item {
+    Draw(Pending),
+    Booking { contract: String, holder: String, by_micro: i64, draw: Arc<Draw> },
+}
+
+impl Item {
+    fn growth(&self, batch_id: u64) -> Growth {
+        match self {
+            Item::Draw(pending) => pending.growth(batch_id),
+            Item::Booking { contract, holder, by_micro, .. } => Growth {
+                batch_id,
+                kind: "booking",
+                meter: contract.clone(),
+                key: holder.clone(),
+                by_micro: *by_micro,
+                window_start_ns: 0,
+            },
+        }
+    }
+
+    fn end(self, outcome: Drawn) {
+        match self {
+            Item::Draw(pending) => pending.end(outcome),
+            Item::Booking { draw, .. } => *lock(&draw.0) = outcome,
+        }
     }
 }
 
@@ -108,8 +151,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[derive(Default)]
 struct Asked {
-    queue: VecDeque<Pending>,
-    batches: HashMap<u64, Vec<Pending>>,
+    queue: VecDeque<Item>,
+    batches: HashMap<u64, Vec<Item>>,
     next_batch: u64,
     closed: Option<String>,
 }
@@ -134,12 +177,25 @@ impl Growths {
         if count == 0 {
             return vec![];
         }
-        let batch: Vec<Pending> = asked.queue.drain(..count).collect();
+        let batch: Vec<Item> = asked.queue.drain(..count).collect();
         asked.next_batch += 1;
         let id = asked.next_batch;
         let growths = batch.iter().map(|pending| pending.growth(id)).collect();
         asked.batches.insert(id, batch);
         growths
+    }
+
+    /// Adds to what a holder has booked of a contract, or takes off. None: the queue is closed or full.
+    pub fn book(&self, contract: &str, holder: &str, by_micro: i64) -> Option<Booked> {
+        let draw = Arc::new(Draw(Mutex::new(Drawn::Pending)));
+        let (contract, holder, kept) = (contract.to_owned(), holder.to_owned(), Arc::clone(&draw));
+        let mut asked = lock(&self.asked);
+        if asked.closed.is_some() || asked.queue.len() >= PENDING_MAX {
+            return None;
+        }
+        asked.queue.push_back(Item::Booking { contract, holder, by_micro, draw: kept });
+        self.has_asked.notify_one();
+        Some(Booked(draw))
     }
 
     /// One byte an item: 1 granted, 0 no room, 2 fenced. Errors: an unknown batch, another length, another byte.
@@ -311,7 +367,7 @@ impl Draws {
         if asked.queue.len() >= PENDING_MAX {
             return Err(Closed::Full);
         }
-        asked.queue.push_back(item);
+        asked.queue.push_back(Item::Draw(item));
         self.growths.has_asked.notify_one();
         drop(asked);
         pending.insert(hash, Arc::clone(&draw));

@@ -70,6 +70,7 @@ fn meter(keyed: bool, renew_at: u64) -> Meter {
         born_empty: false,
         durable: false,
         chunk_micro: 0,
+        shares: vec![],
     };
     Meter::renewed_at(spec, SipKey(1, 2), &Arc::new(Growths::default()), renew_at).unwrap()
 }

@@ -310,7 +310,7 @@ pub(crate) fn first(from: i64, last: i64, holds: impl Fn(i64) -> bool) -> Option
 
 /// B on a line: `burst × L`, but never below one unit, or a slow limit would admit nothing at all.
 fn burst_on(line: &Line, at: i64, burst_ns: u64, grains: &Grains) -> u64 {
-    line.burst(at, burst_ns, grains).max(1 << grains.log2)
+    line.burst(at, burst_ns, grains).max(grains.least)
 }
 
 /// The curve's lines from `from` on, as (start, end, line) without gaps, the last endless.
@@ -352,7 +352,7 @@ fn lines_of(curve: &Curve, anchor: i64, from: i64) -> Vec<(i64, i64, Line)> {
 
 /// Where a rising level lifts `burst × L` over one unit, `E − B` may have a maximum: the piece is cut there.
 fn burst_passes_one(start: i64, end: i64, line: &Line, burst_ns: u64, grains: &Grains) -> Option<i64> {
-    let over = |at: i64| line.burst(at, burst_ns, grains) > 1 << grains.log2;
+    let over = |at: i64| line.burst(at, burst_ns, grains) > grains.least;
     if line.rises() && end < i64::MAX && !over(start) { first(start, end - 1, over) } else { None }
 }
 

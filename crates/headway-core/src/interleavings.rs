@@ -39,7 +39,7 @@ fn endless() -> AtomicU64 {
 }
 
 fn take(word: &Word, gives: &Gives, e: u64) -> Option<Marked> {
-    rate::take(word, gives, 1, &endless(), look(e)).ok()
+    rate::take(word, gives, 1, &endless(), look(e), |_| 0).ok()
 }
 
 #[test]
@@ -135,6 +135,7 @@ fn rate_of(burst: u64) -> (Arc<Meter>, u64) {
         born_empty: false,
         durable: false,
         chunk_micro: 0,
+        shares: vec![],
     };
     let meter = Meter::new(spec, SipKey(1, 2), &Shared::new(Growths::default())).unwrap();
     let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: 1_000_000, to_micro: 1_000_000 }];
@@ -153,7 +154,7 @@ fn a_loan_and_demands_never_take_more_than_there_is() {
         let lender = {
             let meter = Arc::clone(&meter);
             thread::spawn(move || {
-                let lent = meter.lend(0, unit, 1).is_ok();
+                let lent = meter.lend(0, unit, 1, |_| 0).is_ok();
                 meter.loan_spent(0, unit, 1);
                 u64::from(lent)
             })
@@ -172,7 +173,7 @@ fn a_loan_that_is_dropped_beside_a_demand_leaves_the_mark_of_the_demand_alone() 
         let lender = {
             let meter = Arc::clone(&meter);
             thread::spawn(move || {
-                if meter.lend(0, unit, 1).is_ok() {
+                if meter.lend(0, unit, 1, |_| 0).is_ok() {
                     meter.loan_dropped(0, unit, 1);
                 }
             })
@@ -207,7 +208,7 @@ fn nothing_enters_after_a_cut_was_published() {
             thread::spawn(move || {
                 let look = |_| hot.look(Measure::Concurrency, 0);
                 // One try: a look of another version than the word starts anew, which may refuse or be tried again.
-                level::hold(&word, 1, true, look, |_| None).is_ok()
+                level::hold(&word, 1, true, look, |_| None, |_| 0).is_ok()
             })
         };
         hot.compile(&slots(2, 0), 0, 0);
@@ -229,7 +230,7 @@ fn a_key_that_looks_again_does_not_stay_over_a_cut() {
             thread::spawn(move || {
                 let look = |_| hot.look(Measure::Concurrency, 0);
                 let again = |look: &Look| if hot.is_unchanged(look) { None } else { hot.look(Measure::Concurrency, 0) };
-                if let Err(LevelStop::Fell { .. }) = level::hold(&word, 1, false, look, again) {
+                if let Err(LevelStop::Fell { .. }) = level::hold(&word, 1, false, look, again, |_| 0) {
                     assert!(level::let_go(&word, 1));
                 }
             })

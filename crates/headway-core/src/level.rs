@@ -24,7 +24,8 @@ pub(crate) enum LevelStop {
 /// under a limit that was cut meanwhile fails by itself. Keys have too many words for that; they look again instead.
 ///
 /// `again` looks at the curve with the clock of after the exchange: where it fell meanwhile (a planned cut, a climb down,
-/// or a publish that a key cannot see in its word) and all in flight is over it, the slots go back.
+/// or a publish that a key cannot see in its word) and all in flight is over it, the slots go back. `leaves`: how much of
+/// the level has to be left for others.
 #[inline]
 pub(crate) fn hold(
     word: &Word,
@@ -32,6 +33,7 @@ pub(crate) fn hold(
     versioned: bool,
     mut look: impl FnMut(Seen) -> Option<Look>,
     mut again: impl FnMut(&Look) -> Option<Look>,
+    leaves: impl Fn(&Look) -> u64,
 ) -> Result<(), LevelStop> {
     loop {
         let seen = word.load();
@@ -44,7 +46,7 @@ pub(crate) fn hold(
             return Err(LevelStop::Frozen);
         }
         let wanted = match held.amount.checked_add(n) {
-            Some(wanted) if wanted <= look.limit => wanted,
+            Some(wanted) if wanted <= look.limit.saturating_sub(leaves(&look)) => wanted,
             _ => return Err(LevelStop::Full { amount: held.amount, look }),
         };
         if word.replace(seen, Tagged { amount: wanted, ..held }.value()).is_err() {
@@ -71,22 +73,6 @@ pub(crate) fn hold_at_once(word: &Word, n: u64, look: impl FnOnce() -> Option<Lo
     fits && word.replace(seen, Tagged { amount: wanted, ..held }.value()).is_ok()
 }
 
-/// Holds `n` slots more whatever the limit says; false where the word is being moved and nothing changed.
-pub(crate) fn occupy(word: &Word, n: u64) -> bool {
-    loop {
-        let seen = word.load();
-        if seen.is_frozen() {
-            return false;
-        }
-        let held = Tagged::of(seen.value());
-        let amount = held.amount.saturating_add(n).min(AMOUNT_MAX);
-        if word.replace(seen, Tagged { amount, ..held }.value()).is_ok() {
-            return true;
-        }
-        pause();
-    }
-}
-
 /// Gives `n` slots back; false where the word is being moved and nothing was given.
 pub(crate) fn let_go(word: &Word, n: u64) -> bool {
     loop {
@@ -98,6 +84,23 @@ pub(crate) fn let_go(word: &Word, n: u64) -> bool {
         debug_assert!(held.amount >= n, "more was given back than was held");
         let rest = held.amount.saturating_sub(n);
         if word.replace(seen, Tagged { amount: rest, ..held }.value()).is_ok() {
+            return true;
+        }
+        pause();
+    }
+}
+
+/// Counts `n` more slots as held, whatever the level says: what one workload holds of a level, or what is in use already.
+/// False where the word is being moved.
+pub(crate) fn add(word: &Word, n: u64) -> bool {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return false;
+        }
+        let held = Tagged::of(seen.value());
+        let amount = held.amount.saturating_add(n).min(AMOUNT_MAX);
+        if word.replace(seen, Tagged { amount, ..held }.value()).is_ok() {
             return true;
         }
         pause();
@@ -117,13 +120,14 @@ pub(crate) fn stamp(word: &Word, tag: u16) {
 }
 
 /// Uses `n` of a quota's window; the window's tag and what is used with it. `granted`: what the store has granted for the
-/// window with a tag, `u64::MAX` where nothing is durable.
+/// window with a tag, `u64::MAX` where nothing is durable. `leaves`: how much of the level has to be left for others.
 #[inline]
 pub(crate) fn spend(
     word: &Word,
     granted: impl Fn(u16) -> u64,
     n: u64,
     mut look: impl FnMut(Seen) -> Option<Look>,
+    leaves: impl Fn(&Look) -> u64,
 ) -> Result<Tagged, LevelStop> {
     loop {
         let seen = word.load();
@@ -133,7 +137,7 @@ pub(crate) fn spend(
         let Some(look) = look(seen) else { return Err(LevelStop::Frozen) };
         let Tagged { tag, amount: used } = in_window(seen.value(), &look);
         let wanted = match used.checked_add(n) {
-            Some(wanted) if wanted <= look.limit => wanted,
+            Some(wanted) if wanted <= look.limit.saturating_sub(leaves(&look)) => wanted,
             _ => return Err(LevelStop::Full { amount: used, look: Look { tag, ..look } }),
         };
         if wanted > granted(tag) {

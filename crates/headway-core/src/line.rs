@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const UNIT: Grains = Grains { log2: 0, up: 1, down: 1_000_000_000, ppm: MICRO };
+    const UNIT: Grains = Grains { log2: 0, up: 1, down: 1_000_000_000, ppm: MICRO, least: 1 };
 
     /// The area of a climb from its start in integers small enough for i128, as a second opinion.
     fn area_by_hand(line: &Line, x: u128) -> i128 {

@@ -7,6 +7,7 @@
 mod apart;
 mod keep;
 mod lend;
+mod share;
 mod spec;
 mod take;
 
@@ -30,6 +31,7 @@ use crate::sip::SipKey;
 use crate::word::{Tagged, Word};
 
 use lend::Lent;
+pub(crate) use share::{Guarantee, Share};
 pub use spec::MeterSpec;
 
 /// Texts of refused keys that are remembered for listings.
@@ -110,6 +112,7 @@ pub(crate) struct Meter {
     gives: Gives,
     gives_by_key: Option<GivesByKey>,
     pub(crate) scaled: Vec<Scaled>,
+    pub(crate) shares: Vec<Share>,
     /// The key this is the meter of, where it is a scaled key's own: its draws are booked under it.
     pub(crate) own_key: Option<Arc<str>>,
     /// The highest mark (rate) the store knows of; `u64::MAX` where nothing is durable.
@@ -156,9 +159,13 @@ impl Meter {
                 Meter { own_key: Some(Arc::clone(&name)), ..Meter::with(own, log2, *ppm, None, growths, renew_at)? };
             scaled.push(Scaled { hash: sip.hash(text.as_bytes()), text: name, meter: Arc::new(meter) });
         }
+        let mut shares = vec![];
+        for share in &spec.shares {
+            shares.push(Share::new(share, &spec, log2, growths, renew_at)?);
+        }
         let most = spec.keys_max.map(|most| usize::try_from(most).unwrap_or(usize::MAX) - scaled.len());
         let meter = Meter::with(spec, log2, MICRO, most, growths, renew_at)?;
-        Ok(Meter { scaled, ..meter })
+        Ok(Meter { scaled, shares, ..meter })
     }
 
     /// One meter whose levels are multiplied by `ppm`, without scaled keys of its own.
@@ -193,6 +200,7 @@ impl Meter {
             gives: Gives::default(),
             gives_by_key: (is_rate && most.is_some()).then(GivesByKey::new),
             scaled: vec![],
+            shares: vec![],
             own_key: None,
             durable_to: AtomicU64::new(if spec.durable && is_rate { 0 } else { u64::MAX }),
             draws: spec.durable.then(|| Draws::new(Arc::clone(growths), most)),
@@ -288,6 +296,9 @@ impl Meter {
     pub(crate) fn install(&self, curve: &Arc<Curve>, anchor: i64, now: i64) {
         for scaled in &self.scaled {
             scaled.meter.install(curve, anchor, now);
+        }
+        for share in &self.shares {
+            share.install(curve, anchor, now);
         }
         let mut state = lock(&self.state);
         let kept = state.kept.take();

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::atomics::{AtomicU64, Ordering};
 use crate::curve::Curve;
 use crate::error::Error;
+use crate::far::Far;
 use crate::growth::Growths;
-use crate::meter::{Meter, MeterSpec};
+use crate::meter::{Meter, MeterSpec, Share};
 use crate::path::{Path, PathSpec};
 use crate::reading::{MeterReading, PathReading};
 use crate::saved::Saved;
@@ -24,6 +25,17 @@ struct Registry {
     shared: Arc<Shared>,
     /// UTC less the meters' clock, as the last publish said; None before the first.
     anchor: Option<i64>,
+}
+
+impl Registry {
+    /// A meter, or a ceiling on one.
+    fn counting(&self, name: &str) -> Option<&Meter> {
+        let whole = self.meters.get(name).map(|meter| &**meter);
+        whole.or_else(|| {
+            let (meter, _) = name.rsplit_once('@')?;
+            self.meters.get(meter)?.with_shares().find(|own| own.spec.name == name)
+        })
+    }
 }
 
 pub struct Meters {
@@ -98,6 +110,7 @@ impl Meters {
         for (meter, _) in &found {
             meter.bell.ring();
             meter.scaled.iter().for_each(|scaled| scaled.meter.bell.ring());
+            meter.shares.iter().flat_map(Share::meters).for_each(|own| own.bell.ring());
         }
         Ok(now)
     }
@@ -112,6 +125,19 @@ impl Meters {
             return Err(Error::Invalid(format!("a process has at most {METERS_MAX} limiters")));
         }
         let path = Arc::new(Path::new(spec, &meters, Arc::clone(&registry.shared))?);
+        registry.paths.push(Arc::downgrade(&path));
+        Ok(path)
+    }
+
+    /// A path whose demands are decided by `far`. Errors: too many.
+    pub fn distant(&self, contract: &str, workload: &str, far: Arc<dyn Far>) -> Result<Arc<Path>, Error> {
+        let mut registry = self.registry();
+        registry.paths.retain(|path| path.strong_count() > 0);
+        if registry.paths.len() >= METERS_MAX {
+            return Err(Error::Invalid(format!("a process has at most {METERS_MAX} limiters")));
+        }
+        let shared = Arc::clone(&registry.shared);
+        let path = Arc::new(Path::distant(contract.to_owned(), workload.to_owned(), far, shared));
         registry.paths.push(Arc::downgrade(&path));
         Ok(path)
     }
@@ -156,7 +182,8 @@ impl Meters {
         let meters = self.all_meters();
         // A meter's own anchor may be older than what was last said of UTC.
         let utc_ns = anchor.map_or(0, |anchor| now.saturating_add(anchor));
-        let kept = meters.iter().filter_map(|meter| Some((meter.spec.name.clone(), meter.kept(now, utc_ns)?)));
+        let all = meters.iter().flat_map(|meter| meter.with_shares());
+        let kept = all.filter_map(|meter| Some((meter.spec.name.clone(), meter.kept(now, utc_ns)?)));
         Saved { sip, meters: kept.collect() }.to_bytes()
     }
 
@@ -176,8 +203,10 @@ impl Meters {
         }
         let mut kept: HashMap<String, _> = saved.meters.into_iter().collect();
         for meter in &order {
-            if let Some(kept) = kept.remove(&meter.spec.name) {
-                meter.restore(kept)?;
+            for own in meter.with_shares() {
+                if let Some(kept) = kept.remove(&own.spec.name) {
+                    own.restore(kept)?;
+                }
             }
         }
         registry.meters = order.iter().map(|meter| (meter.spec.name.clone(), Arc::clone(meter))).collect();
@@ -191,7 +220,7 @@ impl Meters {
     pub fn restore_drawn(&self, rows: &[(String, String, i64, i64)]) -> Result<(), Error> {
         let registry = self.registry();
         for (name, key, window_start_ns, drawn) in rows {
-            let meter = registry.meters.get(name).ok_or_else(|| Error::UnknownMeter(name.clone()))?;
+            let meter = registry.counting(name).ok_or_else(|| Error::UnknownMeter(name.clone()))?;
             if meter.spec.keys_max.is_some() == key.is_empty() {
                 return Err(Error::Invalid(format!("meter {name:?}: the row's key {key:?} does not fit it")));
             }

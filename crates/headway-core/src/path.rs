@@ -5,16 +5,19 @@
 mod afterwards;
 mod decide;
 mod lending;
+mod sharing;
 mod together;
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use crate::atomics::Ordering;
 use crate::counts::Counts;
 use crate::curve::Measure;
 use crate::earliest::may_ever_fit;
 use crate::error::Error;
-use crate::grain::{Charge, PPM_MAX};
+use crate::far::Far;
+use crate::grain::{Charge, MICRO, PPM_MAX};
 use crate::hot::Look;
 use crate::meter::{Meter, Stop, Taken};
 use crate::refusal::Refusal;
@@ -23,8 +26,14 @@ use crate::time::Clock;
 use crate::waiting::Queue;
 use crate::why::Why;
 
-pub use lending::{Booked, Lending, Loan};
+pub use lending::{Lending, Loan, SlotsOut};
+use sharing::Sharing;
 pub use together::{Demand, try_together};
+
+/// Whether a meter is one of a contract's own.
+pub(crate) fn is_own(contract: &str, meter: &str) -> bool {
+    meter.strip_prefix(contract).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '#', '@']))
+}
 
 /// The most meters on one path.
 pub(crate) const STEPS_MAX: usize = 16;
@@ -51,6 +60,8 @@ pub struct PathSpec {
     pub units_max: u64,
     pub settle_max_micro: u64,
     pub wait_ns: u64,
+    /// The workload as which it shares its contract's meters; another name than its own where `other` takes it.
+    pub shares_as: String,
 }
 
 impl PathSpec {
@@ -101,6 +112,7 @@ pub(crate) struct Step {
     keyed: bool,
     /// Keys with a limit of their own, by hash.
     scaled: Vec<(u64, Toll)>,
+    pub(crate) sharing: Option<Box<Sharing>>,
 }
 
 impl Step {
@@ -121,15 +133,15 @@ impl Step {
     /// Whether a demand may fit on this meter's curve, and whether a fall lies ahead on it. Without a curve it may.
     fn outlook(&self, now: i64, key: Option<u64>, units: u64) -> (bool, bool) {
         let (Toll { meter, charge }, _) = self.toll(key);
-        if let Some(look) = meter.look(now)
-            && charge.of(units) <= look.limit
-        {
-            return (true, look.falls);
+        let mut needed = charge.of(units);
+        if let Some(look) = meter.look(now) {
+            needed = needed.saturating_add(self.leaves_always(meter, &look));
+            if needed <= look.limit {
+                return (true, look.falls);
+            }
         }
         let curve = meter.installed();
-        curve.map_or((true, false), |curve| {
-            (may_ever_fit(&curve, now, charge.of(units), meter.shift), curve.falls_after(now))
-        })
+        curve.map_or((true, false), |curve| (may_ever_fit(&curve, now, needed, meter.shift), curve.falls_after(now)))
     }
 }
 
@@ -140,6 +152,8 @@ pub struct Path {
     pub(crate) counts: Arc<Counts>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) shared: Arc<Shared>,
+    /// Who decides where there are no steps.
+    pub(crate) far: Option<Arc<dyn Far>>,
     has_slots: bool,
     needs_key: bool,
     has_durable: bool,
@@ -155,17 +169,23 @@ pub struct Stopped {
     pub(crate) why: Why,
     pub(crate) step: usize,
     pub(crate) stop: Option<Stop>,
+    /// What is here does not decide it: its keeper does.
+    pub(crate) is_far: bool,
 }
 
 impl Stopped {
     /// Stopped by what stands before every meter, at `at`: the process is closed, or there was no time to decide.
     pub fn by(why: Why, at: i64) -> Stopped {
-        Stopped { at, why, step: 0, stop: None }
+        Stopped { at, why, step: 0, stop: None, is_far: false }
     }
 
-    /// Whether there is room that the store has yet to grant: `conclude` then waits for one commit.
+    pub(crate) fn far(at: i64) -> Stopped {
+        Stopped { is_far: true, ..Stopped::by(Why::Drawing, at) }
+    }
+
+    /// Whether somebody else has yet to grant it, the store or the keeper: `conclude` then waits for one answer.
     pub fn is_draw(&self) -> bool {
-        matches!(self.stop, Some(Stop::Draw { .. }))
+        self.is_far || matches!(self.stop, Some(Stop::Draw { .. }))
     }
 
     /// The mark or amount that stood in the way, and the look it was seen at.
@@ -198,6 +218,8 @@ pub struct Reserved {
     /// The units it is for, less what was given back of it.
     units: u64,
     taken: Vec<Taken>,
+    /// The keeper's name for it, where there is one.
+    far: Option<u64>,
 }
 
 impl Path {
@@ -214,19 +236,83 @@ impl Path {
             let scaled = meter.scaled.iter().map(|s| (s.hash, Toll::new(&s.meter, spec.cost_ppm, *factor))).collect();
             let mut payers = meter.payers.lock().unwrap_or_else(PoisonError::into_inner);
             payers.push((Arc::clone(&counts), toll.charge.of(1)));
-            steps.push(Step { toll, keyed: *keyed, scaled });
+            let own = is_own(&spec.contract, name).then_some(spec.shares_as.as_str());
+            let share = meter.shares.iter().find(|share| Some(share.spec.workload.as_str()) == own);
+            if let Some(ceiling) = share.and_then(|share| share.ceiling.as_ref()) {
+                let toll = Toll::new(ceiling, spec.cost_ppm, *factor);
+                steps.push(Step { toll, keyed: false, scaled: vec![], sharing: None });
+            }
+            steps.push(Step { toll, keyed: *keyed, scaled, sharing: Sharing::of(meter, own) });
+        }
+        if steps.len() > STEPS_MAX {
+            let text = format!("a path has at most {STEPS_MAX} meters, its ceilings included, not {}", steps.len());
+            return Err(Error::Invalid(format!("path {:?}/{:?}: {text}", spec.contract, spec.workload)));
         }
         Ok(Path {
-            is_plain: matches!(meters, [meter] if meter.spec.measure == Measure::Rate && !meter.spec.durable),
+            is_plain: matches!(&steps[..], [one] if one.sharing.is_none())
+                && matches!(meters, [meter] if meter.spec.measure == Measure::Rate && !meter.spec.durable),
             has_slots: meters.iter().any(|meter| meter.spec.measure == Measure::Concurrency),
             needs_key: spec.steps.iter().any(|(.., keyed)| *keyed),
             has_durable: meters.iter().any(|meter| meter.spec.durable),
+            far: None,
             queue: Arc::default(),
             spec,
             steps,
             counts,
             shared,
         })
+    }
+
+    /// A path whose demands are decided by `far`, as the workload of a contract that it knows.
+    pub fn distant(contract: String, workload: String, far: Arc<dyn Far>, shared: Arc<Shared>) -> Path {
+        let spec = PathSpec {
+            contract,
+            workload,
+            steps: vec![],
+            mode: Mode::Enforce,
+            cost_ppm: MICRO,
+            units_max: 0,
+            settle_max_micro: 0,
+            wait_ns: 0,
+            shares_as: String::new(),
+        };
+        Path {
+            is_plain: false,
+            has_slots: false,
+            needs_key: false,
+            has_durable: false,
+            far: Some(far),
+            queue: Arc::default(),
+            counts: Arc::default(),
+            steps: vec![],
+            spec,
+            shared,
+        }
+    }
+
+    /// Whether its demands are decided elsewhere.
+    pub fn is_distant(&self) -> bool {
+        self.far.is_some()
+    }
+
+    /// Waits a moment for what its keeper says of it, where that is not known yet. Errors: there is no such path.
+    pub fn learn(&self) -> Result<(), Error> {
+        match &self.far {
+            Some(far) if far.facts().is_none() => far.learn(),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long a demand queues unless it is told otherwise.
+    pub fn wait(&self) -> Duration {
+        let facts = self.far.as_ref().and_then(|far| far.facts());
+        Duration::from_nanos(facts.map_or(self.spec.wait_ns, |facts| facts.wait_ns))
+    }
+
+    /// Units that one unit of a demand weighs, ppm.
+    pub(crate) fn cost_ppm(&self) -> u64 {
+        let facts = self.far.as_ref().and_then(|far| far.facts());
+        facts.map_or(self.spec.cost_ppm, |facts| facts.cost_ppm)
     }
 
     pub fn spec(&self) -> &PathSpec {
@@ -239,8 +325,9 @@ impl Path {
     }
 
     /// Whether an admitted demand holds slots that have to be released.
+    #[inline]
     pub fn has_slots(&self) -> bool {
-        self.has_slots
+        self.has_slots || self.far.as_ref().is_some_and(|far| far.has_slots())
     }
 
     /// Whether this process was forked from the one that holds the engine.
@@ -256,27 +343,38 @@ impl Path {
     /// Errors: no units, more than `units_max`, a key missing or too long, a forked process.
     #[inline]
     pub fn check(&self, units: u64, key: Option<&str>) -> Result<(), Error> {
-        if units == 0 || (units > self.spec.units_max && self.spec.units_max > 0) {
-            return Err(self.wrong_units(units));
+        if let Some(far) = &self.far {
+            return match far.facts() {
+                Some(facts) => self.check_by(units, key, facts.units_max, facts.needs_key),
+                None => Ok(()),
+            };
         }
-        if self.needs_key != key.is_some() || key.is_some_and(|text| text.len() > 4_096) {
-            return Err(self.wrong_key(key));
+        self.check_by(units, key, self.spec.units_max, self.needs_key)
+    }
+
+    #[inline]
+    fn check_by(&self, units: u64, key: Option<&str>, units_max: u64, needs_key: bool) -> Result<(), Error> {
+        if units == 0 || (units > units_max && units_max > 0) {
+            return Err(self.wrong_units(units, units_max));
+        }
+        if needs_key != key.is_some() || key.is_some_and(|text| text.len() > 4_096) {
+            return Err(self.wrong_key(key, needs_key));
         }
         Ok(())
     }
 
     #[cold]
-    fn wrong_units(&self, units: u64) -> Error {
-        let most = if self.spec.units_max == 0 { u64::MAX } else { self.spec.units_max };
-        Error::Invalid(format!("a demand has 1 to {most} units here, not {units}"))
+    fn wrong_units(&self, units: u64, units_max: u64) -> Error {
+        let most = if units_max == 0 { u64::MAX } else { units_max };
+        Error::Invalid(format!("a demand of {:?} has 1 to {most} units, not {units}", self.spec.contract))
     }
 
     #[cold]
-    fn wrong_key(&self, key: Option<&str>) -> Error {
+    fn wrong_key(&self, key: Option<&str>, needs_key: bool) -> Error {
         let contract = &self.spec.contract;
         Error::Invalid(match key {
             None => format!("{contract} has a limit for each key: pass `key`, or use `bind`"),
-            Some(_) if !self.needs_key => format!("{contract} has no keys: leave `key` out"),
+            Some(_) if !needs_key => format!("{contract} has no keys: leave `key` out"),
             Some(text) => format!("a key has at most 4,096 bytes, not {}", text.len()),
         })
     }
@@ -285,16 +383,18 @@ impl Path {
 
     /// Gives the slots of an admitted demand back. Nothing where the process was forked from the one that holds them.
     pub fn release(&self, clock: &impl Clock, units: u64, key: Option<u64>) {
-        if !self.has_slots || self.shared.is_forked() {
+        if !self.has_slots() || self.shared.is_forked() {
             return;
+        }
+        if let Some(far) = &self.far {
+            self.counts.released_units.fetch_add(units, Ordering::Relaxed);
+            return far.let_go(units, key);
         }
         let now = clock.boot_ns();
         self.counts.released_units.fetch_add(units, Ordering::Relaxed);
         for step in &self.steps {
-            let (toll, own) = step.toll(key);
-            if toll.meter.spec.measure == Measure::Concurrency {
-                toll.meter.let_go(now, own, toll.charge.of(units));
-                toll.meter.bell.ring();
+            if step.toll(key).0.meter.spec.measure == Measure::Concurrency {
+                step.let_go(now, key, units);
             }
         }
     }

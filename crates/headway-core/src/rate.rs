@@ -79,7 +79,8 @@ pub(crate) enum RateStop {
     Frozen,
 }
 
-/// Takes `n` grains. `durable_to`: the highest mark that the store knows of, `u64::MAX` where nothing is durable.
+/// Takes `n` grains. `durable_to`: the highest mark that the store knows of, `u64::MAX` where nothing is durable. `leaves`:
+/// how much has to be left for others.
 ///
 /// The word is loaded before the curve, and what is on loan, are looked at: after a renewal of the base or a loan the
 /// exchange then fails on an old mark, and a new mark is never held against an old curve.
@@ -90,6 +91,7 @@ pub(crate) fn take(
     n: u64,
     durable_to: &AtomicU64,
     mut look: impl FnMut(Seen) -> Option<Look>,
+    leaves: impl Fn(&Look) -> u64,
 ) -> Result<Marked, RateStop> {
     loop {
         let given = gives.ended.load(Ordering::Acquire);
@@ -100,7 +102,7 @@ pub(crate) fn take(
         let Some(look) = look(seen) else { return Err(RateStop::Frozen) };
         let mark = seen.value();
         let wanted = match mark.max(look.k).checked_add(n) {
-            Some(wanted) if wanted <= look.e => wanted,
+            Some(wanted) if wanted <= look.e.saturating_sub(leaves(&look)) => wanted,
             _ => return Err(RateStop::Full { mark, look }),
         };
         if wanted > durable_to.load(Ordering::Acquire) {
@@ -191,6 +193,43 @@ pub(crate) fn give_back(
         if due == 0 || word.replace(seen, lowered).is_ok() {
             gives.ended.fetch_add(r, Ordering::SeqCst);
             return Some(due);
+        }
+        pause();
+    }
+}
+
+/// Uses `n` grains of a guarantee up: what is left of it, at most what `most` says, is less by `n` and never below zero.
+/// None: find the word anew.
+pub(crate) fn use_up(
+    word: &Word,
+    n: u64,
+    mut look: impl FnMut(Seen) -> Option<Look>,
+    most: impl Fn(&Look) -> u64,
+) -> Option<()> {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return None;
+        }
+        let look = look(seen)?;
+        let left = look.e.saturating_sub(seen.value().max(look.k)).min(most(&look));
+        if word.replace(seen, look.e - left.saturating_sub(n)).is_ok() {
+            return Some(());
+        }
+        pause();
+    }
+}
+
+/// The other way round: `r` grains of a guarantee are unused again, as far as it holds them. None: find the word anew.
+pub(crate) fn use_less(word: &Word, r: u64, mut look: impl FnMut(Seen) -> Option<Look>) -> Option<()> {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return None;
+        }
+        let look = look(seen)?;
+        if word.replace(seen, seen.value().saturating_sub(r).max(look.k)).is_ok() {
+            return Some(());
         }
         pause();
     }

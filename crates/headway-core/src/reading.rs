@@ -167,7 +167,8 @@ impl Path {
     pub fn reading(&self) -> PathReading {
         let counts = &self.counts;
         let read = |count: &crate::atomics::AtomicU64| count.load(Ordering::Relaxed);
-        let micro = |units: u64| units.saturating_mul(self.spec.cost_ppm);
+        let cost_ppm = self.cost_ppm();
+        let micro = |units: u64| units.saturating_mul(cost_ppm);
         let refused_by: Vec<_> = Why::ALL
             .iter()
             .map(|why| (why.name(), counts.refused[*why as usize].read()))
@@ -197,10 +198,11 @@ impl Path {
             let meter = &toll.meter;
             let (curve, look) = (meter.installed()?, meter.look(now)?);
             let amount = meter.amount(own, &look);
-            let left = match meter.spec.measure {
+            let free = match meter.spec.measure {
                 Measure::Rate => look.e.saturating_sub(amount.max(look.k)),
                 _ => look.limit.saturating_sub(amount),
             };
+            let left = step.free_for_it(meter, now, free, &look);
             let level = u128::from(curve.piece(now).level(now, &meter.grains));
             let (quota, window_ns) = match meter.spec.measure {
                 Measure::Rate => {

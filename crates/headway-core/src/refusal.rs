@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use crate::curve::Measure;
 use crate::earliest::{Retry, Stood, earliest};
+use crate::far::Told;
 use crate::grain::{MICRO, micro_of_grains};
 use crate::hot::Look;
 use crate::installed::Installed;
 use crate::meter::Meter;
-use crate::path::{Key, Path, Stopped};
+use crate::path::{Key, Path, Stopped, is_own};
 use crate::why::Why;
 use crate::word::Tagged;
 
@@ -30,24 +31,33 @@ pub struct Refusal {
     /// Units of slots that the workload held then.
     yours: u64,
     reference: OnceLock<u32>,
+    /// What a keeper said of it; the numbers above are then of no use.
+    told: Option<Arc<Told>>,
 }
 
 impl Refusal {
     pub(crate) fn new(path: &Arc<Path>, units: u64, key: Option<Key<'_>>, stopped: Stopped) -> Refusal {
         let (at, hash) = (stopped.at, key.map(|k| k.hash));
-        let (toll, own) = path.steps[stopped.step].toll(hash);
         let key = key.map(|k| (k.hash, Arc::<str>::from(k.text)));
-        if let (Some(hash), Some((_, text))) = (own, &key) {
+        let toll = path.steps.get(stopped.step).map(|step| step.toll(hash));
+        if let (Some((toll, Some(hash))), Some((_, text))) = (toll, &key) {
             toll.meter.remember(hash, text);
         }
         let (amount, look) = stopped.seen().unwrap_or_else(|| {
+            let Some((toll, own)) = toll else { return (0, None) };
             let look = toll.meter.look(at);
             (look.map_or(0, |look| toll.meter.amount(own, &look)), look)
         });
         let yours = if path.has_slots() { path.counts.held_units() } else { 0 };
         let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);
         let (curve, reference) = (OnceLock::new(), OnceLock::new());
-        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference }
+        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference, told: None }
+    }
+
+    /// What a keeper refused.
+    pub(crate) fn told(path: &Arc<Path>, units: u64, key: Option<Key<'_>>, at: i64, told: Arc<Told>) -> Refusal {
+        let stopped = Stopped::by(told.why, at);
+        Refusal { told: Some(told), ..Refusal::new(path, units, key, stopped) }
     }
 
     /// Says a later refusal of the same limiter in the place of this one, which nobody reads any more; false, with nothing
@@ -55,7 +65,7 @@ impl Refusal {
     pub fn overwrite(&mut self, path: &Arc<Path>, units: u64, key: Option<u64>, stopped: &Stopped) -> bool {
         let Some((amount, look)) = stopped.seen() else { return false };
         let is_same = Arc::ptr_eq(path, &self.path) && self.key.as_ref().map(|(hash, _)| *hash) == key;
-        if !is_same || path.has_slots() {
+        if !is_same || path.has_slots() || self.told.is_some() {
             return false;
         }
         (self.step, self.why, self.units, self.at) = (stopped.step, stopped.why, units, stopped.at);
@@ -68,14 +78,16 @@ impl Refusal {
     /// The curve that the demand met.
     fn curve(&self) -> Option<&Arc<Installed>> {
         let fetch = || match self.look {
-            Some(look) => self.meter().installed_at(look.seq),
-            None => self.meter().installed(),
+            Some(look) => self.meter()?.installed_at(look.seq),
+            None => self.meter()?.installed(),
         };
         self.curve.get_or_init(fetch).as_ref()
     }
 
-    fn meter(&self) -> &Meter {
-        &self.path.steps[self.step].toll(self.key.as_ref().map(|(hash, _)| *hash)).0.meter
+    /// The meter that refused; None where a keeper decides.
+    fn meter(&self) -> Option<&Meter> {
+        let step = self.path.steps.get(self.step)?;
+        Some(&step.toll(self.key.as_ref().map(|(hash, _)| *hash)).0.meter)
     }
 
     pub fn contract(&self) -> &str {
@@ -87,11 +99,13 @@ impl Refusal {
     }
 
     pub fn meter_name(&self) -> &str {
-        &self.meter().spec.name
+        let own = || self.meter().map_or(self.contract(), |meter| &meter.spec.name);
+        self.told.as_ref().map_or_else(own, |told| &told.meter)
     }
 
     pub fn unit(&self) -> &str {
-        &self.meter().spec.unit
+        let own = || self.meter().map_or("unit", |meter| &meter.spec.unit);
+        self.told.as_ref().map_or_else(own, |told| &told.unit)
     }
 
     pub fn key(&self) -> Option<&str> {
@@ -99,26 +113,32 @@ impl Refusal {
     }
 
     pub fn version(&self) -> u64 {
-        self.curve().map_or(0, |c| c.curve.version)
+        let own = || self.curve().map_or(0, |c| c.curve.version);
+        self.told.as_ref().map_or_else(own, |told| told.version)
     }
 
     pub fn stage(&self) -> &str {
-        self.curve().map_or("", |c| &c.curve.stage)
+        let own = || self.curve().map_or("", |c| &c.curve.stage);
+        self.told.as_ref().map_or_else(own, |told| &told.stage)
     }
 
     pub fn raises_when(&self) -> &str {
-        self.curve().map_or("", |c| &c.curve.raises_when)
+        let own = || self.curve().map_or("", |c| &c.curve.raises_when);
+        self.told.as_ref().map_or_else(own, |told| &told.raises_when)
     }
 
     /// The level at the refusal in micro-units, for a rate over its `per`.
     pub fn limit_micro(&self) -> u64 {
-        self.curve().map_or(0, |c| c.piece(self.at).level(self.at, &c.grains))
+        let own = || self.curve().map_or(0, |c| c.piece(self.at).level(self.at, &c.grains));
+        self.told.as_ref().map_or_else(own, |told| told.limit_micro)
     }
 
     /// Rate: spent of the burst, above it debt. Concurrency: in flight. Quota: used in the window.
     pub fn use_micro(&self) -> i64 {
-        let (Some(curve), Some(look)) = (self.curve(), self.look) else { return 0 };
-        let meter = self.meter();
+        if let Some(told) = &self.told {
+            return told.use_micro;
+        }
+        let (Some(curve), Some(look), Some(meter)) = (self.curve(), self.look, self.meter()) else { return 0 };
         match meter.spec.measure {
             Measure::Rate => {
                 let headroom = i128::from(look.e) - i128::from(self.amount.max(look.k));
@@ -148,16 +168,21 @@ impl Refusal {
 
     /// Units the demand weighs, cost included.
     pub fn weight(&self) -> f64 {
-        self.units as f64 * self.path.spec.cost_ppm as f64 / MICRO as f64
+        self.units as f64 * self.path.cost_ppm() as f64 / MICRO as f64
     }
 
     /// The earliest instant at which the whole path has room: on the meter that refused from what was seen there, on the
     /// others from what they hold now.
     pub fn retry(&self) -> Retry {
+        if let Some(told) = &self.told {
+            return told.retry;
+        }
         if !self.why.is_retryable() {
             return Retry::Never;
         }
-        if matches!(self.why, Why::NotPublished | Why::TooManyKeys | Why::Drawing | Why::NotDurable | Why::Overloaded) {
+        let is_unknown =
+            matches!(self.why, Why::NotPublished | Why::TooManyKeys | Why::Drawing | Why::NotDurable | Why::Overloaded);
+        if is_unknown || self.path.is_distant() {
             return Retry::Unknown;
         }
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
@@ -176,6 +201,9 @@ impl Refusal {
 
     /// A short name under which the story is kept from now on.
     pub fn reference(&self) -> String {
+        if let Some(told) = self.told.as_ref().filter(|told| told.reference.starts_with("hw:")) {
+            return told.reference.clone();
+        }
         // A story may be read long after many other curves: it keeps its own.
         self.curve();
         format!("hw:{:06x}", self.reference.get_or_init(|| self.path.shared.tell(self.clone())))
@@ -190,13 +218,17 @@ impl Refusal {
 
     /// What people read, number first. Source: design, section 6.
     pub fn sentence(&self) -> String {
+        if let Some(told) = &self.told {
+            return told.sentence.clone();
+        }
         let contract = self.contract();
         let mut text = match self.why {
             Why::NotPublished => format!("{contract} has no limit in force yet, so nothing is admitted."),
             Why::Closed => format!("{contract} is closed: this process is shutting down."),
             Why::Overloaded => format!("{contract} could not be asked in time: too much is asked at once."),
+            Why::CutOff => format!("{contract} cannot be asked: its keeper does not answer."),
             Why::TooManyKeys => {
-                let most = self.meter().spec.keys_max.unwrap_or(0);
+                let most = self.meter().and_then(|meter| meter.spec.keys_max).unwrap_or(0);
                 format!("{contract} has {} live keys, which is all it may have.", grouped(most as f64))
             }
             Why::Drawing => format!("{contract} waits for its ledger to count what it hands out."),
@@ -215,7 +247,15 @@ impl Refusal {
             Why::Full | Why::Timeout if self.is_upstream() => {
                 format!("{} is full, and {contract} spends it: {}.", self.meter_name(), self.numbers())
             }
-            Why::Full | Why::Timeout => format!("{contract} is full: {}.", self.numbers()),
+            Why::Full | Why::Timeout if self.is_ceiling() => {
+                format!("{} has all it may have of {contract}: {}.", self.workload(), self.numbers())
+            }
+            Why::Full | Why::Timeout => match self.goes_first() {
+                Some(first) => {
+                    format!("{contract} is full for {}: {}. {first} goes first.", self.workload(), self.numbers())
+                }
+                None => format!("{contract} is full: {}.", self.numbers()),
+            },
         };
         match self.retry_after_s() {
             Some(seconds) if self.why != Why::Closed => {
@@ -234,14 +274,28 @@ impl Refusal {
 
     /// Whether another contract's meter stood in the way: one that this contract spends. Those come first on a path.
     fn is_upstream(&self) -> bool {
-        let rest = self.meter_name().strip_prefix(self.contract());
-        let is_own = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '#']));
-        !is_own && self.step + 1 < self.path.steps.len()
+        !is_own(self.contract(), self.meter_name()) && self.step + 1 < self.path.steps.len()
+    }
+
+    /// Whether it was not the limit that stood in the way, but what the workload may have of it.
+    fn is_ceiling(&self) -> bool {
+        self.meter_name().strip_prefix(self.contract()).is_some_and(|rest| rest.contains('@'))
+    }
+
+    /// The workload for which what is free is left; None where too little is free for anybody.
+    fn goes_first(&self) -> Option<&str> {
+        let step = &self.path.steps[self.step];
+        let (sharing, look) = (step.sharing.as_ref()?, self.look?);
+        let toll = step.toll(self.key.as_ref().map(|(hash, _)| *hash)).0;
+        let is_rate = toll.meter.spec.measure == Measure::Rate;
+        let (floor, most) = if is_rate { (look.k, look.e) } else { (0, look.limit) };
+        let would_fit = self.amount.max(floor).saturating_add(toll.charge.of(self.units)) <= most;
+        sharing.first.as_deref().filter(|_| would_fit)
     }
 
     fn numbers(&self) -> String {
         let (limit, used) = (self.limit(), self.use_units());
-        match self.meter().spec.measure {
+        match self.meter().map_or(Measure::Quota, |meter| meter.spec.measure) {
             Measure::Rate => {
                 let burst = self.burst_micro() as f64 / MICRO as f64;
                 let over = self.over();
@@ -252,7 +306,9 @@ impl Refusal {
                     format!("{} {over}, {spent} of a burst of {burst} spent", self.amount_of(limit))
                 }
             }
-            Measure::Concurrency if self.is_upstream() => format!("{} of {}", grouped(used), self.amount_of(limit)),
+            Measure::Concurrency if self.is_upstream() || self.is_ceiling() => {
+                format!("{} of {}", grouped(used), self.amount_of(limit))
+            }
             Measure::Concurrency => {
                 let yours = self.yours as f64 * self.path.spec.cost_ppm as f64 / MICRO as f64;
                 let (used, limit) = (grouped(used), self.amount_of(limit));
@@ -264,7 +320,7 @@ impl Refusal {
 
     /// What a demand that never fits is over.
     fn bound(&self) -> String {
-        match self.meter().spec.measure {
+        match self.meter().map_or(Measure::Quota, |meter| meter.spec.measure) {
             Measure::Rate => {
                 let burst = self.burst_micro() as f64 / MICRO as f64;
                 format!("{} {}, in bursts of at most {}", self.amount_of(self.limit()), self.over(), grouped(burst))
@@ -346,7 +402,18 @@ impl Path {
                 let Some(look) = toll.meter.look(from) else { return Retry::Unknown };
                 let seen = seen.filter(|(step, _)| *step == i).map(|(_, stood)| stood);
                 let now = || Stood { held: toll.meter.standing(own, &look), on_loan: look.on_loan };
-                match earliest(&curve, at, seen.unwrap_or_else(now), toll.charge.of(units), toll.meter.shift) {
+                let stood = seen.unwrap_or_else(now);
+                let n = toll.charge.of(units);
+                let (always, left) = toll.meter.look(at).map_or((0, 0), |look| {
+                    (step.leaves_always(&toll.meter, &look), step.leaves(&toll.meter, at, n, &look))
+                });
+                let fits = |left: u64| earliest(&curve, at, stood, n.saturating_add(left), toll.meter.shift);
+                // What a guarantee keeps back changes with what its workload does: it may fit when nobody can say.
+                let found = match fits(left) {
+                    Retry::Never if left > always && fits(always) != Retry::Never => Retry::Unknown,
+                    found => found,
+                };
+                match found {
                     Retry::At(fits) => latest = latest.max(fits),
                     Retry::Never => return Retry::Never,
                     Retry::Unknown => is_known = false,

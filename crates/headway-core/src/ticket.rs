@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::atomics::{AtomicBool, AtomicI64, Ordering};
 use crate::earliest::Retry;
+use crate::far::{Kind, Question, Wanted};
 use crate::path::{Answer, Key, Path, Stopped};
 use crate::refusal::Refusal;
 use crate::time::Clock;
@@ -27,6 +28,8 @@ pub struct Ticket {
     units: u64,
     key: Option<(u64, Arc<str>)>,
     waiter: Arc<Waiter>,
+    /// What the keeper was asked, where one decides.
+    asked: Option<Arc<Question>>,
     /// When polling again may help, `i64::MAX` for unknown.
     wake_at: AtomicI64,
     has_left: AtomicBool,
@@ -44,23 +47,45 @@ impl Path {
         self.queue.count()
     }
 
-    /// Queues behind the waiters there are. Err: 10,000 wait already.
+    /// Queues behind the waiters there are. Where a keeper decides, its queue is the line, for at most `patience` (None: as
+    /// long as the contract says). Err: 10,000 wait already.
     #[expect(
         clippy::result_large_err,
         reason = "a refusal is built in place; a box would cost every one an allocation"
     )]
-    pub fn ticket(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<Ticket, Answer> {
+    pub fn ticket(
+        self: &Arc<Self>,
+        clock: &impl Clock,
+        units: u64,
+        key: Option<Key<'_>>,
+        patience: Option<Duration>,
+    ) -> Result<Ticket, Answer> {
         let hash = key.map(|k| k.hash);
+        if let Some(far) = &self.far {
+            let question = far.ask(&Wanted { units, key, wait: patience, kind: Kind::Acquire });
+            let waiter = Arc::clone(question.waiter());
+            return Ok(self.ticket_with(units, key, waiter, Some(question)));
+        }
         let Some(waiter) = self.queue.join(hash) else {
             return Err(self.refuse(units, key, Stopped::by(Why::QueueFull, clock.boot_ns())));
         };
         for step in &self.steps {
             step.toll(hash).0.meter.bell.hear(&self.queue);
         }
+        Ok(self.ticket_with(units, key, waiter, None))
+    }
+
+    fn ticket_with(
+        self: &Arc<Self>,
+        units: u64,
+        key: Option<Key<'_>>,
+        waiter: Arc<Waiter>,
+        asked: Option<Arc<Question>>,
+    ) -> Ticket {
         let key = key.map(|k| (k.hash, Arc::<str>::from(k.text)));
         let wake_at = AtomicI64::new(i64::MAX);
         let (has_left, is_admitted) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Ticket { path: Arc::clone(self), units, key, waiter, wake_at, has_left, is_admitted })
+        Ticket { path: Arc::clone(self), units, key, waiter, asked, wake_at, has_left, is_admitted }
     }
 }
 
@@ -79,6 +104,9 @@ impl Ticket {
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
         if self.has_left.load(Ordering::Acquire) {
             return self.refuse(Stopped::by(Why::Timeout, clock.boot_ns()));
+        }
+        if let Some(question) = &self.asked {
+            return self.look(question, clock.boot_ns());
         }
         // Closing wakes everybody, not only heads.
         if !self.path.queue.is_head(&self.waiter) && !self.path.shared.is_closed() {
@@ -103,6 +131,18 @@ impl Ticket {
         }
     }
 
+    /// Whether the keeper has answered.
+    fn look(&self, question: &Question, now: i64) -> Polled {
+        let Some(outcome) = question.take() else { return Polled::Waiting };
+        let answer = self.path.answered(now, self.units, self.key(), outcome, Kind::Acquire);
+        self.is_admitted.store(matches!(answer, Answer::Admitted { .. }), Ordering::Release);
+        self.leave();
+        match answer {
+            Answer::Admitted { holds } => Polled::Admitted { holds },
+            Answer::Refused(refusal) => Polled::Refused(refusal),
+        }
+    }
+
     fn refuse(&self, stopped: Stopped) -> Polled {
         self.leave();
         match self.path.refuse(self.units, self.key(), stopped) {
@@ -118,6 +158,12 @@ impl Ticket {
         }
         self.leave();
         let key = self.key();
+        if self.asked.is_some() {
+            // A keeper ends a wait itself: one that was not heard in time is not there.
+            self.path.counts.refuse(Why::CutOff, self.units);
+            let stopped = Stopped::by(Why::CutOff, clock.boot_ns());
+            return Some(Refusal::new(&self.path, self.units, key, stopped));
+        }
         let stopped =
             self.path.probe_stop(clock, self.units, key).unwrap_or(Stopped::by(Why::Timeout, clock.boot_ns()));
         let why = if stopped.why == Why::Closed { Why::Closed } else { Why::Timeout };
@@ -143,6 +189,9 @@ impl Ticket {
     pub fn leave(&self) {
         if self.has_left.swap(true, Ordering::SeqCst) {
             return;
+        }
+        if let (Some(far), Some(question)) = (&self.path.far, &self.asked) {
+            return far.give_up(question);
         }
         self.path.queue.leave(&self.waiter);
         if self.path.queue.count() == 0 {

@@ -34,7 +34,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Waiter {
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let call = {
             let mut rung = lock(&self.rung);
             rung.rung = true;

@@ -14,10 +14,12 @@ pub enum Why {
     Closed,
     /// It could not be decided in time.
     Overloaded,
+    /// Its keeper could not be asked.
+    CutOff,
 }
 
 impl Why {
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 11;
     pub const ALL: [Why; Why::COUNT] = [
         Why::Full,
         Why::NeverFits,
@@ -29,7 +31,12 @@ impl Why {
         Why::NotPublished,
         Why::Closed,
         Why::Overloaded,
+        Why::CutOff,
     ];
+
+    pub fn named(name: &str) -> Option<Why> {
+        Why::ALL.into_iter().find(|why| why.name() == name)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -43,6 +50,7 @@ impl Why {
             Why::NotPublished => "not_published",
             Why::Closed => "closed",
             Why::Overloaded => "overloaded",
+            Why::CutOff => "cut_off",
         }
     }
 

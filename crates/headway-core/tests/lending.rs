@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use headway_core::{Clock, Curve, Lending, Measure, MeterSpec, Meters, Mode, Path, PathSpec, Segment};
+use headway_core::allocator::Priority;
+use headway_core::{Clock, Curve, Lending, Measure, MeterSpec, Meters, Mode, Part, Path, PathSpec, Segment, ShareSpec};
 use proptest::prelude::*;
 
 const SECOND: i64 = 1_000_000_000;
@@ -40,6 +41,7 @@ fn meters(all: &[(Measure, u64)], keyed: bool) -> Meters {
         born_empty: false,
         durable: false,
         chunk_micro: 0,
+        shares: vec![],
     };
     meters.declare(all.iter().enumerate().map(spec).collect()).unwrap();
     let curves = all.iter().enumerate().map(|(i, &(measure, level))| (format!("m{i}"), curve(1, measure, level)));
@@ -50,8 +52,17 @@ fn meters(all: &[(Measure, u64)], keyed: bool) -> Meters {
 fn path(meters: &Meters, steps: &[(usize, u64)], keyed: bool) -> Arc<Path> {
     let steps = steps.iter().map(|&(meter, factor)| (format!("m{meter}"), factor, keyed)).collect();
     let (contract, workload, mode) = ("orders".to_owned(), "web".to_owned(), Mode::Enforce);
-    let spec =
-        PathSpec { contract, workload, steps, mode, cost_ppm: MICRO, units_max: 0, settle_max_micro: 0, wait_ns: 0 };
+    let spec = PathSpec {
+        contract,
+        workload,
+        steps,
+        mode,
+        cost_ppm: MICRO,
+        units_max: 0,
+        settle_max_micro: 0,
+        wait_ns: 0,
+        shares_as: String::new(),
+    };
     meters.path(spec).unwrap()
 }
 
@@ -170,6 +181,7 @@ fn what_is_on_loan_at_a_clean_stop_is_spent_at_the_next_start() {
         born_empty: false,
         durable: false,
         chunk_micro: 0,
+        shares: vec![],
     };
     again.declare(vec![spec]).unwrap();
     again.restore(&saved).unwrap();
@@ -185,6 +197,73 @@ fn a_path_with_keys_is_not_lent_and_a_closed_process_lends_nothing() {
     meters.close();
     assert!(lending.lend(NOW, MICRO, NOW + SECOND).is_err());
     assert!(!lending.booked().resize(NOW, MICRO));
+}
+
+/// A contract of ten of which four are guaranteed to `batch`: what `web` and `batch` lend from.
+fn shared(measure: Measure) -> (Meters, [(Arc<Path>, Lending); 2]) {
+    let meters = Meters::default();
+    let spec = MeterSpec {
+        name: "orders".into(),
+        measure,
+        ceiling_micro: 10 * MICRO,
+        per_ns: if measure == Measure::Rate { SECOND as u64 } else { 0 },
+        unit: "request".into(),
+        keys_max: None,
+        scale_ppm: vec![],
+        born_empty: false,
+        durable: false,
+        chunk_micro: 0,
+        shares: vec![ShareSpec {
+            workload: "batch".into(),
+            priority: Priority::Normal,
+            guarantee: Some(Part::Micro(4 * MICRO)),
+            ceiling: None,
+        }],
+    };
+    meters.declare(vec![spec]).unwrap();
+    meters.publish(vec![("orders".into(), curve(1, measure, 10))], 0, NOW).unwrap();
+    let both = ["web", "batch"].map(|workload| {
+        let spec = PathSpec {
+            contract: "orders".into(),
+            workload: workload.into(),
+            steps: vec![("orders".into(), MICRO, false)],
+            mode: Mode::Enforce,
+            cost_ppm: MICRO,
+            units_max: 0,
+            settle_max_micro: 0,
+            wait_ns: 0,
+            shares_as: workload.into(),
+        };
+        let path = meters.path(spec).unwrap();
+        let lending = path.lending().unwrap();
+        (path, lending)
+    });
+    (meters, both)
+}
+
+#[test]
+fn what_is_guaranteed_to_another_workload_is_not_lent_and_what_is_lent_to_it_is_of_its_guarantee() {
+    for measure in [Measure::Rate, Measure::Quota] {
+        let (_meters, [(web, lends), (_, batch)]) = shared(measure);
+        assert_eq!((6 * MICRO, 10 * MICRO), (lends.lendable(NOW, NOW), batch.lendable(NOW, NOW)));
+        assert!(lends.lend(NOW, 7 * MICRO, NOW + SECOND).is_err());
+        let mut loan = batch.lend(NOW, 3 * MICRO, NOW + SECOND).unwrap();
+        assert_eq!(6 * MICRO, lends.lendable(NOW, NOW), "one of four is kept back still");
+        loan.dropped(NOW, 3 * MICRO);
+        loan.end(NOW);
+        assert_eq!(6, passing(&web));
+    }
+}
+
+#[test]
+fn slots_that_are_booked_for_a_workload_are_of_its_guarantee() {
+    let (_meters, [(web, _), (_, batch)]) = shared(Measure::Concurrency);
+    let mut out = batch.booked();
+    assert!(out.resize(NOW, 3 * MICRO));
+    assert_eq!(6, passing(&web));
+    web.release(&Stands(NOW), 6, None);
+    assert!(out.resize(NOW, 0));
+    assert_eq!(6, passing(&web));
 }
 
 proptest! {

@@ -39,6 +39,7 @@ impl House {
             born_empty: false,
             durable: false,
             chunk_micro: 0,
+            shares: vec![],
         };
         meters.declare(rates.iter().map(|(name, _)| spec(name)).collect()).unwrap();
         let curves = rates.iter().map(|(name, level)| ((*name).to_owned(), curve(1, *level))).collect();
@@ -50,8 +51,9 @@ impl House {
         let steps = vec![(meter.to_owned(), MICRO, false)];
         let (contract, workload) = (meter.to_owned(), "web".to_owned());
         let settle_max_micro = 50 * MICRO;
+        let (cost_ppm, units_max, wait_ns, shares_as) = (MICRO, 0, 0, workload.clone());
         let spec =
-            PathSpec { contract, workload, steps, mode, cost_ppm: MICRO, units_max: 0, settle_max_micro, wait_ns: 0 };
+            PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns, shares_as };
         self.meters.path(spec).unwrap()
     }
 

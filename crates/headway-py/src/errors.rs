@@ -64,9 +64,19 @@ pub(crate) fn raised(py: Python<'_>, error: &headway_core::Error) -> PyErr {
     match error {
         headway_core::Error::Invalid(_) => PyValueError::new_err(text),
         headway_core::Error::UnknownMeter(_) => PyKeyError::new_err(text),
+        headway_core::Error::Far { code, problem } => far(py, code, problem),
         headway_core::Error::Forked => match py.get_type::<Forked>().call1((text,)) {
             Ok(error) => PyErr::from_value(error),
             Err(error) => error,
         },
+    }
+}
+
+/// What a keeper says is wrong, in the words of `headway.errors`.
+fn far(py: Python<'_>, code: &str, problem: &str) -> PyErr {
+    let made = py.import("headway.errors").and_then(|errors| errors.getattr("of_keeper")?.call1((code, problem)));
+    match made {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
     }
 }

@@ -4,6 +4,7 @@ mod clock;
 mod curve;
 mod direct;
 mod errors;
+mod gate;
 mod growth;
 mod guarded;
 mod limiter;
@@ -30,6 +31,8 @@ mod _core {
     #[pymodule_export]
     use crate::errors::{Forked, Refused};
     #[pymodule_export]
+    use crate::gate::{Gate, forked};
+    #[pymodule_export]
     use crate::growth::GrowthQueue;
     #[pymodule_export]
     use crate::limiter::{Limiter, set_waiting};
@@ -40,9 +43,9 @@ mod _core {
     #[pymodule_export]
     use crate::refusal::{Never, Refusal, Unknown};
     #[pymodule_export]
-    use crate::serve::{CheckRoute, DataPlane, RlsRoute};
+    use crate::serve::{CheckRoute, DataPlane, HoldRoute, RlsRoute};
     #[pymodule_export]
-    use crate::specs::{MeterSpec, PathSpec};
+    use crate::specs::{MeterSpec, PathSpec, ShareSpec};
     #[pymodule_export]
     use crate::ticket::Ticket;
 

@@ -4,6 +4,7 @@ mod asking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use headway_core::{Answer, Clock as _, Key, Path};
 use headway_wire::{rate_limit_fields, told};
@@ -107,8 +108,15 @@ impl Limiter {
             (None, told) => told.map(|text| self.path.key(text)),
             (Some(_), Some(_)) => return Err(PyValueError::new_err("this limiter is bound to a key: leave `key` out")),
         };
+        self.learn(py)?;
         checked(py, self.path.check(units, key.map(|k| k.text)))?;
         Ok(key)
+    }
+
+    /// Waits a moment for what a keeper says of this limit, before the first demand.
+    #[inline]
+    fn learn(&self, py: Python<'_>) -> PyResult<()> {
+        if self.path.is_distant() { checked(py, py.detach(|| self.path.learn())) } else { Ok(()) }
     }
 
     #[cold]
@@ -164,7 +172,7 @@ impl Limiter {
 
     #[getter]
     fn wait_s(&self) -> f64 {
-        self.path.spec().wait_ns as f64 / 1e9
+        self.path.wait().as_secs_f64()
     }
 
     /// The clock its meters read.
@@ -179,6 +187,7 @@ impl Limiter {
         if self.bound.is_some() {
             return Err(PyValueError::new_err("this limiter is bound to a key already"));
         }
+        self.learn(py)?;
         checked(py, self.path.check(1, Some(key)))?;
         Ok(self.like(py, Some((self.path.key(key).hash, Arc::from(key))), false, Arc::default()))
     }
@@ -200,7 +209,12 @@ impl Limiter {
     fn probe(&self, py: Python<'_>, units: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
         let key = self.key(py, units.0, key)?;
         self.check_fork(py)?;
-        Ok(match self.path.probe(&self.time, units.0, key) {
+        let answer = if self.path.is_distant() {
+            py.detach(|| self.path.probe(&self.time, units.0, key))
+        } else {
+            self.path.probe(&self.time, units.0, key)
+        };
+        Ok(match answer {
             Answer::Admitted { .. } => self.shared.clone_ref(py),
             Answer::Refused(refusal) => Py::new(py, Refusal::new(refusal))?.into_any(),
         })
@@ -231,8 +245,8 @@ impl Limiter {
     #[pyo3(signature = (units = Units(1), key = None, timeout = None), text_signature = "($self, units=1, key=None, timeout=None)")]
     fn acquire(slf: &Bound<'_, Self>, units: Units, key: Option<&str>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let (py, me, own, Units(units)) = (slf.py(), slf.get(), slf.as_unbound(), units);
-        let patience_s = me.patience(timeout)?;
         let key = me.key(py, units, key)?;
+        let patience_s = me.patience(timeout)?;
         match me.at_once(py, own, units, key, patience_s)? {
             Some(Ok(permit)) => Ok(permit),
             Some(Err(refusal)) => Err(refused(py, refusal)),
@@ -249,9 +263,9 @@ impl Limiter {
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         let (py, me, own, Units(units)) = (slf.py(), slf.get(), slf.as_unbound(), units);
-        let patience_s = me.patience(timeout)?;
         let told = key;
         let key = me.key(py, units, key)?;
+        let patience_s = me.patience(timeout)?;
         let hash = key.map(|k| k.hash);
         let may_wait = patience_s > 0.0 && me.path.is_enforced();
         let mut wait_s = patience_s;
@@ -259,6 +273,7 @@ impl Limiter {
             match me.path.try_in_turn(&me.time, units, key) {
                 Ok(()) if me.is_scope || !me.path.has_slots() => return Ok(me.ready.clone_ref(py)),
                 Ok(()) => return ready::with(py, me.permit(py, own, units, hash, true)?),
+                Err(stopped) if stopped.is_draw() && me.path.is_distant() => wait_s = patience_s + DRAW_WAIT_S,
                 Err(stopped) if stopped.is_draw() => wait_s = patience_s.max(DRAW_WAIT_S),
                 Err(stopped) if may_wait && stopped.may_wait() => {}
                 Err(stopped) => {
@@ -274,17 +289,18 @@ impl Limiter {
         let Some(wait) = WAITING.get(py) else {
             return Err(PyRuntimeError::new_err("nobody told how to wait: import headway.enforce first"));
         };
-        wait.call1(py, (slf, units, told, wait_s))
+        wait.call1(py, (slf, units, told, wait_s, patience_s))
     }
 
-    /// Queues behind the waiters there are; a refusal `queue_full` past 10,000.
-    #[pyo3(signature = (units = Units(1), key = None), text_signature = "($self, units=1, key=None)")]
-    fn ticket(slf: &Bound<'_, Self>, units: Units, key: Option<&str>) -> PyResult<Py<PyAny>> {
+    /// Queues behind the waiters there are; a refusal `queue_full` past 10,000. `timeout`: how long a keeper may let it queue.
+    #[pyo3(signature = (units = Units(1), key = None, timeout = None), text_signature = "($self, units=1, key=None, timeout=None)")]
+    fn ticket(slf: &Bound<'_, Self>, units: Units, key: Option<&str>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let (py, me, Units(units)) = (slf.py(), slf.get(), units);
         let key = me.key(py, units, key)?;
         me.check_fork(py)?;
         let hash = key.map(|k| k.hash);
-        match me.path.ticket(&me.time, units, key) {
+        let patience = timeout.map(|_| me.patience(timeout)).transpose()?.map(Duration::from_secs_f64);
+        match me.path.ticket(&me.time, units, key, patience) {
             Ok(inner) => Ok(Py::new(py, Ticket { inner, limiter: slf.clone().unbind(), units, key: hash })?.into_any()),
             Err(answer) => Ok(either(me.told(py, slf.as_unbound(), units, hash, answer)?)),
         }

@@ -17,7 +17,7 @@ use crate::specs::{MeterSpec, PathSpec};
 /// All meters and curves of a process. Publishing and declaring are rare; decisions take no lock of it.
 #[pyclass(frozen, module = "headway._core")]
 pub(crate) struct Meters {
-    inner: Arc<headway_core::Meters>,
+    pub(crate) inner: Arc<headway_core::Meters>,
     pub(crate) time: Time,
 }
 

@@ -101,6 +101,14 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if let Some((held, reserved)) = self.held.as_ref().and_then(|held| Some((held, held.reserved.as_ref()?)))
+            && *self.done.get_mut() & SETTLED == 0
+            && held.limiter.get().path.is_distant()
+        {
+            // Its keeper need not remember it any longer: it cost what was estimated.
+            let limiter = held.limiter.get();
+            limiter.path.settle(&limiter.time, reserved, held.key, held.units);
+        }
         let Some(held) = self.held.as_ref().filter(|held| held.has_slots) else { return };
         if *self.done.get_mut() & RELEASED == 0 {
             let limiter = held.limiter.get();

@@ -48,6 +48,35 @@ impl CheckRoute {
     }
 }
 
+/// A contract that gates may hold a part of, with a limiter for each of its workloads.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct HoldRoute {
+    contract: String,
+    tell: Tell,
+    paths: Vec<Arc<headway_core::Path>>,
+    max_hold_ns: i64,
+    tell_http: Tell,
+}
+
+#[pymethods]
+impl HoldRoute {
+    #[new]
+    #[pyo3(signature = (contract, limiters, *, tell = "full", tell_http = "public", max_hold_ns = 60_000_000_000))]
+    fn new(
+        contract: String,
+        limiters: Vec<PyRef<'_, Limiter>>,
+        tell: &str,
+        tell_http: &str,
+        max_hold_ns: i64,
+    ) -> PyResult<HoldRoute> {
+        if max_hold_ns < 0 {
+            return Err(PyValueError::new_err("nothing is held for less than no time"));
+        }
+        let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
+        Ok(HoldRoute { contract, tell: tell_of(tell)?, paths, max_hold_ns, tell_http: tell_of(tell_http)? })
+    }
+}
+
 /// A descriptor of Envoy's rate-limit service that meets a limiter.
 #[pyclass(frozen, module = "headway._core")]
 pub(crate) struct RlsRoute {
@@ -129,7 +158,8 @@ impl DataPlane {
         let (first, closing) = (usual.first.min(idle), usual.closing.min(idle));
         let bounds =
             Bounds { threads, connections, in_flight, deadline, check_deadline, idle, first, closing, ..usual };
-        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds };
+        let growths = Arc::clone(meters.inner.growths());
+        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds, growths };
         let plane = py.detach(|| headway_serve::DataPlane::start(start)).map_err(PyOSError::new_err)?;
         let (address, process) = (plane.address(), std::process::id());
         Ok(DataPlane { plane: Mutex::new(Some(plane)), address, process })
@@ -146,8 +176,14 @@ impl DataPlane {
     }
 
     /// Puts routes in the place of those there are, all at once.
-    #[pyo3(signature = (checks, rls, /))]
-    fn routes(&self, checks: Vec<PyRef<'_, CheckRoute>>, rls: Vec<PyRef<'_, RlsRoute>>) -> PyResult<()> {
+    #[pyo3(signature = (checks, rls, holds = vec![], booked = vec![], /), text_signature = "($self, checks, rls, holds=(), booked=(), /)")]
+    fn routes(
+        &self,
+        checks: Vec<PyRef<'_, CheckRoute>>,
+        rls: Vec<PyRef<'_, RlsRoute>>,
+        holds: Vec<PyRef<'_, HoldRoute>>,
+        booked: Vec<headway_serve::BookedRow>,
+    ) -> PyResult<()> {
         let check = |route: &PyRef<'_, CheckRoute>| headway_serve::CheckRoute {
             contract: route.contract.clone(),
             tell: route.tell,
@@ -161,12 +197,29 @@ impl DataPlane {
             post_paid: route.post_paid,
             refundable: route.refundable,
         };
-        let routes = Routes::new(checks.iter().map(check).collect(), rls.iter().map(rls_route).collect());
+        let hold = |route: &PyRef<'_, HoldRoute>| headway_serve::HoldRoute {
+            contract: route.contract.clone(),
+            tell: route.tell,
+            paths: route.paths.clone(),
+            max_hold_ns: route.max_hold_ns,
+            tell_http: route.tell_http,
+        };
+        let routes = Routes::new(
+            checks.iter().map(check).collect(),
+            rls.iter().map(rls_route).collect(),
+            holds.iter().map(hold).collect(),
+        );
         let routes = routes.map_err(PyValueError::new_err)?;
         if let Some(plane) = &*self.plane.lock().unwrap_or_else(PoisonError::into_inner) {
-            plane.route(routes);
+            plane.route(routes, &booked);
         }
         Ok(())
+    }
+
+    /// Gates that are known: connected, or silent and not yet given up.
+    #[getter]
+    fn holders(&self) -> usize {
+        self.plane.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, headway_serve::DataPlane::holders)
     }
 
     /// Takes no more connections, lets requests under way end, and ends its threads. Again: nothing.

@@ -1,6 +1,7 @@
 //! What meters and limiters are: frozen settings.
 
-use headway_core::{Measure, Mode};
+use headway_core::allocator::Priority;
+use headway_core::{Measure, Mode, Part};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -16,9 +17,9 @@ impl MeterSpec {
     #[pyo3(
         signature = (
             name, measure, *, ceiling_micro, per_ns = 0, unit = "unit".to_owned(), keys_max = None, scale_ppm = vec![],
-            born = "full", durable = false, chunk_micro = 0
+            born = "full", durable = false, chunk_micro = 0, shares = vec![]
         ),
-        text_signature = "(name, measure, *, ceiling_micro, per_ns=0, unit='unit', keys_max=None, scale_ppm=(), born='full', durable=False, chunk_micro=0)"
+        text_signature = "(name, measure, *, ceiling_micro, per_ns=0, unit='unit', keys_max=None, scale_ppm=(), born='full', durable=False, chunk_micro=0, shares=())"
     )]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -33,6 +34,7 @@ impl MeterSpec {
         born: &str,
         durable: bool,
         chunk_micro: u64,
+        shares: Vec<PyRef<'_, ShareSpec>>,
     ) -> PyResult<MeterSpec> {
         let born_empty = match born {
             "full" => false,
@@ -51,6 +53,7 @@ impl MeterSpec {
                 born_empty,
                 durable,
                 chunk_micro,
+                shares: shares.iter().map(|share| share.0.clone()).collect(),
             }
             .checked()
         });
@@ -63,6 +66,44 @@ impl MeterSpec {
     }
 }
 
+/// What was agreed with one workload of a meter's contract.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct ShareSpec(headway_core::ShareSpec);
+
+#[pymethods]
+impl ShareSpec {
+    #[new]
+    #[pyo3(signature = (
+        workload, priority = "normal", *, guarantee_ppm = None, guarantee_micro = None, ceiling_ppm = None,
+        ceiling_micro = None
+    ))]
+    fn new(
+        py: Python<'_>,
+        workload: String,
+        priority: &str,
+        guarantee_ppm: Option<u64>,
+        guarantee_micro: Option<u64>,
+        ceiling_ppm: Option<u64>,
+        ceiling_micro: Option<u64>,
+    ) -> PyResult<ShareSpec> {
+        let priority = Priority::named(priority).map_err(|e| raised(py, &e))?;
+        let (guarantee, ceiling) = (part(guarantee_ppm, guarantee_micro)?, part(ceiling_ppm, ceiling_micro)?);
+        Ok(ShareSpec(headway_core::ShareSpec { workload, priority, guarantee, ceiling }))
+    }
+
+    #[getter]
+    fn workload(&self) -> &str {
+        &self.0.workload
+    }
+}
+
+fn part(ppm: Option<u64>, micro: Option<u64>) -> PyResult<Option<Part>> {
+    match (ppm, micro) {
+        (Some(_), Some(_)) => Err(PyValueError::new_err("a part is a share or an amount, not both")),
+        (ppm, micro) => Ok(ppm.map(Part::Ppm).or(micro.map(Part::Micro))),
+    }
+}
+
 /// One limiter's way through the meters: all or nothing.
 #[pyclass(frozen, module = "headway._core")]
 pub(crate) struct PathSpec(pub(crate) headway_core::PathSpec);
@@ -72,7 +113,7 @@ impl PathSpec {
     #[new]
     #[pyo3(signature = (
         contract, workload, steps, *, mode = "enforce", cost_ppm = 1_000_000, units_max = 0, settle_max_micro = 0,
-        wait_ns = 0
+        wait_ns = 0, shares_as = None
     ))]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -85,6 +126,7 @@ impl PathSpec {
         units_max: u64,
         settle_max_micro: u64,
         wait_ns: u64,
+        shares_as: Option<String>,
     ) -> PyResult<PathSpec> {
         let mode = match mode {
             "enforce" => Mode::Enforce,
@@ -92,8 +134,18 @@ impl PathSpec {
             "record" => Mode::Record,
             other => return Err(PyValueError::new_err(format!("{other:?} is no mode: enforce, observe or record"))),
         };
-        let spec =
-            headway_core::PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns };
+        let shares_as = shares_as.unwrap_or_else(|| workload.clone());
+        let spec = headway_core::PathSpec {
+            contract,
+            workload,
+            steps,
+            mode,
+            cost_ppm,
+            units_max,
+            settle_max_micro,
+            wait_ns,
+            shares_as,
+        };
         spec.checked().map(PathSpec).map_err(|e| raised(py, &e))
     }
 

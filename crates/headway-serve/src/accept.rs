@@ -53,7 +53,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn mark(&self) {
+    pub(crate) fn mark(&self) {
         self.last.store(headway_clock::boot_ns(), Ordering::Relaxed);
     }
 
@@ -62,6 +62,15 @@ impl Progress {
         let most = if self.has_begun.load(Ordering::Relaxed) { bounds.idle } else { bounds.first };
         let passed = headway_clock::boot_ns().saturating_sub(self.last.load(Ordering::Relaxed)).max(0);
         most.saturating_sub(Duration::from_nanos(passed as u64))
+    }
+}
+
+/// A stream that lasts: no request under way, and alive as long as it is heard from.
+pub(crate) struct Lasting(Arc<Progress>);
+
+impl Lasting {
+    pub(crate) fn mark(&self) {
+        self.0.mark();
     }
 }
 
@@ -77,6 +86,11 @@ impl Underway {
         progress.mark();
         shared.in_flight.fetch_add(1, Ordering::Relaxed);
         Underway { shared: Arc::clone(shared), progress: Arc::clone(progress) }
+    }
+
+    /// Goes on as a stream.
+    pub(crate) fn lasting(self) -> Lasting {
+        Lasting(Arc::clone(&self.progress))
     }
 }
 

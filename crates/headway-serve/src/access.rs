@@ -62,10 +62,10 @@ impl Access {
     }
 
     /// Whether a request's headers speak for somebody who may ask: a gate, or an operator.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<&str, Denied> {
         let found = token_of(headers).and_then(|token| self.find(token)).ok_or(Denied::Unknown)?;
         if found.roles.iter().any(|role| matches!(role, Role::Gate | Role::Operator)) {
-            Ok(())
+            Ok(&found.name)
         } else {
             Err(Denied::Role(found.name.clone()))
         }
@@ -138,7 +138,7 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        access().check(&headers)
+        access().check(&headers).map(drop)
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         headers.append(AUTHORIZATION, HeaderValue::from_static("Basic a-clients-own"));
         assert_eq!(Err(Denied::Unknown), access().check(&headers));
         headers.append(OURS, HeaderValue::from_static("Bearer hw_edge"));
-        assert_eq!(Ok(()), access().check(&headers));
+        assert_eq!(Ok("edge"), access().check(&headers));
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer hw_ops"));
         headers.insert(OURS, HeaderValue::from_static("Bearer hw_eve"));
         assert_eq!(Err(Denied::Role("eve".into())), access().check(&headers));

@@ -2,7 +2,7 @@
 
 use headway_core::{Answer, Clock as _, Refusal, Standing, Stopped, Why};
 use headway_wire::check::{Check, Dialect, wrong};
-use headway_wire::{Problem, rate_limit_fields, refused, retry_after, told};
+use headway_wire::{Problem, Tell, rate_limit_fields, refused, retry_after, told};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response};
 
@@ -60,20 +60,23 @@ pub(crate) async fn answer(
             tell_limits(&mut headers, &seen);
             whole(200, headers, "")
         }
-        Answer::Refused(refusal) => {
-            let (status, mut document) = refused(&refusal, tell);
-            let mut headers = problem_headers();
-            headers.insert(REF, HeaderValue::from_str(&refusal.reference()).expect("a ref is a header's"));
-            if check.dialect == Dialect::Nginx {
-                // nginx shows nobody this body, and closes the connection rather than read it.
-                document.clear();
-                headers.remove(CONTENT_TYPE);
-            }
-            tell_retry(&mut headers, &refusal);
-            tell_limits(&mut headers, &seen);
-            whole(check.dialect.status(status), headers, document)
-        }
+        Answer::Refused(refusal) => refusing(&refusal, tell, check.dialect, &seen),
     })
+}
+
+/// A refusal, in the words of the front that asked.
+pub(crate) fn refusing(refusal: &Refusal, tell: Tell, dialect: Dialect, seen: &[Standing<'_>]) -> Response<Reply> {
+    let (status, mut document) = refused(refusal, tell);
+    let mut headers = problem_headers();
+    headers.insert(REF, HeaderValue::from_str(&refusal.reference()).expect("a ref is a header's"));
+    if dialect == Dialect::Nginx {
+        // nginx shows nobody this body, and closes the connection rather than read it.
+        document.clear();
+        headers.remove(CONTENT_TYPE);
+    }
+    tell_retry(&mut headers, refusal);
+    tell_limits(&mut headers, seen);
+    whole(dialect.status(status), headers, document)
 }
 
 fn tell_retry(headers: &mut HeaderMap, refusal: &Refusal) {

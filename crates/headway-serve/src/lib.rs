@@ -1,14 +1,18 @@
 //! The data plane: the check and Envoy's rate-limit service, on sockets and threads of its own.
 //!
-//! `plane` starts and ends it, `accept` holds the connections, `service` takes a request to what answers it: `check` or
-//! `rls`, through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
+//! `plane` starts and ends it, `accept` holds the connections, `service` takes a request to what answers it: `check`,
+//! `rls`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP, through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
 //! Time is read from the machine's clock for deadlines, and decisions read the meters' own.
 
 mod accept;
 mod access;
 mod bounds;
 mod check;
+mod death;
 mod descriptors;
+mod hold;
+mod holders;
+mod leases;
 mod plane;
 mod receipts;
 mod reply;
@@ -19,5 +23,5 @@ mod service;
 pub use access::{Access, Credential, Role, TOKEN_MAX};
 pub use bounds::Bounds;
 pub use headway_wire::Tell;
-pub use plane::{DataPlane, Start, Ticking};
-pub use routes::{CheckRoute, RlsRoute, Routes};
+pub use plane::{BookedRow, DataPlane, Start, Ticking};
+pub use routes::{CheckRoute, HoldRoute, RlsRoute, Routes};

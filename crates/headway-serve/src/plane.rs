@@ -2,18 +2,22 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use headway_core::Clock;
+use headway_core::{Clock, Growths};
+use headway_wire::hold::HOLDER_BYTES;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::bounds::Bounds;
+use crate::holders::Holders;
 use crate::routes::Routes;
 
+/// How often silent gates are looked after.
+const SWEEP: Duration = Duration::from_millis(200);
 /// How often a demand that waits for a durable draw looks again.
 const BREATH: Duration = Duration::from_millis(1);
 
@@ -27,20 +31,28 @@ impl Clock for Ticking {
     }
 }
 
+/// (contract, workload, holder in hex, key, units) of the ledger; an empty key is none.
+pub type BookedRow = (String, String, String, String, u64);
+
 /// What a data plane starts with.
 pub struct Start {
     pub listen: SocketAddr,
     pub access: Access,
     pub clock: Ticking,
     pub bounds: Bounds,
+    /// Where the slots of gates become durable.
+    pub growths: Arc<Growths>,
 }
 
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) access: Access,
-    pub(crate) clock: Ticking,
+    pub(crate) clock: Arc<Ticking>,
+    pub(crate) holders: Holders,
     pub(crate) bounds: Bounds,
     routes: RwLock<Arc<Routes>>,
+    /// Gates are heard from then on: one that restates what it has must find its contracts.
+    pub(crate) is_routed: AtomicBool,
     pub(crate) in_flight: AtomicUsize,
 }
 
@@ -86,7 +98,9 @@ pub struct DataPlane {
 impl DataPlane {
     /// Listens, with no routes yet. Errors: the address cannot be used, or the system has no threads to give.
     pub fn start(start: Start) -> io::Result<DataPlane> {
-        let Start { listen, access, clock, bounds } = start;
+        let Start { listen, access, clock, bounds, growths } = start;
+        let clock = Arc::new(clock);
+        let holders = Holders::new(growths, Arc::clone(&clock));
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -98,13 +112,15 @@ impl DataPlane {
             .enable_time()
             .build()?;
         let (routes, in_flight) = (RwLock::default(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { access, clock, bounds, routes, in_flight });
+        let shared =
+            Arc::new(Shared { access, clock, holders, bounds, routes, is_routed: AtomicBool::new(false), in_flight });
         let (closing, told) = watch::channel(false);
         let listener = {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        runtime.spawn(crate::accept::run(listener, Arc::clone(&shared), told));
+        runtime.spawn(crate::accept::run(listener, Arc::clone(&shared), told.clone()));
+        runtime.spawn(sweep(Arc::clone(&shared), told));
         Ok(DataPlane { shared, address, closing, runtime: Some(runtime) })
     }
 
@@ -113,10 +129,28 @@ impl DataPlane {
     }
 
     /// Puts new routes in the place of the old ones. A request is answered by the ones it found.
-    pub fn route(&self, mut routes: Routes) {
+    ///
+    /// `booked`, at the first routing, are slots that gates had when the process before this one ended: (contract, workload,
+    /// holder in hex, key, units). They stay held until the gate restates what it has, or has been silent for its term and
+    /// `max_hold`. Those of contracts without a route are nobody's any more. No gate is heard before.
+    pub fn route(&self, mut routes: Routes, booked: &[BookedRow]) {
+        let now = headway_clock::boot_ns();
+        for (contract, workload, holder, key, units) in booked {
+            if let (Some(name), Ok((kept, _))) = (name_of(holder), routes.hold(contract, Some(workload))) {
+                let key = (!key.is_empty()).then(|| Arc::from(key.as_str()));
+                self.shared.holders.inherit(now, name, kept, key, *units);
+            }
+        }
         let mut present = self.shared.routes.write().unwrap_or_else(PoisonError::into_inner);
         routes.inherit(&present);
         *present = Arc::new(routes);
+        drop(present);
+        self.shared.is_routed.store(true, Ordering::SeqCst);
+    }
+
+    /// Gates that are known: connected, or silent and not yet given up.
+    pub fn holders(&self) -> usize {
+        self.shared.holders.len()
     }
 
     /// Takes no more connections, lets requests under way end within `Bounds::closing`, and ends. A second call does
@@ -129,6 +163,28 @@ impl DataPlane {
         let _: Result<(), tokio::time::error::Elapsed> = runtime.block_on(wait);
         runtime.shutdown_timeout(Duration::from_secs(1));
     }
+}
+
+/// Looks after silent gates until the end.
+async fn sweep(shared: Arc<Shared>, mut closing: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => shared.holders.sweep(headway_clock::boot_ns()),
+            _ = closing.changed() => return,
+        }
+    }
+}
+
+fn name_of(hex: &str) -> Option<[u8; HOLDER_BYTES]> {
+    let digits = hex.as_bytes();
+    if digits.len() != 2 * HOLDER_BYTES || !hex.is_ascii() {
+        return None;
+    }
+    let mut name = [0; HOLDER_BYTES];
+    for (byte, pair) in name.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(name)
 }
 
 impl Drop for DataPlane {

@@ -2,19 +2,22 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use headway_wire::Problem;
 use headway_wire::grpc::{Failed, framed};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
 
 use crate::accept::Underway;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// Bytes of a stream that go out at once.
+const PIECE: usize = 32 * 1_024;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -23,6 +26,8 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(crate) struct Reply {
     piece: Option<Bytes>,
     trailers: Option<HeaderMap>,
+    /// Pieces that are still to come, of a stream.
+    pieces: Option<mpsc::Receiver<Bytes>>,
     #[expect(dead_code, reason = "its drop is what ends the request")]
     underway: Option<Underway>,
 }
@@ -33,21 +38,43 @@ impl Reply {
     }
 }
 
+/// What is there already goes out in one piece.
+fn gathered(first: Bytes, pieces: &mut mpsc::Receiver<Bytes>) -> Bytes {
+    let Ok(second) = pieces.try_recv() else { return first };
+    let mut all = BytesMut::from(&first[..]);
+    all.extend_from_slice(&second);
+    while all.len() < PIECE
+        && let Ok(next) = pieces.try_recv()
+    {
+        all.extend_from_slice(&next);
+    }
+    all.freeze()
+}
+
 impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(pieces) = &mut self.pieces {
+            match ready!(pieces.poll_recv(context)) {
+                Some(first) => return Poll::Ready(Some(Ok(Frame::data(gathered(first, pieces))))),
+                None => self.pieces = None,
+            }
+        }
         let piece = self.piece.take().map(Frame::data);
         Poll::Ready(piece.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.is_none() && self.trailers.is_none()
+        self.piece.is_none() && self.trailers.is_none() && self.pieces.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.trailers.is_some() {
+        if self.trailers.is_some() || self.pieces.is_some() {
             return SizeHint::default();
         }
         SizeHint::with_exact(self.piece.as_ref().map_or(0, |piece| piece.len() as u64))
@@ -87,7 +114,17 @@ pub(crate) fn problem(problem: &Problem) -> Response<Reply> {
 pub(crate) fn message(message: &impl prost::Message) -> Response<Reply> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let reply = Reply { piece: Some(framed(message).into()), trailers: Some(trailers), underway: None };
+    let reply = Reply { piece: Some(framed(message).into()), trailers: Some(trailers), ..Reply::default() };
+    let mut response = Response::new(reply);
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+/// A stream of messages, each framed already, until their sender is dropped; then it ended well.
+pub(crate) fn messages(pieces: mpsc::Receiver<Bytes>) -> Response<Reply> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+    let reply = Reply { pieces: Some(pieces), trailers: Some(trailers), ..Reply::default() };
     let mut response = Response::new(reply);
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response

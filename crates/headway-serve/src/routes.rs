@@ -7,6 +7,7 @@ use headway_core::Path;
 use headway_wire::{Problem, Tell};
 
 use crate::descriptors::{Match, Pattern, Patterns};
+use crate::holders::Kept;
 use crate::receipts::Receipts;
 
 /// The workload that takes the rest.
@@ -39,6 +40,17 @@ pub(crate) struct Target {
     pub(crate) receipts: Option<Arc<Receipts>>,
 }
 
+/// A contract that gates may hold a part of, with a path for each workload.
+pub struct HoldRoute {
+    pub contract: String,
+    pub tell: Tell,
+    pub paths: Vec<Arc<Path>>,
+    /// How long a slot may outlive its gate's term.
+    pub max_hold_ns: i64,
+    /// How much refusals of leases say over HTTP.
+    pub tell_http: Tell,
+}
+
 struct Checked {
     tell: Tell,
     by_workload: HashMap<String, Arc<Path>>,
@@ -48,6 +60,7 @@ struct Checked {
 #[derive(Default)]
 pub struct Routes {
     checks: HashMap<String, Checked>,
+    holds: HashMap<String, HashMap<String, (Kept, Tell)>>,
     patterns: Patterns,
     targets: Vec<Target>,
 }
@@ -55,8 +68,16 @@ pub struct Routes {
 impl Routes {
     /// Errors, as a sentence: a contract or workload twice, a path of another contract, slots (which nobody would give back),
     /// a pattern that means nothing, a key where the contract has none or none where it has, post-paid hits without a bound.
-    pub fn new(checks: Vec<CheckRoute>, rls: Vec<RlsRoute>) -> Result<Routes, String> {
+    pub fn new(checks: Vec<CheckRoute>, rls: Vec<RlsRoute>, holds: Vec<HoldRoute>) -> Result<Routes, String> {
         let mut routes = Routes::default();
+        for HoldRoute { contract, tell, paths, max_hold_ns, tell_http } in holds {
+            let by_workload = paths
+                .into_iter()
+                .map(|path| (path.spec().workload.clone(), (Kept { path, max_hold_ns, tell_http }, tell)));
+            if routes.holds.insert(contract.clone(), by_workload.collect()).is_some() {
+                return Err(format!("the contract {contract:?} is there twice"));
+            }
+        }
         for CheckRoute { contract, tell, paths } in checks {
             let mut by_workload = HashMap::new();
             for path in paths {
@@ -104,6 +125,17 @@ impl Routes {
         }
     }
 
+    /// The path that a gate means; no workload named: `other`, or the only one.
+    pub(crate) fn hold(&self, contract: &str, workload: Option<&str>) -> Result<&(Kept, Tell), Problem> {
+        let by_workload = self.holds.get(contract).ok_or_else(no_contract)?;
+        let found = match workload {
+            Some(name) => by_workload.get(name),
+            None if by_workload.len() == 1 => by_workload.values().next(),
+            None => by_workload.get(OTHER),
+        };
+        found.ok_or_else(|| unknown_workload(workload.unwrap_or(OTHER), by_workload))
+    }
+
     /// The path of a contract's workload: the one that was named, else `other`. Errors: HW404, HW406.
     pub(crate) fn check(&self, contract: &str, workload: Option<&str>) -> Result<(&Arc<Path>, Tell), Problem> {
         let checked = self.checks.get(contract).ok_or_else(no_contract)?;
@@ -136,6 +168,22 @@ fn may_route(path: &Path) -> Result<(), String> {
         return Err(format!("{contract:?} holds slots, and nobody tells the data plane when a request ended"));
     }
     Ok(())
+}
+
+fn unknown_workload(name: &str, known: &HashMap<String, (Kept, Tell)>) -> Problem {
+    let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    Problem {
+        code: "HW406",
+        status: 404,
+        problem: format!("the contract names no workload `{}`: it has {}", brief(name), names.join(", ")),
+        because: "Mistyped in a program, it would be metered as somebody else.",
+        mend: "Name one of the contract's `workloads`.".to_owned(),
+    }
+}
+
+fn brief(name: &str) -> String {
+    name.chars().take(80).collect()
 }
 
 fn no_contract() -> Problem {

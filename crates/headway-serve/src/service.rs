@@ -4,22 +4,24 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use headway_wire::check::{self as wire_check, no_such_path};
 use headway_wire::grpc::{Failed, PREFIX, Status, unframed};
 use headway_wire::health::{self, HealthCheckResponse, Serving};
-use headway_wire::{Problem, Unreadable, rls as wire_rls};
+use headway_wire::{Problem, Unreadable, hold as wire_hold, rls as wire_rls};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 
 use crate::accept::Underway;
 use crate::access::Denied;
 use crate::plane::{Asked, Shared};
-use crate::reply::{Reply, failed, message, problem, whole};
-use crate::{check, rls};
+use crate::reply::{Reply, failed, message, messages, problem, whole};
+use crate::{check, hold, leases, rls};
 
 const HEALTH: &str = "/healthz";
 /// Bytes of a health check's message.
@@ -33,6 +35,9 @@ pub(crate) async fn answer(
 ) -> Result<Response<Reply>, Infallible> {
     let is_grpc =
         request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc && request.uri().path() == wire_hold::HOLD {
+        return Ok(hold_on(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
+    }
     let response = if is_grpc {
         call(&shared, request).await.unwrap_or_else(|failure| failed(&failure))
     } else {
@@ -49,14 +54,18 @@ async fn fetch(shared: &Shared, request: &Request<Incoming>) -> Result<Response<
     if path == HEALTH {
         return Ok(whole(200, HeaderMap::new(), "ok"));
     }
-    shared.access.check(request.headers()).map_err(|denied| denied.problem())?;
+    let credential = shared.access.check(request.headers()).map_err(|denied| denied.problem())?;
     let contract = path.strip_prefix(wire_check::PREFIX).ok_or_else(no_such_path)?;
     let check = wire_check::read(contract, request.uri().query())?;
-    if !matches!(*request.method(), Method::GET | Method::POST) {
+    let is_ending = *request.method() == Method::DELETE && check.lease.is_some();
+    if !matches!(*request.method(), Method::GET | Method::POST) && !is_ending {
         return Err(wrong_method());
     }
     if request.headers().contains_key(check::TEST) {
         return check::tested(&shared.routes(), &check);
+    }
+    if leases::concerns(shared, &check) {
+        return leases::answer(shared, credential, request.method(), &check).await;
     }
     check::answer(&shared.routes(), &shared.clock, &check, &asked).await
 }
@@ -73,6 +82,20 @@ fn wrong_method() -> Problem {
 
 // --- gRPC -----------------------------------------------------------------------------------------------------------
 
+/// Begins the stream of a gate.
+fn hold_on(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
+    if request.version() != Version::HTTP_2 || request.method() != Method::POST {
+        return Err(Failed::new(Status::Unimplemented, "gRPC is POST over HTTP/2"));
+    }
+    let credential = shared.access.check(request.headers()).map_err(|denied| denied.failed())?.to_owned();
+    if !shared.is_routed.load(Ordering::SeqCst) {
+        return Err(Failed::new(Status::Unavailable, "the keeper is starting"));
+    }
+    let (answers, pieces) = mpsc::channel(hold::ANSWERS_MAX);
+    tokio::spawn(hold::run(Arc::clone(shared), credential, request.into_body(), answers, underway.lasting()));
+    Ok(messages(pieces))
+}
+
 async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Reply>, Failed> {
     let asked = Asked::now(shared, shared.bounds.deadline);
     if request.version() != Version::HTTP_2 || request.method() != Method::POST {
@@ -82,7 +105,7 @@ async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Re
     if head.uri.path() == health::CHECK {
         let body = whole_body(shared, body, HEALTH_MAX).await?;
         let service = health::read(unframed(&body, HEALTH_MAX)?)?;
-        if !["", wire_rls::SERVICE].contains(&service) {
+        if !["", wire_rls::SERVICE, wire_hold::SERVICE].contains(&service) {
             return Err(Failed::new(Status::NotFound, "no such service is served"));
         }
         return Ok(message(&HealthCheckResponse { status: Serving::Serving.into() }));

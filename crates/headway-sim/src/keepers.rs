@@ -34,12 +34,22 @@ impl House {
             born_empty: false,
             durable: false,
             chunk_micro: 0,
+            shares: vec![],
         };
         meters.declare(vec![spec]).expect("a meter that can be counted");
         let (contract, workload, mode) = (METER.to_owned(), METER.to_owned(), Mode::Enforce);
         let (steps, cost_ppm) = (vec![(METER.to_owned(), UNIT, false)], UNIT);
-        let spec =
-            PathSpec { contract, workload, steps, mode, cost_ppm, units_max: 0, settle_max_micro: 0, wait_ns: 0 };
+        let spec = PathSpec {
+            contract,
+            workload,
+            steps,
+            mode,
+            cost_ppm,
+            units_max: 0,
+            settle_max_micro: 0,
+            wait_ns: 0,
+            shares_as: String::new(),
+        };
         let path = meters.path(spec).expect("a path over its only meter");
         House { meters, path }
     }

@@ -1,9 +1,10 @@
-//! What the check asks: `/check/{contract}?workload=&key=&units=&dialect=`.
+//! What the check asks: `/check/{contract}?workload=&key=&units=&dialect=`, and of slots `&hold=30s` or `&lease=…`.
 //!
 //! Every parameter stands at most once. A front that puts what a client sent into the query, unescaped, would otherwise let
 //! that client say `&workload=` or `&units=` itself; a second one is an error, and an error is never a yes.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::problem::Problem;
 
@@ -42,6 +43,10 @@ pub struct Check<'a> {
     /// At least 1.
     pub units: u64,
     pub dialect: Dialect,
+    /// How long a slot is to be held.
+    pub hold: Option<Duration>,
+    /// A slot that was taken before.
+    pub lease: Option<u64>,
 }
 
 /// Reads the part of the path after `PREFIX`, and the query. Errors: HW410 for a longer path, HW422 for a parameter that is
@@ -55,6 +60,7 @@ pub fn read<'a>(contract: &'a str, query: Option<&'a str>) -> Result<Check<'a>, 
         return Err(wrong(format!("the query has more than {QUERY_MAX} bytes")));
     }
     let (mut workload, mut key, mut units, mut dialect) = (None, None, None, None);
+    let (mut hold, mut lease) = (None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (slot, most) = match name {
@@ -62,7 +68,9 @@ pub fn read<'a>(contract: &'a str, query: Option<&'a str>) -> Result<Check<'a>, 
             "key" => (&mut key, KEY_MAX),
             "units" => (&mut units, 20),
             "dialect" => (&mut dialect, 20),
-            _ => return Err(wrong("a parameter is none of workload, key, units, dialect")),
+            "hold" => (&mut hold, 20),
+            "lease" => (&mut lease, 16),
+            _ => return Err(wrong("a parameter is none of workload, key, units, dialect, hold, lease")),
         };
         if slot.replace(decoded(name, value, most, true)?).is_some() {
             return Err(wrong(format!("the parameter `{name}` stands there twice")));
@@ -78,6 +86,8 @@ pub fn read<'a>(contract: &'a str, query: Option<&'a str>) -> Result<Check<'a>, 
             Some("nginx") => Dialect::Nginx,
             Some(_) => return Err(wrong("`dialect` is nginx, or left out")),
         },
+        hold: hold.map(|text| span(&text)).transpose()?,
+        lease: lease.map(|text| lease_of(&text)).transpose()?,
     })
 }
 
@@ -85,6 +95,27 @@ fn count(text: &str) -> Result<u64, Problem> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = if is_number { text.parse().ok().filter(|number| *number > 0) } else { None };
     number.ok_or_else(|| wrong("`units` is a whole number from 1 on"))
+}
+
+/// `500ms`, `30s`, `5m`, `1h`.
+fn span(text: &str) -> Result<Duration, Problem> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let ms = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let span = number.parse::<u64>().ok().zip(ms).and_then(|(number, ms)| number.checked_mul(ms));
+    span.map(Duration::from_millis).ok_or_else(|| wrong("`hold` is a time as 500ms, 30s or 5m"))
+}
+
+fn lease_of(text: &str) -> Result<u64, Problem> {
+    let is_name = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let name = if is_name { u64::from_str_radix(text, 16).ok() } else { None };
+    name.ok_or_else(|| wrong("`lease` is the sixteen digits of `Headway-Lease`"))
 }
 
 /// Undoes percent-encoding; in a query `+` is a space.

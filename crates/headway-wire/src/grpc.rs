@@ -21,6 +21,7 @@ pub enum Status {
     PermissionDenied = 7,
     Unimplemented = 12,
     Internal = 13,
+    Unavailable = 14,
     Unauthenticated = 16,
 }
 
@@ -63,16 +64,7 @@ pub fn unframed(body: &[u8], most: usize) -> Result<&[u8], Failed> {
     let Some((prefix, rest)) = body.split_first_chunk::<PREFIX>() else {
         return Err(Unreadable::Malformed("it ends in the middle of its frame").into());
     };
-    let [compressed, length @ ..] = prefix;
-    match compressed {
-        0 => {}
-        1 => return Err(Failed::new(Status::Unimplemented, "compressed messages are not taken")),
-        _ => return Err(Unreadable::Malformed("its frame has an unknown flag").into()),
-    }
-    let length = u32::from_be_bytes(*length) as usize;
-    if length > most {
-        return Err(Unreadable::Oversize("bytes", most).into());
-    }
+    let length = length_of(*prefix, most)?;
     if length != rest.len() {
         return Err(Unreadable::Malformed("its frame has another length than its body").into());
     }
@@ -87,6 +79,55 @@ pub fn framed(message: &impl Message) -> Vec<u8> {
     body.extend_from_slice(&u32::try_from(length).expect("an answer is far below 4 GiB").to_be_bytes());
     message.encode(&mut body).expect("a Vec takes every message");
     body
+}
+
+/// What a frame says of its message. Errors: it is compressed, or longer than `most`.
+fn length_of(prefix: [u8; PREFIX], most: usize) -> Result<usize, Failed> {
+    let [compressed, length @ ..] = prefix;
+    match compressed {
+        0 => {}
+        1 => return Err(Failed::new(Status::Unimplemented, "compressed messages are not taken")),
+        _ => return Err(Unreadable::Malformed("its frame has an unknown flag").into()),
+    }
+    let length = u32::from_be_bytes(length) as usize;
+    if length > most { Err(Unreadable::Oversize("bytes", most).into()) } else { Ok(length) }
+}
+
+/// The messages of a stream as they arrive: pieces in, whole messages out.
+#[derive(Debug)]
+pub struct Frames {
+    /// Bytes of one message.
+    most: usize,
+    buffer: Vec<u8>,
+    /// Where what was not popped yet begins.
+    start: usize,
+}
+
+impl Frames {
+    /// Messages of at most `most` bytes each; no more than one message and one piece are ever kept.
+    pub fn new(most: usize) -> Frames {
+        Frames { most, buffer: vec![], start: 0 }
+    }
+
+    pub fn push(&mut self, piece: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        self.buffer.extend_from_slice(piece);
+    }
+
+    /// The next whole message; None: more has to arrive. Errors: one that is too long, compressed, or no frame. After an
+    /// error the stream cannot be read any further.
+    pub fn pop(&mut self) -> Result<Option<&[u8]>, Failed> {
+        let rest = &self.buffer[self.start..];
+        let Some((prefix, body)) = rest.split_first_chunk::<PREFIX>() else { return Ok(None) };
+        let length = length_of(*prefix, self.most)?;
+        if body.len() < length {
+            return Ok(None);
+        }
+        let from = self.start + PREFIX;
+        self.start = from + length;
+        Ok(Some(&self.buffer[from..from + length]))
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +151,28 @@ mod tests {
         }
         assert_eq!(Status::Unimplemented, unframed(b"\x01\0\0\0\0", 100).unwrap_err().status);
         assert!(unframed(b"\0\0\0\0\x03abc", 2).unwrap_err().message.contains("more than 2 bytes"));
+    }
+
+    #[test]
+    fn a_stream_gives_whole_messages_however_it_is_cut() {
+        let bytes = b"\0\0\0\0\x02ab\0\0\0\0\0\0\0\0\0\x03cde";
+        for size in 1..bytes.len() {
+            let (mut frames, mut seen) = (Frames::new(3), vec![]);
+            for piece in bytes.chunks(size) {
+                frames.push(piece);
+                while let Some(message) = frames.pop().unwrap() {
+                    seen.push(message.to_vec());
+                }
+            }
+            assert_eq!(vec![b"ab".to_vec(), vec![], b"cde".to_vec()], seen, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_refused_before_it_has_arrived() {
+        let mut frames = Frames::new(3);
+        frames.push(b"\0\0\0\0\x04");
+        assert_eq!(Status::InvalidArgument, frames.pop().unwrap_err().status);
     }
 
     #[test]

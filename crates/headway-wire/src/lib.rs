@@ -1,6 +1,6 @@
 //! What bytes on the data plane mean: messages in, messages out. No sockets and no clock, so that all of it fuzzes.
 //!
-//! `rls` is Envoy's rate-limit service, `grpc` its framing, `health` the standard health check, `check` the HTTP check.
+//! `rls` is Envoy's rate-limit service, `hold` the stream of gates, `grpc` the framing of both, `health` the standard health check, `check` the HTTP check.
 //! `fields` and `problem` say a decision over HTTP, for both alike. What is read is bounded while it is read; what is
 //! written was decided by us and is not.
 
@@ -8,6 +8,7 @@ pub mod check;
 mod fields;
 pub mod grpc;
 pub mod health;
+pub mod hold;
 mod json;
 mod problem;
 mod protobuf;

@@ -38,7 +38,7 @@ impl Problem {
 
 /// Whether a refusal says nothing about the caller's use: the limit could not be asked, and that is never a yes.
 pub fn cannot_decide(why: Why) -> bool {
-    matches!(why, Why::Closed | Why::NotPublished | Why::NotDurable | Why::Drawing | Why::Overloaded)
+    matches!(why, Why::Closed | Why::NotPublished | Why::NotDurable | Why::Drawing | Why::Overloaded | Why::CutOff)
 }
 
 /// The status and the `application/problem+json` document of a refusal: 429 where a limit is reached, 503 where it could

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
 from headway.contract.model import Contract, Rollout, Server, Team
+from headway.contract.quantities import Portion
 from headway.contract.rules.conditions import triggers
 
 __all__ = ["not_yet"]
@@ -87,10 +88,18 @@ def _ramp(contract: Contract) -> Iterator[_Use]:
 
 def _workloads(contract: Contract) -> Iterator[_Use]:
     for name, workload in contract.workloads.items():
-        for field in ("match", "priority", "weight", "guarantee", "ceiling"):
-            if getattr(workload, field) is not None:
-                today = f"remove `{field}`; workloads are named by the caller and share the limit alike; `cost` works"
-                yield ("workloads", name, field), f"`{field}` of a workload", today
+        if workload.match is not None:
+            yield ("workloads", name, "match"), "`match` of a workload", "remove `match`; the caller names its workload"
+        if workload.weight is not None:
+            today = "remove `weight`; `priority`, `guarantee` and `ceiling` work"
+            yield ("workloads", name, "weight"), "`weight` of a workload", today
+        for field in ("guarantee", "ceiling"):
+            part: Portion | None = getattr(workload, field)
+            loc = ("workloads", name, field)
+            if part is not None and contract.each is not None:
+                yield loc, f"`{field}` of a workload beside `each`", f"remove `{field}`; `priority` works for every key"
+            elif part is not None and part.amount_micro is not None and len(contract.constraint) > 1:
+                yield loc, f"`{field}` as an amount of several dimensions", "write a share: 40%"
 
 
 def _enforcement(contract: Contract) -> Iterator[_Use]:

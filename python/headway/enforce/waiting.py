@@ -20,7 +20,9 @@ SLEEP_MAX_S = 3600.0
 """The longest one sleep: an instant further away is looked at again. Event loops refuse timers of many years."""
 
 
-async def wait_turn(limiter: Limiter, units: int, key: str | None, timeout: float | None) -> Permit:
+async def wait_turn(
+    limiter: Limiter, units: int, key: str | None, timeout: float | None, patience: float | None = None
+) -> Permit:
     """Waits for a permit in the limiter's queue. The core calls it where a demand that may wait does not fit at once.
 
     Args:
@@ -29,6 +31,8 @@ async def wait_turn(limiter: Limiter, units: int, key: str | None, timeout: floa
         key: For keyed limiters that are not bound to one.
         timeout: Seconds on the limiter's clock, which the core has bounded; None: the contract's `enforce.wait`.
 
+        patience: How long a keeper may let it queue, seconds; None: as long as the contract says.
+
     Raises:
         Refused: `timeout` when patience ended, `queue_full` at the door, or a refusal that no waiting mends.
     """
@@ -36,7 +40,7 @@ async def wait_turn(limiter: Limiter, units: int, key: str | None, timeout: floa
     clock = limiter.clock
     loop = asyncio.get_running_loop()
     deadline_ns = clock.boot_ns() + round(patience_s * NS)
-    ticket = limiter.ticket(units, key)
+    ticket = limiter.ticket(units, key, patience)
     if isinstance(ticket, Refusal):
         raise Refused(ticket)
 

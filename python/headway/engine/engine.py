@@ -133,6 +133,11 @@ class Engine:
         started = start(ledger or Ledger.memory(), clock, meters, lambda: reading, threads=False)
         return cls(started, None, Files([]), watch=False)
 
+    @property
+    def booked(self) -> tuple[tuple[str, str, str, str, int], ...]:
+        """What gates had in flight when the run before this one ended: (contract, workload, holder, key, units_micro)."""
+        return self._started.booked
+
     def close(self) -> None:
         """A clean stop: demands are refused as `closed`, the marks are kept for the next start.
 

@@ -14,6 +14,7 @@ from math import floor
 
 from headway import _core
 from headway.contract.model import Contract
+from headway.engine.shares import ceiling_of, ceilings_micro
 from headway.engine.specs import MS, PPM, per_ms, total_of
 from headway.engine.windows import starts_ms
 from headway.ramp.curve import Curve, Segment
@@ -79,6 +80,7 @@ def targets_of(contract: Contract, curve: Curve, now_ms: int) -> dict[tuple[str,
         meter = contract.meter(dimension)
         level = highest_micro(curve.segments[dimension], now_ms)
         targets[meter, ""] = level
+        targets |= {(ceiling_of(meter, name), ""): most for name, most in ceilings_micro(contract, level).items()}
         if each is not None:
             targets |= {(meter, key): level * factor // PPM for key, factor in each.scale_ppm.items()}
             if each.total_micro is not None:

@@ -12,10 +12,11 @@ from typing import Literal
 
 from headway._core import MeterSpec, PathSpec
 from headway.contract.model import Constraint, Contract
+from headway.engine.shares import PPM as PPM
+from headway.engine.shares import shares_of
 from headway.errors import UnknownWorkload
 
 MS = 1_000_000
-PPM = 1_000_000
 
 DURABLE_PER_MS = 60_000
 """An unkeyed rate with a `per` of at least that keeps a durable mark."""
@@ -58,7 +59,7 @@ def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[Met
         born: `empty` for what was in use before a crash; `after_crash: full` overrules it.
     """
     specs = []
-    each = contract.each
+    each, shares = contract.each, shares_of(contract)
     for dimension, constraint in contract.constraint.items():
         meter = contract.meter(dimension)
         per_ns = per_ms(constraint) * MS
@@ -74,6 +75,7 @@ def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[Met
                 scale_ppm=sorted(each.scale_ppm.items()) if each else (),
                 born=birth if per_ns else "full",
                 durable=durable(contract, dimension),
+                shares=shares,
             )
         )
         if each is not None and each.total_micro is not None:
@@ -86,6 +88,7 @@ def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[Met
                     unit=constraint.unit,
                     born=birth if per_ns else "full",
                     durable=constraint.measure == "quota",
+                    shares=shares,
                 )
             )
     return specs
@@ -125,6 +128,7 @@ def path_of(contract: Contract, workload: str, contracts: Mapping[str, Contract]
         cost_ppm=named.cost_ppm if named else PPM,
         settle_max_micro=max(settle_max, default=0),
         wait_ns=contract.enforce.wait_ms * MS,
+        shares_as=workload if workload in contract.workloads else OTHER,
     )
 
 

@@ -34,6 +34,7 @@ class Started:
     bus: Bus
     clock: WallClock
     writer: Writer | None
+    booked: tuple[tuple[str, str, str, str, int], ...] = ()
 
     def stop(self) -> None:
         """Refuses demands, writes what waits, keeps the marks. Where the ledger cannot be written the marks are lost:
@@ -107,7 +108,7 @@ def start(
         if writer is not None:
             writer.stop()
         raise
-    return Started(ledger, meters, mover, bus, clock, writer)
+    return Started(ledger, meters, mover, bus, clock, writer, begun.booked)
 
 
 def _unanswered(contracts: Iterable[Contract], answered: frozenset[str]) -> Iterator[tuple[str, str]]:

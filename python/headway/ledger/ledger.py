@@ -51,6 +51,11 @@ INSERT INTO mark (meter, utc_ns) VALUES (?1, ?2)
     ON CONFLICT (meter) DO UPDATE SET utc_ns = MAX(utc_ns, ?2)
 """
 
+_BOOK = """
+INSERT INTO booking (contract, workload, holder, key, units_micro) VALUES (?1, ?2, ?3, ?4, MAX(0, ?5))
+    ON CONFLICT (contract, workload, holder, key) DO UPDATE SET units_micro = MAX(0, units_micro + ?5)
+"""
+
 GRANTED, NO_ROOM = 1, 0
 
 
@@ -127,13 +132,15 @@ class Ledger:
             oldest_ns = utc_ms * 1_000_000 - DRAWS_KEPT_NS
             connection.execute(tables.draw.delete().where(tables.draw.c.window_start_ns < oldest_ns))
             drawn = [tuple(row) for row in connection.execute(select(tables.draw))]
+            connection.execute(tables.booking.delete().where(tables.booking.c.units_micro == 0))
+            booked = [tuple(row) for row in connection.execute(select(tables.booking))]
             drawn += [(row.meter, "", 0, row.utc_ns) for row in connection.execute(select(tables.mark))]
             row = {"boot_id": boot_id, "started_ms": utc_ms, "seen_ms": utc_ms, "seen_boot_ms": boot_ms}
             run = connection.execute(tables.run.insert().values(**row)).inserted_primary_key
             assert run is not None
             self._events = connection.execute(select(func.count()).select_from(tables.event_seen)).scalar_one()
         self._run = run[0]
-        return Begun(Run(run[0], boot_id, utc_ms, utc_ms, boot_ms, None), before, marks, tuple(drawn))
+        return Begun(Run(run[0], boot_id, utc_ms, utc_ms, boot_ms, None), before, marks, tuple(drawn), tuple(booked))
 
     def beat(self, utc_ms: int, boot_ms: int) -> None:
         """Notes that the run is alive: a later start compares the clocks with it.
@@ -186,10 +193,13 @@ class Ledger:
         """
         draws = [(one.meter, one.key, one.window_start_ns, one.by_micro) for one in batch if one.kind == "quota_draw"]
         marks = [(one.meter, one.by_micro) for one in batch if one.kind == "rate_mark"]
+        booked = [(one.meter, *one.key.split("\n", 2), one.by_micro) for one in batch if one.kind == "booking"]
         with self._store.write() as connection:
             self._mandate(connection)
             if marks:
                 connection.exec_driver_sql(_MARK, marks)
+            if booked:
+                connection.exec_driver_sql(_BOOK, booked)
             if not draws:
                 return bytes([GRANTED]) * len(batch)
             attempt = connection.begin_nested()
@@ -198,7 +208,7 @@ class Ledger:
                 return bytes([GRANTED]) * len(batch)
             attempt.rollback()
             granted = iter([connection.exec_driver_sql(_DRAW, one).rowcount == 1 for one in draws])
-            return bytes(GRANTED if one.kind == "rate_mark" or next(granted) else NO_ROOM for one in batch)
+            return bytes(GRANTED if one.kind != "quota_draw" or next(granted) else NO_ROOM for one in batch)
 
     # -- reads
 

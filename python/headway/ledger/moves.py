@@ -89,9 +89,11 @@ class Begun:
         before: The one before; None for a fresh ledger. Without `stopped_ms` it crashed.
         marks: The meters as saved by a clean stop; gone from the ledger with this.
         drawn: (meter, key, window_start_ns, drawn_micro); of rate marks (meter, "", 0, utc_ns).
+        booked: (contract, workload, holder, key, units_micro) of what gates have in flight.
     """
 
     run: Run
     before: Run | None
     marks: bytes | None
     drawn: tuple[tuple[str, str, int, int], ...]
+    booked: tuple[tuple[str, str, str, str, int], ...] = ()

@@ -105,6 +105,18 @@ mark = Table(
 )
 """Up to when the use of an unkeyed rate is durable; it only moves on."""
 
+booking = Table(
+    "booking",
+    metadata,
+    Column("contract", String(256), primary_key=True),
+    Column("workload", String(256), primary_key=True),
+    Column("holder", String(32), primary_key=True),
+    Column("key", String(4096), primary_key=True),
+    Column("units_micro", BigInteger, nullable=False),
+    CheckConstraint("units_micro >= 0", name="booked_is_no_debt"),
+)
+"""What gates may have in flight of a concurrency, `holder` in hex; an empty `key` is none. It grows before a gate hears."""
+
 saved_marks = Table(
     "saved_marks",
     metadata,

@@ -83,6 +83,12 @@ CODES: dict[str, Code] = {
         "Reads are GET, changes are POST.",
         "Use the method in the `Allow` header.",
     ),
+    "HW412": Code(
+        404,
+        "this token has no such lease",
+        "It was ended, its time is over, or another token took it; a restart ends the names of leases, not what they hold.",
+        "Take a slot anew with `hold`; renew a lease before its end.",
+    ),
     "HW413": Code(
         413,
         "the body is too large",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from headway._core import CheckRoute, DataPlane, Limiter, RlsRoute
+from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlsRoute
 from headway.contract.model import Contract
 from headway.engine.engine import Engine
-from headway.engine.specs import workloads_of
+from headway.engine.specs import MS, PPM, workloads_of
 from headway.server.access import Access
 from headway.server.listen import Address
 from headway.server.problems import ServerError
@@ -32,8 +32,8 @@ DEADLINE_MS = 10
 class RoutedPlane:
     """A data plane over an engine, from construction until `close`.
 
-    Its routes follow the engine: a contract that is applied later is met from then on. Rates and quotas alone: a front does
-    not tell when a request has ended.
+    Its routes follow the engine: a contract that is applied later is met from then on. Fronts meet rates and quotas alone, for
+    they do not tell when a request has ended; gates meet every contract.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RoutedPlane:
         except (OSError, ValueError) as error:
             raise ServerError("HW443", f"the data plane cannot listen on {address}: {error}") from error
         self._changes = engine.subscribe()
-        self._route()
+        self._route(engine.booked)
         self._thread = threading.Thread(target=self._follow, name="headway-routes", daemon=True)
         self._thread.start()
 
@@ -85,14 +85,31 @@ class RoutedPlane:
                 self._route()
             seen = change.id
 
-    def _route(self) -> None:
-        """The routes of what runs now, in the place of those there are."""
-        met = [one.contract for one in self._engine.all() if not _holds_slots(one.contract)]
+    def _route(self, booked: Sequence[tuple[str, str, str, str, int]] = ()) -> None:
+        """The routes of what runs now, in the place of those there are.
+
+        Args:
+            booked: What gates had in flight when the run before this one ended; told once, with the first routes.
+        """
+        all_met = [one.contract for one in self._engine.all()]
+        met = [contract for contract in all_met if not _holds_slots(contract)]
+        holds = [
+            HoldRoute(
+                contract.name,
+                list(self._limiters(contract)),
+                tell=contract.enforce.tell or "full",
+                tell_http=contract.enforce.tell or "public",
+                max_hold_ns=_max_hold_ms(contract) * MS,
+            )
+            for contract in all_met
+        ]
         checks = [
             CheckRoute(contract.name, list(self._limiters(contract)), tell=contract.enforce.tell or "public")
             for contract in met
         ]
-        self._plane.routes(checks, [route for contract in met for route in self._rls(contract)])
+        rls = [route for contract in met for route in self._rls(contract)]
+        rows = [(name, workload, holder, key, -(-micro // PPM)) for name, workload, holder, key, micro in booked]
+        self._plane.routes(checks, rls, holds, rows)
 
     def _limiters(self, contract: Contract) -> Iterator[Limiter]:
         for workload in workloads_of(contract):
@@ -117,3 +134,7 @@ def _numeric(address: Address) -> str:
 
 def _holds_slots(contract: Contract) -> bool:
     return any(constraint.measure == "concurrency" for constraint in contract.constraint.values())
+
+
+def _max_hold_ms(contract: Contract) -> int:
+    return max(constraint.max_hold_ms for constraint in contract.constraint.values())

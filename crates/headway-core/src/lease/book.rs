@@ -18,7 +18,7 @@ use crate::lease::keeper::{Desk, Row};
 use crate::lease::messages::{ContractId, FromKeeper, Holder, Lease, Renew};
 use crate::lease::mutant;
 use crate::lease::terms::{Terms, ns_of};
-use crate::path::Booked;
+use crate::path::SlotsOut;
 
 /// Holders that a contract has at once; one more is told nothing, and finds its demands refused.
 const HOLDERS_MAX: usize = 10_000;
@@ -29,7 +29,7 @@ pub(crate) struct Book {
     terms: Terms,
     bookings: BTreeMap<Holder, Booking>,
     /// What is booked, on the meters.
-    taken: Booked,
+    taken: SlotsOut,
 }
 
 impl Book {
@@ -38,7 +38,7 @@ impl Book {
         now: i64,
         contract: ContractId,
         terms: Terms,
-        taken: Booked,
+        taken: SlotsOut,
         rows: &[Row],
         inherited_until: i64,
     ) -> Book {

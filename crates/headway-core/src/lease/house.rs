@@ -32,12 +32,22 @@ impl House {
             born_empty: false,
             durable: false,
             chunk_micro: 0,
+            shares: vec![],
         };
         meters.declare(vec![spec]).unwrap();
         let (contract, workload, mode) = ("c".to_owned(), "w".to_owned(), Mode::Enforce);
         let (steps, cost_ppm) = (vec![("m".to_owned(), UNIT, false)], UNIT);
-        let spec =
-            PathSpec { contract, workload, steps, mode, cost_ppm, units_max: 0, settle_max_micro: 0, wait_ns: 0 };
+        let spec = PathSpec {
+            contract,
+            workload,
+            steps,
+            mode,
+            cost_ppm,
+            units_max: 0,
+            settle_max_micro: 0,
+            wait_ns: 0,
+            shares_as: String::new(),
+        };
         let path = meters.path(spec).unwrap();
         let mut house = House { meters, path, measure, version: 0 };
         house.publish(0, units, falls);

@@ -37,6 +37,10 @@ fn curve(version: u64, at: i64, (from, to): (u64, u64), burst_ms: u64) -> Arc<Cu
     Arc::new(Curve { measure, version, stage, segments, per_ns, burst_ns, window, raises_when }.checked().unwrap())
 }
 
+fn lendable(meter: &Meter, now: i64, until: i64) -> u64 {
+    meter.lendable(now, until, |free, _| free)
+}
+
 fn meter(renew_at: u64) -> Meter {
     let spec = MeterSpec {
         name: "m".into(),
@@ -49,6 +53,7 @@ fn meter(renew_at: u64) -> Meter {
         born_empty: false,
         durable: false,
         chunk_micro: 0,
+        shares: vec![],
     };
     Meter::renewed_at(spec, SipKey(1, 2), &Arc::new(Growths::default()), renew_at).unwrap()
 }
@@ -155,8 +160,8 @@ fn play(turns: &[Turn], renew_at: u64) -> Result<(), TestCaseError> {
                 let (n, until) = (n * milli, now + ns);
                 let lowest = installed.lowest_burst(now, until.max(apart.until()).max(now));
                 let room = free.min(i128::from(lowest) - apart.on_loan()).max(0);
-                prop_assert_eq!(room, i128::from(meter.lendable(now, until)));
-                let lent = meter.lend(now, n, until).is_ok();
+                prop_assert_eq!(room, i128::from(lendable(&meter, now, until)));
+                let lent = meter.lend(now, n, until, |_| 0).is_ok();
                 prop_assert_eq!(i128::from(n) <= room, lent);
                 if lent {
                     apart.mark = apart.mark.max(k);
@@ -205,9 +210,9 @@ fn what_is_on_loan_is_not_forgiven_however_long_it_is_out() {
     let meter = meter(RENEW_AT);
     meter.install(&curve(1, 0, (10, 10), 1_000), 0, 0);
     let unit = 1 << meter.grains.log2;
-    meter.lend(0, 6 * unit, 3_600 * SECOND).unwrap();
+    meter.lend(0, 6 * unit, 3_600 * SECOND, |_| 0).unwrap();
     let much_later = 3_000 * SECOND;
-    assert_eq!(4 * unit, meter.lendable(much_later, much_later));
+    assert_eq!(4 * unit, lendable(&meter, much_later, much_later));
     assert!(meter.take(&Stands(much_later), much_later, None, 5 * unit).is_err());
     meter.loan_dropped(much_later, 6 * unit, 3_600 * SECOND);
     assert!(meter.take(&Stands(much_later), much_later, None, 10 * unit).is_ok());
@@ -219,11 +224,11 @@ fn loans_are_held_against_the_lowest_burst_until_all_have_ended() {
     // From 40 a second to 0 within ten seconds; the burst is a second's.
     meter.install(&curve(1, 0, (40, 0), 1_000), 0, 0);
     let unit = 1u64 << meter.grains.log2;
-    assert_eq!(20 * unit, meter.lendable(0, 5 * SECOND));
-    meter.lend(0, 4 * unit, 9 * SECOND).unwrap();
-    assert_eq!(0, meter.lendable(0, SECOND), "4 are out until 9 s, when the burst is 4");
+    assert_eq!(20 * unit, lendable(&meter, 0, 5 * SECOND));
+    meter.lend(0, 4 * unit, 9 * SECOND, |_| 0).unwrap();
+    assert_eq!(0, lendable(&meter, 0, SECOND), "4 are out until 9 s, when the burst is 4");
     meter.loan_spent(0, 4 * unit, 9 * SECOND);
-    assert_eq!(36 * unit, meter.lendable(0, SECOND));
+    assert_eq!(36 * unit, lendable(&meter, 0, SECOND));
 }
 
 #[test]
@@ -231,17 +236,17 @@ fn more_is_never_taken_off_a_loan_than_is_out() {
     let meter = meter(RENEW_AT);
     meter.install(&curve(1, 0, (10, 10), 1_000), 0, 0);
     let unit = 1u64 << meter.grains.log2;
-    meter.lend(0, 2 * unit, SECOND).unwrap();
+    meter.lend(0, 2 * unit, SECOND, |_| 0).unwrap();
     meter.loan_dropped(0, 9 * unit, SECOND);
     meter.loan_dropped(0, unit, 2 * SECOND);
-    assert_eq!((0, 10 * unit), (meter.on_loan(), meter.lendable(0, SECOND)));
+    assert_eq!((0, 10 * unit), (meter.on_loan(), lendable(&meter, 0, SECOND)));
 }
 
 #[test]
 fn before_the_first_curve_nothing_is_lent() {
     let meter = meter(RENEW_AT);
-    assert_eq!(0, meter.lendable(0, SECOND));
-    assert!(matches!(meter.lend(0, 1, SECOND), Err(super::Stop::NotPublished)));
+    assert_eq!(0, lendable(&meter, 0, SECOND));
+    assert!(matches!(meter.lend(0, 1, SECOND, |_| 0), Err(super::Stop::NotPublished)));
 }
 
 /// Time stands still, so that K forgives nothing: what was used of the burst can be summed up.
@@ -269,7 +274,7 @@ fn beside_demands_and_give_backs_loans_mint_nothing() {
         let lender = threads.spawn(|| {
             let mut spent = 0;
             for turn in 0..20_000u64 {
-                if meter.lend(0, 5 * grain, SECOND).is_ok() {
+                if meter.lend(0, 5 * grain, SECOND, |_| 0).is_ok() {
                     let n = if turn.is_multiple_of(64) { 2 * grain } else { 0 };
                     meter.loan_spent(0, n, SECOND);
                     meter.loan_dropped(0, 5 * grain - n, SECOND);
@@ -282,6 +287,6 @@ fn beside_demands_and_give_backs_loans_mint_nothing() {
         kept + lender.join().unwrap()
     });
     assert_eq!(0, meter.on_loan());
-    let free = meter.lendable(0, SECOND);
+    let free = lendable(&meter, 0, SECOND);
     assert!(kept + free <= 10 * unit, "{kept} were used, {free} are free of {}", 10 * unit);
 }

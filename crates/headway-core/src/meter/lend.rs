@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Meter, Stop, lock};
 use crate::atomics::Ordering;
+use crate::hot::Look;
 use crate::rate::{self, RateStop};
 
 /// Grains on loan by the instant at which they have ended for certain.
@@ -43,18 +44,18 @@ impl Meter {
         self.on_loan.load(Ordering::Acquire)
     }
 
-    /// Grains that may be lent at `now`, until `until`: what is free, and no more on loan than the lowest burst until all
-    /// of it has ended.
-    pub(crate) fn lendable(&self, now: i64, until: i64) -> u64 {
+    /// Grains that may be lent at `now`, until `until`: what is free, of which `for_it` says how much, and no more on loan
+    /// than the lowest burst until all of it has ended.
+    pub(crate) fn lendable(&self, now: i64, until: i64, for_it: impl Fn(u64, &Look) -> u64) -> u64 {
         let lent = lock(&self.lent);
         let (Some(curve), Some(look)) = (self.installed(), self.look(now)) else { return 0 };
         let free = look.e.saturating_sub(self.amount(None, &look).max(look.k));
         let below_burst = curve.lowest_burst(now, until.max(lent.until()).max(now)).saturating_sub(look.on_loan);
-        free.min(below_burst)
+        for_it(free, &look).min(below_burst)
     }
 
-    /// Puts `n` grains on loan; whoever has them spends nothing at `until` or later.
-    pub(crate) fn lend(&self, now: i64, n: u64, until: i64) -> Result<(), Stop> {
+    /// Puts `n` grains on loan where `leaves` fits beside them; whoever has them spends nothing at `until` or later.
+    pub(crate) fn lend(&self, now: i64, n: u64, until: i64, leaves: impl Fn(&Look) -> u64) -> Result<(), Stop> {
         let mut lent = lock(&self.lent);
         let on_loan = self.on_loan();
         let (Some(curve), Some(look)) = (self.installed(), self.look(now)) else { return Err(Stop::NotPublished) };
@@ -63,11 +64,11 @@ impl Meter {
             return Err(Stop::Full { amount: self.amount(None, &look), look });
         }
         // A loan that does not fit anyhow must not lift the floor under others, not even for a moment.
-        self.probe(now, None, n)?;
+        self.probe(now, None, n, &leaves)?;
         self.on_loan.fetch_add(n, Ordering::SeqCst);
         let taken = self.on_word(None, now, |word, _| {
             let look = |_| self.bare_look(now).map(|look| look.lifted(on_loan));
-            match rate::take(word, &self.gives, n, &self.durable_to, look) {
+            match rate::take(word, &self.gives, n, &self.durable_to, look, &leaves) {
                 Err(RateStop::Frozen) => None,
                 other => Some(other),
             }

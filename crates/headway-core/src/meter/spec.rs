@@ -3,6 +3,7 @@
 use crate::curve::{LEVEL_MAX, Measure, QUOTA_MAX};
 use crate::error::Error;
 use crate::grain::{PPM_MAX, grains_log2};
+use crate::shares::{ShareSpec, fault_of};
 
 /// The most keys a meter may hold: their tables then stay within a few GiB.
 const KEYS_MAX: u64 = 100_000_000;
@@ -21,6 +22,7 @@ pub struct MeterSpec {
     pub born_empty: bool,
     pub durable: bool,
     pub chunk_micro: u64,
+    pub shares: Vec<ShareSpec>,
 }
 
 impl MeterSpec {
@@ -66,6 +68,9 @@ impl MeterSpec {
         {
             return fail("only quotas, and rates without keys, draw from the durable count");
         }
-        Ok(self)
+        match fault_of(&self.shares, self.keys_max.is_some()) {
+            Some(text) => fail(&text),
+            None => Ok(self),
+        }
     }
 }

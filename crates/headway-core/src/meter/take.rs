@@ -54,7 +54,23 @@ impl Meter {
         match self.spec.measure {
             Measure::Rate => self.take_rate(now, key, n),
             Measure::Concurrency => self.take_slots(clock, now, key, n),
-            Measure::Quota => self.take_quota(now, key, n),
+            Measure::Quota => self.take_quota(now, key, n, |_| 0),
+        }
+    }
+
+    /// The same where `leaves` has to fit beside it, for others. A function of its own: who leaves nothing pays nothing.
+    pub(crate) fn take_leaving(
+        &self,
+        clock: &impl Clock,
+        now: i64,
+        key: Option<u64>,
+        n: u64,
+        leaves: impl Fn(&Look) -> u64,
+    ) -> Result<Taken, Stop> {
+        match self.spec.measure {
+            Measure::Rate => self.take_rate_carefully(now, key, n, leaves),
+            Measure::Concurrency => self.take_slots_carefully(clock, now, key, n, leaves),
+            Measure::Quota => self.take_quota(now, key, n, leaves),
         }
     }
 
@@ -89,14 +105,20 @@ impl Meter {
                 _ => {}
             }
         }
-        self.take_rate_carefully(now, key, n)
+        self.take_rate_carefully(now, key, n, |_| 0)
     }
 
-    fn take_rate_carefully(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+    fn take_rate_carefully(
+        &self,
+        now: i64,
+        key: Option<u64>,
+        n: u64,
+        leaves: impl Fn(&Look) -> u64,
+    ) -> Result<Taken, Stop> {
         let gives = self.gives(key);
         let result = self.on_word(key, now, |word, base| {
             let look = |_| self.look(now).filter(|look| base == u64::MAX || look.base == base);
-            match rate::take(word, gives, n, &self.durable_to, look) {
+            match rate::take(word, gives, n, &self.durable_to, look, &leaves) {
                 Err(RateStop::Frozen) => None,
                 other => Some(other),
             }
@@ -112,21 +134,28 @@ impl Meter {
     }
 
     #[inline]
-    pub(crate) fn take_slots(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+    fn take_slots(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         if self.keys.is_none() && level::hold_at_once(&self.one, n, || self.hot.look(Measure::Concurrency, now)) {
             return Ok(Taken { n, held: Held::Slots });
         }
-        self.take_slots_carefully(clock, now, key, n)
+        self.take_slots_carefully(clock, now, key, n, |_| 0)
     }
 
-    fn take_slots_carefully(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+    fn take_slots_carefully(
+        &self,
+        clock: &impl Clock,
+        now: i64,
+        key: Option<u64>,
+        n: u64,
+        leaves: impl Fn(&Look) -> u64,
+    ) -> Result<Taken, Stop> {
         let keyed = self.keys.is_some();
         let result = self.on_word(key, now, |word, _| {
             let again = |look: &Look| {
                 let old = look.falls || keyed && !self.hot.is_unchanged(look);
                 if old { self.look(clock.boot_ns()) } else { None }
             };
-            match level::hold(word, n, !keyed, |_| self.look(now), again) {
+            match level::hold(word, n, !keyed, |_| self.look(now), again, &leaves) {
                 Err(LevelStop::Frozen) => None,
                 other => Some(other),
             }
@@ -142,12 +171,13 @@ impl Meter {
         }
     }
 
-    pub(crate) fn take_quota(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+    fn take_quota(&self, now: i64, key: Option<u64>, n: u64, leaves: impl Fn(&Look) -> u64) -> Result<Taken, Stop> {
         let granted = |tag| self.draws.as_ref().map_or(u64::MAX, |draws| draws.granted(key, tag));
-        let result = self.on_word(key, now, |word, _| match level::spend(word, granted, n, |_| self.look(now)) {
-            Err(LevelStop::Frozen) => None,
-            other => Some(other),
-        })?;
+        let result =
+            self.on_word(key, now, |word, _| match level::spend(word, granted, n, |_| self.look(now), &leaves) {
+                Err(LevelStop::Frozen) => None,
+                other => Some(other),
+            })?;
         match result {
             Ok(spent) => Ok(Taken { n, held: Held::Used(spent.tag) }),
             Err(LevelStop::Draw { amount, look }) => Err(Stop::Draw { amount, want: amount.saturating_add(n), look }),
@@ -183,14 +213,14 @@ impl Meter {
         }
     }
 
+    /// Holds `n` slots that are in use already. A key that cannot be claimed any more is not counted: others are at its limit.
+    pub(crate) fn hold_over(&self, now: i64, key: Option<u64>, n: u64) {
+        self.on_word(key, now, |word, _| level::add(word, n).then_some(())).unwrap_or(());
+    }
+
     /// Gives slots back. A key in flight is alive, so its word is always found.
     pub(crate) fn let_go(&self, now: i64, key: Option<u64>, n: u64) {
         self.on_word(key, now, |word, _| level::let_go(word, n).then_some(())).unwrap_or(());
-    }
-
-    /// Holds `n` slots more, whatever the limit says: they are held elsewhere already.
-    pub(crate) fn occupy(&self, now: i64, n: u64) {
-        self.on_word(None, now, |word, _| level::occupy(word, n).then_some(())).unwrap_or(());
     }
 
     /// Charges `n` counts more for a demand that was admitted, over the limit if need be: debt.
@@ -230,13 +260,13 @@ impl Meter {
         }
     }
 
-    /// What `take` would answer, charging and claiming nothing.
-    pub(crate) fn probe(&self, now: i64, key: Option<u64>, n: u64) -> Result<(), Stop> {
+    /// What `take_leaving` would answer, charging and claiming nothing.
+    pub(crate) fn probe(&self, now: i64, key: Option<u64>, n: u64, leaves: impl Fn(&Look) -> u64) -> Result<(), Stop> {
         let look = self.look(now).ok_or(Stop::NotPublished)?;
         let Tagged { amount, tag } = self.standing(key, &look);
         let (floor, limit) = if self.spec.measure == Measure::Rate { (look.k, look.e) } else { (0, look.limit) };
         match amount.max(floor).checked_add(n) {
-            Some(wanted) if wanted <= limit => Ok(()),
+            Some(wanted) if wanted <= limit.saturating_sub(leaves(&look)) => Ok(()),
             _ => Err(Stop::Full { amount, look: Look { tag, ..look } }),
         }
     }

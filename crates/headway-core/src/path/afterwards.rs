@@ -12,6 +12,9 @@ impl Path {
     /// Sets what a reservation really cost. Less is given back without minting, more is charged as debt, at most what
     /// the path's `settle_max_micro` allows.
     pub fn settle(&self, clock: &impl Clock, reserved: &Reserved, key: Option<u64>, actual: u64) {
+        if let (Some(far), Some(id)) = (&self.far, reserved.far) {
+            return far.settle(id, actual);
+        }
         if self.shared.is_forked() {
             return;
         }
@@ -20,19 +23,17 @@ impl Path {
         }
         let (actual, now) = (actual.min(reserved.at_most), clock.boot_ns());
         for (step, taken) in self.steps.iter().zip(&reserved.taken) {
-            let (toll, own) = step.toll(key);
+            let toll = step.toll(key).0;
             if matches!(taken.held, Held::Slots) {
                 continue;
             }
             let cost = if actual == 0 { 0 } else { toll.charge.of(actual) };
             let changed = if cost < taken.n {
-                let given = toll.meter.give_back(now, own, taken, taken.n - cost);
-                toll.meter.bell.ring();
-                -(given as i64)
+                -(step.give_back(now, key, taken, taken.n - cost) as i64)
             } else {
                 let more = cost - taken.n;
                 if more > 0 {
-                    toll.meter.charge_more(now, own, taken, more);
+                    step.charge_more(now, key, taken, more);
                 }
                 more as i64
             };
@@ -48,19 +49,33 @@ impl Path {
         }
         let (left, now) = (reserved.units - units, clock.boot_ns());
         for (step, taken) in self.steps.iter().zip(&mut reserved.taken) {
-            let (toll, own) = step.toll(key);
+            let toll = step.toll(key).0;
             let cost = if left == 0 { 0 } else { toll.charge.of(left) };
             let r = taken.n.saturating_sub(cost);
             if matches!(taken.held, Held::Slots) || r == 0 {
                 continue;
             }
-            let given = toll.meter.give_back(now, own, taken, r);
+            let given = step.give_back(now, key, taken, r);
             taken.n -= r;
-            toll.meter.bell.ring();
             toll.meter.charged.fetch_sub(given as i64, Ordering::Relaxed);
         }
         reserved.units = left;
         units
+    }
+
+    /// Holds the slots of demands that are in flight already, whatever the limit says: a gate's word, or the ledger's, for
+    /// what this process did not admit itself. `release` gives them back.
+    pub fn hold_over(&self, clock: &impl Clock, units: u64, key: Option<u64>) {
+        if !self.has_slots || self.shared.is_forked() {
+            return;
+        }
+        let now = clock.boot_ns();
+        self.counts.admit(units);
+        for step in &self.steps {
+            if step.toll(key).0.meter.spec.measure == Measure::Concurrency {
+                step.hold_over(now, key, units);
+            }
+        }
     }
 
     /// Charges what was used already, whatever the limit says: debt, at most what the path's `settle_max_micro` allows for
@@ -76,14 +91,14 @@ impl Path {
         }
         let (now, hash) = (clock.boot_ns(), key.map(|k| k.hash));
         for step in &self.steps {
-            let (toll, own) = step.toll(hash);
+            let toll = step.toll(hash).0;
             let n = toll.charge.of(units);
             let held = match toll.meter.spec.measure {
                 Measure::Rate => Held::Rate(Marked::NONE),
                 Measure::Concurrency => continue,
                 Measure::Quota => Held::Used(0),
             };
-            toll.meter.charge_more(now, own, &Taken { n: 0, held }, n);
+            step.charge_more(now, hash, &Taken { n: 0, held }, n);
             if units != 1 {
                 toll.meter.charged.fetch_add(n as i64, Ordering::Relaxed);
             }

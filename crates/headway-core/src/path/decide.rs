@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Answer, Key, Mode, Path, Reserved, STEPS_MAX, Stopped};
 use crate::atomics::Ordering;
 use crate::earliest::{Retry, Stood};
+use crate::far::{ANSWER_WAIT, Kind, Outcome, Wanted};
 use crate::grain::MICRO;
 use crate::growth::{Closed, Draw, Drawn};
 use crate::hot::Look;
@@ -47,7 +48,9 @@ impl Path {
             let (toll, own) = self.steps[0].toll(key.map(|k| k.hash));
             match toll.meter.take_plainly(now, own, toll.charge.of(1)) {
                 Some(Ok(())) => return Ok(()),
-                Some(Err(stop)) => return Err(Stopped { at: now, why: Why::Full, step: 0, stop: Some(stop) }),
+                Some(Err(stop)) => {
+                    return Err(Stopped { at: now, why: Why::Full, step: 0, stop: Some(stop), is_far: false });
+                }
                 None => {}
             }
         }
@@ -56,6 +59,9 @@ impl Path {
 
     /// Admits an estimate that can be settled later; as `try_now`. `conclude_reserve` ends what was stopped.
     pub fn try_reserve(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<Reserved, Stopped> {
+        if self.far.is_some() {
+            return Err(Stopped::far(clock.boot_ns()));
+        }
         let mut reserved = self.nothing_reserved(units);
         self.attempt(clock, clock.boot_ns(), units, key, Some(&mut reserved.taken))?;
         self.counts.admit(units);
@@ -64,7 +70,7 @@ impl Path {
 
     pub(super) fn nothing_reserved(&self, units: u64) -> Reserved {
         let most = self.spec.settle_max_micro / MICRO;
-        Reserved { at_most: most.max(units), units, taken: Vec::with_capacity(self.steps.len()) }
+        Reserved { at_most: most.max(units), units, taken: Vec::with_capacity(self.steps.len()), far: None }
     }
 
     /// Whether stopped demands are refused, and so may wait; a contract that only looks on admits them at once.
@@ -75,6 +81,9 @@ impl Path {
     /// What `try_acquire` would answer, charging nothing. 0 units ask whether what is used is within the limit as it is;
     /// under a limit of 0 it never is.
     pub fn probe(self: &Arc<Self>, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Answer {
+        if self.far.is_some() {
+            return self.ask_far(clock, units, key, Kind::Probe).0;
+        }
         match self.probe_stop(clock, units, key) {
             Some(stopped) if self.spec.mode == Mode::Enforce || stopped.why == Why::Closed => {
                 Answer::Refused(Refusal::new(self, units, key, stopped))
@@ -92,7 +101,7 @@ impl Path {
         self.steps.iter().enumerate().find_map(|(i, step)| {
             let (toll, own) = step.toll(key.map(|k| k.hash));
             let n = if units == 0 { 0 } else { toll.charge.of(units) };
-            let stop = match toll.meter.probe(now, own, n) {
+            let stop = match step.probe(now, key.map(|k| k.hash), n) {
                 Ok(()) if units == 0 => toll.meter.shut(now, own)?,
                 Ok(()) => return None,
                 Err(stop) => stop,
@@ -136,6 +145,10 @@ impl Path {
         if self.shared.is_closed() {
             return Err(Stopped::by(Why::Closed, now));
         }
+        if let Some(far) = &self.far {
+            let held = key.is_none() && keep.is_none() && far.take(now, units);
+            return if held { Ok(()) } else { Err(Stopped::far(now)) };
+        }
         let hash = key.map(|k| k.hash);
         if self.steps.len() <= STEPS_FEW {
             self.take_all::<STEPS_FEW>(clock, now, units, hash, keep)?;
@@ -159,18 +172,16 @@ impl Path {
     ) -> Result<(), Stopped> {
         if let ([step], None) = (&self.steps[..], &keep) {
             // The usual path has nothing to undo and nothing to keep.
-            let (toll, own) = step.toll(key);
-            let n = toll.charge.of(units);
-            toll.meter.take(clock, now, own, n).map_err(|stop| self.why(now, key, 0, units, stop))?;
+            step.take(clock, now, key, units).map_err(|stop| self.why(now, key, 0, units, stop))?;
             if units != 1 {
-                toll.meter.charged.fetch_add(n as i64, Ordering::Relaxed);
+                let toll = step.toll(key).0;
+                toll.meter.charged.fetch_add(toll.charge.of(units) as i64, Ordering::Relaxed);
             }
             return Ok(());
         }
         let mut taken = [Taken::NOTHING; N];
         for (i, step) in self.steps.iter().enumerate() {
-            let (toll, own) = step.toll(key);
-            match toll.meter.take(clock, now, own, toll.charge.of(units)) {
+            match step.take(clock, now, key, units) {
                 Ok(one) => taken[i] = one,
                 Err(stop) => {
                     self.undo(now, key, &taken[..i]);
@@ -194,9 +205,7 @@ impl Path {
     #[cold]
     pub(super) fn undo(&self, now: i64, key: Option<u64>, taken: &[Taken]) {
         for (step, one) in self.steps.iter().zip(taken).rev() {
-            let (toll, own) = step.toll(key);
-            toll.meter.give_back(now, own, one, one.n);
-            toll.meter.bell.ring();
+            step.give_back(now, key, one, one.n);
         }
     }
 
@@ -210,7 +219,10 @@ impl Path {
             Stop::Draw { .. } => Why::Drawing,
             Stop::Full { amount, look } => {
                 // Under today's burst or level it fits once, on this meter.
-                let fits_here = self.steps[step].toll(key).0.charge.of(units) <= look.limit;
+                let own = &self.steps[step];
+                let toll = own.toll(key).0;
+                let needed = toll.charge.of(units).saturating_add(own.leaves_always(&toll.meter, &look));
+                let fits_here = needed <= look.limit;
                 let is_simple = fits_here && self.steps.len() == 1;
                 if !is_simple
                     && self.never_fits(
@@ -226,7 +238,7 @@ impl Path {
                 }
             }
         };
-        Stopped { at: now, why, step, stop: Some(stop) }
+        Stopped { at: now, why, step, stop: Some(stop), is_far: false }
     }
 
     /// On one meter, what is under a burst or level ahead fits once. On several a fall may close one before another opens:
@@ -274,6 +286,9 @@ impl Path {
         key: Option<Key<'_>>,
         stopped: Stopped,
     ) -> Answer {
+        if stopped.is_far {
+            return self.ask_far(clock, units, key, Kind::Acquire).0;
+        }
         self.conclude_keeping(clock, units, key, stopped, None)
     }
 
@@ -287,8 +302,61 @@ impl Path {
         stopped: Stopped,
     ) -> (Answer, Reserved) {
         let mut reserved = self.nothing_reserved(units);
+        if stopped.is_far {
+            let (answer, id) = self.ask_far(clock, units, key, Kind::Reserve);
+            return (answer, Reserved { far: id, ..reserved });
+        }
         let answer = self.conclude_keeping(clock, units, key, stopped, Some(&mut reserved.taken));
         (answer, reserved)
+    }
+
+    /// Asks the keeper, which decides at once, and waits for its answer; the keeper's name of what it granted, beside it.
+    #[cold]
+    fn ask_far(
+        self: &Arc<Self>,
+        clock: &impl Clock,
+        units: u64,
+        key: Option<Key<'_>>,
+        kind: Kind,
+    ) -> (Answer, Option<u64>) {
+        let now = clock.boot_ns();
+        let Some(far) = &self.far else { return (self.refuse(units, key, Stopped::by(Why::CutOff, now)), None) };
+        if self.shared.is_closed() {
+            return (self.refuse(units, key, Stopped::by(Why::Closed, now)), None);
+        }
+        let question = far.ask(&Wanted { units, key, wait: Some(Duration::ZERO), kind });
+        let Some(outcome) = question.wait(ANSWER_WAIT) else {
+            far.give_up(&question);
+            return (self.refuse(units, key, Stopped::by(Why::CutOff, clock.boot_ns())), None);
+        };
+        let id = matches!(outcome, Outcome::Granted { .. }).then_some(question.id);
+        (self.answered(clock.boot_ns(), units, key, outcome, kind), id)
+    }
+
+    /// A keeper's answer, counted.
+    pub(crate) fn answered(
+        self: &Arc<Self>,
+        now: i64,
+        units: u64,
+        key: Option<Key<'_>>,
+        outcome: Outcome,
+        kind: Kind,
+    ) -> Answer {
+        match outcome {
+            Outcome::Granted { holds } => {
+                if kind != Kind::Probe {
+                    self.counts.admit(units);
+                }
+                Answer::Admitted { holds }
+            }
+            Outcome::Unasked(why) => self.refuse(units, key, Stopped::by(why, now)),
+            Outcome::Refused(told) => {
+                if kind != Kind::Probe {
+                    self.counts.refuse(told.why, units);
+                }
+                Answer::Refused(Refusal::told(self, units, key, now, told))
+            }
+        }
     }
 
     fn conclude_keeping(

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Path, Stopped, Toll};
+use super::{Path, Step, Stopped, Toll};
 use crate::atomics::Ordering;
 use crate::curve::Measure;
 use crate::error::Error;
@@ -29,19 +29,22 @@ impl Clock for At {
 pub struct Lending {
     path: Arc<Path>,
     /// Steps that demands spend, and steps that they hold.
-    spent: Vec<Toll>,
-    held: Vec<Toll>,
+    spent: Vec<usize>,
+    held: Vec<usize>,
 }
 
 impl Path {
-    /// Errors: a step with keys. Those are asked demand by demand: what is lent would be some key's.
+    /// Errors: a step with keys, which are asked demand by demand, for what is lent would be some key's; a path that another
+    /// process decides on.
     pub fn lending(self: &Arc<Self>) -> Result<Lending, Error> {
-        if self.needs_key {
+        if self.needs_key || self.is_distant() {
             let contract = &self.spec.contract;
-            return Err(Error::Invalid(format!("{contract} has a limit for each key: it is asked, not lent")));
+            return Err(Error::Invalid(format!(
+                "{contract} has keys, or another process decides on it: it is not lent"
+            )));
         }
-        let tolls = self.steps.iter().map(|step| step.toll.clone()).filter(|toll| !toll.charge.is_free());
-        let (held, spent) = tolls.partition(|toll| toll.meter.spec.measure == Measure::Concurrency);
+        let costs = (0..self.steps.len()).filter(|&i| !self.steps[i].toll.charge.is_free());
+        let (held, spent) = costs.partition(|&i| self.steps[i].toll.meter.spec.measure == Measure::Concurrency);
         Ok(Lending { path: Arc::clone(self), spent, held })
     }
 }
@@ -60,44 +63,31 @@ impl Lending {
     /// Micro-units that a block until `until` may have at `now`: what every step has room for. Of a rate no more is on loan
     /// than its lowest burst until all blocks have ended.
     pub fn lendable(&self, now: i64, until: i64) -> u64 {
-        let rooms = self.spent.iter().map(|toll| {
-            let meter = &toll.meter;
-            let counts = match (meter.spec.measure, meter.look(now)) {
-                (Measure::Rate, _) => meter.lendable(now, until),
-                (_, Some(look)) => look.limit.saturating_sub(meter.amount(None, &look)),
-                (_, None) => 0,
-            };
-            toll.charge.micro_in(counts)
-        });
+        let rooms = self.steps().map(|step| step.toll.charge.micro_in(step.lendable(now, until)));
         rooms.min().unwrap_or(0)
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.spent.iter().map(|&i| &self.path.steps[i])
     }
 
     /// Lends so many micro-units; whoever has them spends nothing at `until` or later. All of it counts from now on.
     ///
     /// A `Stopped` with `is_draw` may pass once the store has answered: `Path::ask_draw`.
     pub fn lend(&self, now: i64, micro: u64, until: i64) -> Result<Loan, Stopped> {
-        let stopped = |why, step, stop| Stopped { at: now, why, step, stop };
+        let stopped = |why, step, stop| Stopped { at: now, why, step, stop, is_far: false };
         if self.path.shared.is_closed() {
             return Err(stopped(Why::Closed, 0, None));
         }
-        let mut loan = Loan {
-            path: Arc::clone(&self.path),
-            spent: 0,
-            left: micro,
-            until,
-            parts: Vec::with_capacity(self.spent.len()),
-        };
-        for toll in &self.spent {
-            let n = toll.charge.of_micro(micro);
-            let lent = match toll.meter.spec.measure {
-                Measure::Rate => toll.meter.lend(now, n, until).map(|()| None),
-                _ => toll.meter.take_quota(now, None, n).map(Some),
-            };
-            match lent {
-                Ok(taken) => loan.parts.push(Part { toll: toll.clone(), taken, out: n }),
+        let parts = Vec::with_capacity(self.spent.len());
+        let mut loan = Loan { path: Arc::clone(&self.path), spent: 0, left: micro, until, parts };
+        for (&i, step) in self.spent.iter().zip(self.steps()) {
+            let n = step.toll.charge.of_micro(micro);
+            match step.lend(&At(now), now, n, until) {
+                Ok(taken) => loan.parts.push(Part { step: i, taken, out: n }),
                 Err(stop) => {
                     for part in loan.parts.iter_mut().rev() {
-                        part.drop(now, part.out, until);
+                        part.drop(&self.path, now, part.out, until);
                     }
                     let why = match stop {
                         Stop::Full { .. } => Why::Full,
@@ -105,14 +95,12 @@ impl Lending {
                         Stop::TooManyKeys => Why::TooManyKeys,
                         Stop::NotPublished => Why::NotPublished,
                     };
-                    let is_it = |step: &super::Step| Arc::ptr_eq(&step.toll.meter, &toll.meter);
-                    let step = self.path.steps.iter().position(is_it).unwrap_or(0);
-                    return Err(stopped(why, step, Some(stop)));
+                    return Err(stopped(why, i, Some(stop)));
                 }
             }
         }
         for part in &loan.parts {
-            part.toll.meter.charged.fetch_add(part.out as i64, Ordering::Relaxed);
+            part.step(&self.path).toll.meter.charged.fetch_add(part.out as i64, Ordering::Relaxed);
         }
         self.path.counts.on_loan.fetch_add(micro, Ordering::Relaxed);
         Ok(loan)
@@ -121,10 +109,12 @@ impl Lending {
     /// Counts so many micro-units as lent until `until`, whatever the limits say: somebody before had lent them. Of rates;
     /// what a quota lent is used.
     pub(crate) fn inherit(&self, micro: u64, until: i64) -> Loan {
-        let rates = self.rates().map(|toll| {
+        let is_rate = |&&i: &&usize| self.path.steps[i].toll.meter.spec.measure == Measure::Rate;
+        let rates = self.spent.iter().filter(is_rate).map(|&step| {
+            let toll = &self.path.steps[step].toll;
             let n = toll.charge.of_micro(micro);
             toll.meter.inherit(n, until);
-            Part { toll: toll.clone(), taken: None, out: n }
+            Part { step, taken: None, out: n }
         });
         self.path.counts.on_loan.fetch_add(micro, Ordering::Relaxed);
         Loan { path: Arc::clone(&self.path), spent: 0, left: micro, until, parts: rates.collect() }
@@ -141,7 +131,7 @@ impl Lending {
     }
 
     fn rates(&self) -> impl Iterator<Item = &Toll> {
-        self.spent.iter().filter(|toll| toll.meter.spec.measure == Measure::Rate)
+        self.steps().map(|step| &step.toll).filter(|toll| toll.meter.spec.measure == Measure::Rate)
     }
 
     /// The lowest burst of any rate from `from` to `to`, in micro-units; 0 where there is none.
@@ -156,7 +146,8 @@ impl Lending {
     /// How much one of so many holders takes at a time at most, one unit at least: of a rate half of its even part of the
     /// lowest burst, of a quota a quarter of its even part of what is left, so that little is stranded near its end.
     pub(crate) fn part(&self, from: i64, to: i64, holders: u64) -> u64 {
-        let parts = self.spent.iter().map(|toll| {
+        let parts = self.steps().map(|step| {
+            let toll = &step.toll;
             let (Some(curve), Some(look)) = (toll.meter.installed(), toll.meter.look(from)) else { return 0 };
             let (counts, over) = match toll.meter.spec.measure {
                 Measure::Rate => (curve.lowest_burst(from, to), 2),
@@ -169,7 +160,7 @@ impl Lending {
 
     /// The earliest instant that `of` tells of any curve that blocks are spent under.
     pub(crate) fn earliest_end(&self, of: impl Fn(&Installed) -> Option<i64>) -> Option<i64> {
-        self.spent.iter().filter_map(|toll| of(&*toll.meter.installed()?)).min()
+        self.steps().filter_map(|step| of(&*step.toll.meter.installed()?)).min()
     }
 
     /// Asks for the draw that stopped a loan, for the next one; whether the store can be asked changes nothing here.
@@ -178,13 +169,14 @@ impl Lending {
     }
 
     /// No slots are booked yet.
-    pub fn booked(&self) -> Booked {
-        Booked { path: Arc::clone(&self.path), tolls: self.held.clone(), micro: 0 }
+    pub fn booked(&self) -> SlotsOut {
+        SlotsOut { path: Arc::clone(&self.path), held: self.held.clone(), micro: 0 }
     }
 }
 
 struct Part {
-    toll: Toll,
+    /// Of the path.
+    step: usize,
     /// Of a quota what was used; None: of a rate.
     taken: Option<Taken>,
     /// Counts that are still out.
@@ -192,24 +184,22 @@ struct Part {
 }
 
 impl Part {
-    fn spend(&mut self, at: i64, n: u64, until: i64) {
+    fn step<'a>(&self, path: &'a Path) -> &'a Step {
+        &path.steps[self.step]
+    }
+
+    fn spend(&mut self, path: &Path, at: i64, n: u64, until: i64) {
         let n = n.min(self.out);
         self.out -= n;
         if self.taken.is_none() {
-            self.toll.meter.loan_spent(at, n, until);
+            self.step(path).toll.meter.loan_spent(at, n, until);
         }
     }
 
-    fn drop(&mut self, now: i64, n: u64, until: i64) {
+    fn drop(&mut self, path: &Path, now: i64, n: u64, until: i64) {
         let n = n.min(self.out);
         self.out -= n;
-        match &self.taken {
-            None => self.toll.meter.loan_dropped(now, n, until),
-            Some(taken) => {
-                self.toll.meter.give_back(now, None, taken, n);
-                self.toll.meter.bell.ring();
-            }
-        }
+        self.step(path).lent_back(now, self.taken.as_ref(), n, until);
     }
 }
 
@@ -240,7 +230,8 @@ impl Loan {
         let micro = self.take_off(micro);
         let (before, after) = (self.spent, self.spent + micro);
         for part in &mut self.parts {
-            part.spend(at, part.toll.charge.of_micro(after) - part.toll.charge.of_micro(before), self.until);
+            let charge = part.step(&self.path).toll.charge;
+            part.spend(&self.path, at, charge.of_micro(after) - charge.of_micro(before), self.until);
         }
         self.spent = after;
     }
@@ -249,9 +240,10 @@ impl Loan {
     pub fn dropped(&mut self, now: i64, micro: u64) {
         self.take_off(micro);
         for part in &mut self.parts {
-            let n = part.out.saturating_sub(part.toll.charge.of_micro(self.left));
-            part.drop(now, n, self.until);
-            part.toll.meter.charged.fetch_sub(n as i64, Ordering::Relaxed);
+            let toll = &part.step(&self.path).toll;
+            let n = part.out.saturating_sub(toll.charge.of_micro(self.left));
+            part.drop(&self.path, now, n, self.until);
+            toll.meter.charged.fetch_sub(n as i64, Ordering::Relaxed);
         }
     }
 
@@ -260,7 +252,7 @@ impl Loan {
         let left = self.left;
         self.spent(now.min(self.until), left);
         for part in &mut self.parts {
-            part.spend(now.min(self.until), part.out, self.until);
+            part.spend(&self.path, now.min(self.until), part.out, self.until);
         }
     }
 
@@ -273,13 +265,13 @@ impl Loan {
 }
 
 /// Slots that others hold of a path's concurrencies, as one sum.
-pub struct Booked {
+pub struct SlotsOut {
     path: Arc<Path>,
-    tolls: Vec<Toll>,
+    held: Vec<usize>,
     micro: u64,
 }
 
-impl Booked {
+impl SlotsOut {
     /// Micro-units that are booked.
     pub fn micro(&self) -> u64 {
         self.micro
@@ -288,50 +280,51 @@ impl Booked {
     /// Books `micro` in all from now on. False, and nothing changes, where a limit has no room for the growth; less is
     /// always possible.
     pub fn resize(&mut self, now: i64, micro: u64) -> bool {
+        if micro > self.micro && self.path.shared.is_closed() {
+            return false;
+        }
         if micro > self.micro {
-            if self.path.shared.is_closed() {
-                return false;
-            }
-            for (i, toll) in self.tolls.iter().enumerate() {
-                let by = toll.charge.of_micro(micro) - toll.charge.of_micro(self.micro);
-                if toll.meter.take_slots(&At(now), now, None, by).is_err() {
-                    self.shrink(now, &self.tolls[..i], micro, self.micro);
+            for (done, step) in self.steps().enumerate() {
+                let by = step.toll.charge.of_micro(micro) - step.toll.charge.of_micro(self.micro);
+                if step.lend(&At(now), now, by, i64::MAX).is_err() {
+                    self.shift(now, done, micro, self.micro);
                     return false;
                 }
             }
-            self.path.counts.on_loan.fetch_add(micro - self.micro, Ordering::Relaxed);
         } else {
-            self.shrink(now, &self.tolls, self.micro, micro);
-            self.path.counts.on_loan.fetch_sub(self.micro - micro, Ordering::Relaxed);
+            self.shift(now, self.held.len(), self.micro, micro);
         }
-        self.micro = micro;
+        self.count(micro);
         true
-    }
-
-    fn shrink(&self, now: i64, tolls: &[Toll], from: u64, to: u64) {
-        for toll in tolls {
-            toll.meter.let_go(now, None, toll.charge.of_micro(from) - toll.charge.of_micro(to));
-            toll.meter.bell.ring();
-        }
     }
 
     /// Books `micro` in all, whatever the limits say: others hold them.
     pub(crate) fn force(&mut self, now: i64, micro: u64) {
-        if micro <= self.micro {
-            self.resize(now, micro);
-            return;
+        self.shift(now, self.held.len(), self.micro, micro);
+        self.count(micro);
+    }
+
+    /// On the first so many steps.
+    fn shift(&self, now: i64, steps: usize, from: u64, to: u64) {
+        for step in self.steps().take(steps) {
+            step.shift_held(now, step.toll.charge.of_micro(from), step.toll.charge.of_micro(to));
         }
-        for toll in &self.tolls {
-            toll.meter.occupy(now, toll.charge.of_micro(micro) - toll.charge.of_micro(self.micro));
-        }
-        self.path.counts.on_loan.fetch_add(micro - self.micro, Ordering::Relaxed);
+    }
+
+    fn count(&mut self, micro: u64) {
+        self.path.counts.on_loan.fetch_add(micro.wrapping_sub(self.micro), Ordering::Relaxed);
         self.micro = micro;
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.held.iter().map(|&i| &self.path.steps[i])
     }
 
     /// Of the step that leaves least to others: what `limit` says of its curve, and what is in flight beside what is booked
     /// here, in micro-units.
     pub(crate) fn tightest(&self, now: i64, limit: impl Fn(&Installed) -> u64) -> (u64, u64) {
-        let steps = self.tolls.iter().map(|toll| {
+        let steps = self.steps().map(|step| {
+            let toll = &step.toll;
             let (Some(curve), Some(look)) = (toll.meter.installed(), toll.meter.look(now)) else { return (0, 0) };
             let counts = toll.meter.amount(None, &look).saturating_sub(toll.charge.of_micro(self.micro));
             let own = toll.charge.micro_in(counts);
@@ -344,7 +337,7 @@ impl Booked {
 
     /// The earliest instant that `of` tells of any curve that slots are held under.
     pub(crate) fn earliest_end(&self, of: impl Fn(&Installed) -> Option<i64>) -> Option<i64> {
-        self.tolls.iter().filter_map(|toll| of(&*toll.meter.installed()?)).min()
+        self.steps().filter_map(|step| of(&*step.toll.meter.installed()?)).min()
     }
 }
 
@@ -361,5 +354,5 @@ macro_rules! debug_as {
 debug_as! {
     Lending: ;
     Loan: spent, left, until;
-    Booked: micro;
+    SlotsOut: micro;
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use headway_core::{Answer, Clock as _, Key, Stopped};
+use headway_core::{ANSWER_WAIT, Answer, Clock as _, Key, Stopped};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -79,8 +79,11 @@ impl Limiter {
         key: Option<Key<'_>>,
         patience_s: f64,
     ) -> PyResult<Py<PyAny>> {
-        let deadline = self.time.boot_ns().saturating_add((patience_s * 1e9) as i64);
-        let ticket = match self.path.ticket(&self.time, units, key) {
+        // A keeper ends a wait itself, and has to be heard.
+        let answer_s = if self.path.is_distant() { ANSWER_WAIT.as_secs_f64() } else { 0.0 };
+        let deadline = self.time.boot_ns().saturating_add(((patience_s + answer_s) * 1e9) as i64);
+        let patience = Some(Duration::from_secs_f64(patience_s));
+        let ticket = match self.path.ticket(&self.time, units, key, patience) {
             Ok(ticket) => Ticket { inner: ticket, limiter: own.clone_ref(py), units, key: key.map(|k| k.hash) },
             Err(answer) => {
                 return self.told(py, own, units, key.map(|k| k.hash), answer)?.map_err(|refusal| refused(py, refusal));

@@ -1,4 +1,5 @@
-"""The catalogue of faults in documents: HW1xx reading the text, HW2xx what it means, HW308 a limit over its capacity.
+"""The catalogue of faults in documents: HW1xx reading the text, HW2xx what it means, HW3xx safety over the
+whole ramp.
 
 One code is one kind of mistake. `why` and `mend` are what a finding says where nothing closer is known; `example` is
 the mistake, short, for `headway explain CODE`. The codes are stable; the words may improve. Each family has a file;

@@ -1,4 +1,4 @@
-"""Faults of one contract in itself: the four questions, its numbers, its conditions. Of HW2xx; HW308 is the proof's."""
+"""Faults of one contract in itself: the four questions, its numbers, its conditions. Of HW2xx; HW307 and HW308 are the proof's."""
 
 from __future__ import annotations
 
@@ -240,6 +240,12 @@ CONTRACTS: dict[str, Code] = {
         "running the contract without it would silently do less than was agreed",
         "remove the field to run the contract now, or wait for the version that acts on it",
         "locked: 2027-01-01",
+    ),
+    "HW307": Code(
+        "guarantees that come to more than the limit",
+        "what is guaranteed to one workload is nobody else's: together they fit the lowest limit of the ramp",
+        "lower a `guarantee`, or raise the first stage",
+        "workloads: {a: {guarantee: 60%}, b: {guarantee: 50%}}",
     ),
     "HW308": Code(
         "a limit over its capacity",

@@ -16,6 +16,7 @@ PER_MAX_MS = 31 * 86_400_000
 ENTRIES_MAX = 8
 """Entries of a descriptor, as many as the data plane reads of one. More are refused as oversize."""
 
+PPM = 1_000_000
 CONCURRENCY_MAX = 2**48 - 1
 """Micro-units: what is in flight shares a word with the curve's version."""
 
@@ -184,6 +185,29 @@ def guarantees_are_within_ceilings(document: Authored, contract: Contract) -> It
             yield document.finding("HW250", problem, ("workloads", name, "guarantee"))
 
 
+def guarantees_fit_the_limit(document: Authored, contract: Contract) -> Iterator[Finding]:
+    """All guarantees together, at the lowest level of the ramp: what is promised to one cannot be another's.
+
+    The finding stands at the workload with which they come to more than all of it. Amounts of several dimensions do not
+    run; shares of them are added all the same.
+    """
+    for dimension in contract.constraint:
+        lowest, promised_ppm = _lowest(contract, dimension), 0
+        for name, workload in contract.workloads.items():
+            part = workload.guarantee
+            if part is None:
+                continue
+            if part.share_ppm is not None:
+                promised_ppm += part.share_ppm
+            elif lowest and part.amount_micro is not None and len(contract.constraint) == 1:
+                promised_ppm += -(-part.amount_micro * PPM // lowest)
+            if promised_ppm > PPM:
+                share = render_decimal(promised_ppm * 100)
+                problem = f"with {shown(name)} the guarantees come to {share}% of the lowest limit"
+                yield document.finding("HW307", problem, ("workloads", name, "guarantee"))
+                return
+
+
 def ends_are_seen_where_slots_are_bound(document: Authored, contract: Contract) -> Iterator[Finding]:
     if not any(constraint.measure == "concurrency" for constraint in contract.constraint.values()):
         return
@@ -233,6 +257,7 @@ RULES: tuple[Rule, ...] = (
     the_floor_is_the_lowest,
     scaled_keys_are_among_the_keys,
     guarantees_are_within_ceilings,
+    guarantees_fit_the_limit,
     ends_are_seen_where_slots_are_bound,
     bindings_name_one_place_each,
 )

@@ -1,0 +1,216 @@
+//! What a path leaves for other workloads of its contract, and what it counts as used of its own guarantee.
+
+use std::sync::Arc;
+
+use super::{Step, Toll};
+use crate::curve::Measure;
+use crate::grain::MICRO;
+use crate::hot::Look;
+use crate::meter::{Guarantee, Held, Meter, Stop, Taken};
+use crate::rate::Marked;
+use crate::time::Clock;
+
+/// What stands between a path and one of its meters, beside the limit. Absent where nothing does.
+pub(crate) struct Sharing {
+    /// Of the level, for whoever goes first.
+    room_ppm: u64,
+    own: Option<Arc<Guarantee>>,
+    /// Guarantees of who goes first, and of everybody else.
+    higher: Vec<Arc<Guarantee>>,
+    others: Vec<Arc<Guarantee>>,
+    /// A workload that room is left for, for what people read.
+    pub(crate) first: Option<String>,
+}
+
+impl Sharing {
+    /// Of a path as `workload` on one of its contract's meters; on another contract's (None) it has no place of its own
+    /// and leaves every guarantee.
+    pub(super) fn of(meter: &Meter, workload: Option<&str>) -> Option<Box<Sharing>> {
+        let own = meter.shares.iter().find(|share| Some(share.spec.workload.as_str()) == workload);
+        let goes_first = |share: &&crate::meter::Share| own.is_some_and(|own| share.spec.priority > own.spec.priority);
+        let first = meter.shares.iter().filter(goes_first).max_by_key(|share| share.spec.priority);
+        let (mut higher, mut others) = (vec![], vec![]);
+        for share in &meter.shares {
+            let is_own = own.is_some_and(|own| own.spec.workload == share.spec.workload);
+            match &share.guarantee {
+                Some(guarantee) if !is_own => {
+                    (if goes_first(&share) { &mut higher } else { &mut others }).push(Arc::clone(guarantee));
+                }
+                _ => {}
+            }
+        }
+        let sharing = Sharing {
+            room_ppm: own.filter(|_| first.is_some()).map_or(0, |own| own.spec.priority.leaves_ppm()),
+            own: own.and_then(|own| own.guarantee.clone()),
+            first: first.map(|share| &share.spec.workload).or(others.first().map(|other| &other.workload)).cloned(),
+            higher,
+            others,
+        };
+        (sharing.first.is_some() || sharing.own.is_some()).then(|| Box::new(sharing))
+    }
+
+    /// What is left whoever asks: the room for who goes first, as far as the demand is not within a guarantee.
+    fn room(&self, meter: &Meter, look: &Look) -> u64 {
+        meter.whole((u128::from(look.limit) * u128::from(self.room_ppm) / u128::from(MICRO)) as u64)
+    }
+
+    /// What has to fit beside a demand of `n`. Nothing where it is within its own guarantee. Else what is unused of the
+    /// others' guarantees, and the room for who goes first, in which their guarantees are counted.
+    fn leaves(&self, meter: &Meter, now: i64, n: u64, look: &Look) -> u64 {
+        if self.own.as_ref().is_some_and(|own| n <= own.unused(now)) {
+            return 0;
+        }
+        let unused = |all: &[Arc<Guarantee>]| all.iter().map(|one| one.unused(now)).fold(0, u64::saturating_add);
+        unused(&self.others).saturating_add(unused(&self.higher).max(self.room(meter, look)))
+    }
+}
+
+impl Step {
+    #[inline]
+    pub(super) fn take(&self, clock: &impl Clock, now: i64, key: Option<u64>, units: u64) -> Result<Taken, Stop> {
+        let (toll, own) = self.toll(key);
+        self.take_counts(clock, now, toll, own, toll.charge.of(units))
+    }
+
+    #[inline]
+    fn take_counts(&self, clock: &impl Clock, now: i64, toll: &Toll, own: Option<u64>, n: u64) -> Result<Taken, Stop> {
+        match &self.sharing {
+            None => toll.meter.take(clock, now, own, n),
+            Some(sharing) => sharing.take(&toll.meter, clock, now, own, n),
+        }
+    }
+
+    /// What `take` would answer, charging nothing.
+    pub(super) fn probe(&self, now: i64, key: Option<u64>, n: u64) -> Result<(), Stop> {
+        let (toll, own) = self.toll(key);
+        toll.meter.probe(now, own, n, |look| self.leaves(&toll.meter, now, n, look))
+    }
+
+    /// What has to fit beside a demand of `n` counts, as things stand at `now`.
+    pub(crate) fn leaves(&self, meter: &Meter, now: i64, n: u64, look: &Look) -> u64 {
+        self.sharing.as_ref().map_or(0, |sharing| sharing.leaves(meter, now, n, look))
+    }
+
+    /// What has to fit beside it however little the others use: a demand above the limit less this never fits. Within a
+    /// guarantee that is nothing, and how large a guarantee may become is not looked ahead to.
+    pub(crate) fn leaves_always(&self, meter: &Meter, look: &Look) -> u64 {
+        self.sharing.as_ref().filter(|sharing| sharing.own.is_none()).map_or(0, |sharing| sharing.room(meter, look))
+    }
+
+    /// Of `free` counts, what this path may take: what is left beside what it leaves, or its own guarantee.
+    pub(crate) fn free_for_it(&self, meter: &Meter, now: i64, free: u64, look: &Look) -> u64 {
+        let beside = free.saturating_sub(self.leaves(meter, now, u64::MAX, look));
+        beside.max(self.guarantee().map_or(0, |own| own.unused(now)).min(free))
+    }
+
+    /// Gives `r` counts of what was taken back; how many were.
+    pub(super) fn give_back(&self, now: i64, key: Option<u64>, taken: &Taken, r: u64) -> u64 {
+        let (toll, own) = self.toll(key);
+        let given = toll.meter.give_back(now, own, taken, r);
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.give_back(now, taken, given);
+        }
+        toll.meter.bell.ring();
+        given
+    }
+
+    /// Holds slots that are in use already.
+    pub(super) fn hold_over(&self, now: i64, key: Option<u64>, units: u64) {
+        let (toll, own) = self.toll(key);
+        let n = toll.charge.of(units);
+        toll.meter.hold_over(now, own, n);
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.charge(now, n);
+        }
+    }
+
+    /// Gives slots back, to the guarantee first: what is free again is never anybody's in between.
+    pub(super) fn let_go(&self, now: i64, key: Option<u64>, units: u64) {
+        let (toll, own) = self.toll(key);
+        let n = toll.charge.of(units);
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.give_back(now, &Taken { n, ..Taken::NOTHING }, n);
+        }
+        toll.meter.let_go(now, own, n);
+        toll.meter.bell.ring();
+    }
+
+    /// Charges `n` counts more than was taken, over the limit if need be.
+    pub(super) fn charge_more(&self, now: i64, key: Option<u64>, taken: &Taken, n: u64) {
+        let (toll, own) = self.toll(key);
+        toll.meter.charge_more(now, own, taken, n);
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.charge(now, n);
+        }
+    }
+
+    // --- what is lent: steps without keys, in counts ----------------------------------------------------------------
+
+    /// Counts that may be lent at `now`, until `until`.
+    pub(super) fn lendable(&self, now: i64, until: i64) -> u64 {
+        let meter = &self.toll.meter;
+        let for_it = |free: u64, look: &Look| self.free_for_it(meter, now, free, look);
+        match (meter.spec.measure, meter.look(now)) {
+            (Measure::Rate, _) => meter.lendable(now, until, for_it),
+            (_, Some(look)) => for_it(look.limit.saturating_sub(meter.amount(None, &look)), &look),
+            (_, None) => 0,
+        }
+    }
+
+    /// Lends `n` counts until `until`, of a rate; uses or holds them of anything else. None: of a rate.
+    pub(super) fn lend(&self, clock: &impl Clock, now: i64, n: u64, until: i64) -> Result<Option<Taken>, Stop> {
+        let meter = &self.toll.meter;
+        if meter.spec.measure != Measure::Rate {
+            return self.take_counts(clock, now, &self.toll, None, n).map(Some);
+        }
+        meter.lend(now, n, until, |look| self.leaves(meter, now, n, look))?;
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.charge(now, n);
+        }
+        Ok(None)
+    }
+
+    /// Of what was lent until `until`, `n` counts come back.
+    pub(super) fn lent_back(&self, now: i64, taken: Option<&Taken>, n: u64, until: i64) {
+        if let Some(taken) = taken {
+            self.give_back(now, None, taken, n);
+            return;
+        }
+        self.toll.meter.loan_dropped(now, n, until);
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.give_back(now, &Taken { n, held: Held::Rate(Marked::NONE) }, n);
+        }
+    }
+
+    /// Changes what others hold of its slots by what lies between `from` and `to` counts, whatever the limit says.
+    pub(super) fn shift_held(&self, now: i64, from: u64, to: u64) {
+        let (meter, guarantee) = (&self.toll.meter, self.guarantee());
+        if to >= from {
+            meter.hold_over(now, None, to - from);
+            if let Some(guarantee) = guarantee {
+                guarantee.charge(now, to - from);
+            }
+            return;
+        }
+        if let Some(guarantee) = guarantee {
+            guarantee.give_back(now, &Taken { n: from - to, ..Taken::NOTHING }, from - to);
+        }
+        meter.let_go(now, None, from - to);
+        meter.bell.ring();
+    }
+
+    fn guarantee(&self) -> Option<&Guarantee> {
+        self.sharing.as_ref().and_then(|sharing| sharing.own.as_deref())
+    }
+}
+
+impl Sharing {
+    #[inline(never)]
+    fn take(&self, meter: &Meter, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
+        let taken = meter.take_leaving(clock, now, key, n, |look| self.leaves(meter, now, n, look))?;
+        if let Some(own) = &self.own {
+            own.charge(now, n);
+        }
+        Ok(taken)
+    }
+}

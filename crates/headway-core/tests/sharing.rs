@@ -1,0 +1,129 @@
+//! Workloads that share a meter from many threads: the limit never bends, and nothing of a guarantee is lost for good.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use headway_core::allocator::Priority;
+use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, Part, Path, PathSpec, Segment, ShareSpec};
+
+const MICRO: u64 = 1_000_000;
+const LIMIT: u64 = 20;
+
+struct Machine;
+
+impl Clock for Machine {
+    fn boot_ns(&self) -> i64 {
+        headway_clock::boot_ns()
+    }
+}
+
+fn share(workload: &str, priority: Priority, guarantee: Option<Part>, ceiling: Option<Part>) -> ShareSpec {
+    ShareSpec { workload: workload.into(), priority, guarantee, ceiling }
+}
+
+/// 20 slots: checkout goes first and has 4 sure ones, search has 8, reports leave 4 and have at most 10.
+fn house() -> Meters {
+    let shares = vec![
+        share("checkout", Priority::Critical, Some(Part::Micro(4 * MICRO)), None),
+        share("search", Priority::Normal, Some(Part::Ppm(400_000)), None),
+        share("reports", Priority::Background, None, Some(Part::Ppm(500_000))),
+    ];
+    let meters = Meters::default();
+    let spec = MeterSpec {
+        name: "db".into(),
+        measure: Measure::Concurrency,
+        ceiling_micro: LIMIT * MICRO,
+        per_ns: 0,
+        unit: "slot".into(),
+        keys_max: None,
+        scale_ppm: vec![],
+        born_empty: false,
+        durable: false,
+        chunk_micro: 0,
+        shares,
+    };
+    meters.declare(vec![spec]).unwrap();
+    publish(&meters, 1, LIMIT);
+    meters
+}
+
+fn publish(meters: &Meters, version: u64, level: u64) {
+    let segments = vec![Segment::new(0, None, (level * MICRO) as i64, (level * MICRO) as i64).unwrap()];
+    let (stage, window, raises_when) = ("now".to_owned(), vec![], String::new());
+    let (measure, per_ns, burst_ns) = (Measure::Concurrency, 0, 0);
+    let curve = Curve { measure, version, stage, segments, per_ns, burst_ns, window, raises_when };
+    meters.publish(vec![("db".into(), Arc::new(curve.checked().unwrap()))], 0, Machine.boot_ns()).unwrap();
+}
+
+fn path(meters: &Meters, workload: &str) -> Arc<Path> {
+    let (contract, workload, shares_as) = ("db".to_owned(), workload.to_owned(), workload.to_owned());
+    let (mode, cost_ppm, units_max, settle_max_micro, wait_ns) = (Mode::Enforce, MICRO, 0, 0, 0);
+    let steps = vec![("db".to_owned(), MICRO, false)];
+    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns, shares_as };
+    meters.path(spec).unwrap()
+}
+
+/// How many slots it gets, one by one; they are given back.
+fn room(path: &Path) -> u64 {
+    let got = (0..=LIMIT).take_while(|_| path.try_now(&Machine, 1, None).is_ok()).count() as u64;
+    (0..got).for_each(|_| path.release(&Machine, 1, None));
+    got
+}
+
+#[test]
+fn threads_that_share_are_never_over_the_limit_and_leave_every_count_as_it_was() {
+    let meters = house();
+    let paths = ["checkout", "search", "reports", "checkout", "search", "reports"].map(|name| path(&meters, name));
+    let (in_use, most, admitted) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for (number, path) in paths.iter().enumerate() {
+            let (in_use, most, admitted) = (&in_use, &most, &admitted);
+            scope.spawn(move || {
+                let mut held = 0;
+                for turn in 0..20_000u64 {
+                    // Counted after the take and before the release: less than what is in use, never more.
+                    if (turn * 7 + number as u64) % 5 < 3 && path.try_now(&Machine, 1, None).is_ok() {
+                        held += 1;
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        most.fetch_max(in_use.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    } else if held > 0 {
+                        held -= 1;
+                        in_use.fetch_sub(1, Ordering::SeqCst);
+                        path.release(&Machine, 1, None);
+                    }
+                }
+                for _ in 0..held {
+                    in_use.fetch_sub(1, Ordering::SeqCst);
+                    path.release(&Machine, 1, None);
+                }
+            });
+        }
+    });
+    assert!(most.load(Ordering::SeqCst) <= LIMIT);
+    assert!(admitted.load(Ordering::SeqCst) > 10_000);
+    // Checkout leaves search's 8. Search leaves checkout's 4, which is more than its room of 1. Reports leave 4 and 8, and
+    // of the other 8 their ceiling of 10 takes nothing.
+    assert_eq!([12, 16, 8], ["checkout", "search", "reports"].map(|name| room(&path(&meters, name))));
+}
+
+#[test]
+fn a_cut_and_a_raise_under_threads_leave_the_counts_too() {
+    let meters = house();
+    let paths = ["checkout", "search", "reports"].map(|name| path(&meters, name));
+    thread::scope(|scope| {
+        for path in &paths {
+            scope.spawn(move || {
+                for _ in 0..20_000 {
+                    if path.try_now(&Machine, 1, None).is_ok() {
+                        path.release(&Machine, 1, None);
+                    }
+                }
+            });
+        }
+        for version in 2..200 {
+            publish(&meters, version, if version % 2 == 0 { 5 } else { LIMIT });
+        }
+    });
+    assert_eq!([12, 16, 8], ["checkout", "search", "reports"].map(|name| room(&path(&meters, name))));
+}

@@ -1,0 +1,336 @@
+//! All that a gate has open and holds: demands without an answer, slots, what is to be said next.
+//!
+//! Pure: time is an argument (ns of the clock that runs through suspend), and nothing here waits. Answers are handed out,
+//! not delivered, so that nobody is woken under the lock.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use headway_core::{Kind, Outcome, Question, Retry, Told, Wanted, Why};
+use headway_wire::hold::{self, Again, Answer, Ask, Facts, Held, Hello, Path, Process, Settle, ToKeeper};
+
+use crate::distant::Distant;
+
+/// Demands without an answer; beyond it they are refused as `overloaded`.
+const ASKED_MAX: usize = 20_000;
+/// By how much a clock's rate may be wrong: a thousandth.
+const EPS: i64 = 1_000;
+
+/// A question, and what its answer is.
+pub(crate) type Answered = (Arc<Question>, Outcome);
+
+struct Asked {
+    question: Arc<Question>,
+    path: u64,
+    key: Option<String>,
+    ask: Ask,
+    sent_at: i64,
+    /// It may wait for a keeper that is away until then.
+    patient_until: i64,
+}
+
+/// What a demand holds until it is settled.
+struct Kept {
+    path: u64,
+    units: u64,
+    key: Option<String>,
+    hash: Option<u64>,
+}
+
+struct Opened {
+    contract: String,
+    workload: Option<String>,
+    distant: Weak<Distant>,
+    /// Why there is no such path, if the keeper said so.
+    problem: Option<(String, String)>,
+}
+
+#[derive(Default)]
+pub(crate) struct Desk {
+    last_id: u64,
+    asked: BTreeMap<u64, Asked>,
+    slots: BTreeMap<u64, Kept>,
+    /// Slots that are alike: which of them is let go makes no difference.
+    alike: HashMap<(u64, Option<u64>, u64), Vec<u64>>,
+    reserved: BTreeMap<u64, Kept>,
+    paths: BTreeMap<u64, Opened>,
+    outbox: VecDeque<ToKeeper>,
+    /// Wakes whoever sends.
+    sender: Option<Waker>,
+    /// Which stream is the present one: what is left of an earlier one sends nothing more.
+    stream: u64,
+    is_up: bool,
+    /// The keeper could not be reached; nobody tries again before.
+    down_until: Option<i64>,
+    term_ns: i64,
+    counter: u64,
+    /// Why the keeper does not let this gate in.
+    denied: Option<(String, String)>,
+}
+
+impl Desk {
+    // --- what the process asks ---------------------------------------------------------------------------------------
+
+    pub(crate) fn open(&mut self, id: u64, contract: &str, workload: Option<&str>, distant: Weak<Distant>) {
+        let (contract, workload) = (contract.to_owned(), workload.map(str::to_owned));
+        if self.is_up {
+            self.say(ToKeeper::Path(Path { id, contract: contract.clone(), workload: workload.clone() }));
+        }
+        self.paths.insert(id, Opened { contract, workload, distant, problem: None });
+    }
+
+    pub(crate) fn is_open(&self, id: u64) -> bool {
+        self.paths.get(&id).is_some_and(|path| path.problem.is_none())
+    }
+
+    /// Why the keeper knows no such path, or no such gate.
+    pub(crate) fn problem(&self, id: u64) -> Option<&(String, String)> {
+        self.denied.as_ref().or_else(|| self.paths.get(&id)?.problem.as_ref())
+    }
+
+    /// Whether the keeper could not be reached a moment ago.
+    pub(crate) fn is_down(&self, now: i64) -> bool {
+        !self.is_up && self.down_until.is_some_and(|until| now < until)
+    }
+
+    /// The question to wait for; answered already where the keeper cannot be asked.
+    pub(crate) fn ask(&mut self, now: i64, path: u64, wanted: &Wanted<'_>) -> (Arc<Question>, Option<Outcome>) {
+        self.last_id += 1;
+        let hash = wanted.key.map(|key| key.hash);
+        let question = Arc::new(Question::new(self.last_id, wanted.units, hash));
+        if self.asked.len() >= ASKED_MAX {
+            return (question, Some(Outcome::Unasked(Why::Overloaded)));
+        }
+        let patience = wanted.wait.unwrap_or_default();
+        if self.is_down(now) && patience.is_zero() {
+            return (question, Some(Outcome::Unasked(Why::CutOff)));
+        }
+        let kind = match wanted.kind {
+            Kind::Acquire => hold::Kind::Acquire,
+            Kind::Reserve => hold::Kind::Reserve,
+            Kind::Probe => hold::Kind::Probe,
+        };
+        let key = wanted.key.map(|key| key.text.to_owned());
+        let wait_ms = wanted.wait.map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+        let ask = Ask { id: self.last_id, path, units: wanted.units, key: key.clone(), wait_ms, kind: kind.into() };
+        let patient_until = now.saturating_add(i64::try_from(patience.as_nanos()).unwrap_or(i64::MAX));
+        if self.is_up {
+            self.say(ToKeeper::Ask(ask.clone()));
+        }
+        let asked = Asked { question: Arc::clone(&question), path, key, ask, sent_at: now, patient_until };
+        self.asked.insert(self.last_id, asked);
+        (question, None)
+    }
+
+    /// Nobody waits for this one any more; `outcome` is what it was answered with, if it was.
+    pub(crate) fn give_up(&mut self, question: &Question, outcome: Option<&Outcome>) {
+        if self.asked.remove(&question.id).is_some() {
+            self.end(question.id, None);
+        } else if matches!(outcome, Some(Outcome::Granted { .. })) {
+            self.forget(question.id);
+            self.end(question.id, None);
+        }
+    }
+
+    pub(crate) fn let_go(&mut self, path: u64, units: u64, key: Option<u64>) {
+        // None: it was held before a fork, or taken back.
+        let Some(id) = self.alike.get_mut(&(path, key, units)).and_then(Vec::pop) else { return };
+        self.slots.remove(&id);
+        self.end(id, None);
+    }
+
+    pub(crate) fn settle(&mut self, id: u64, actual: u64) {
+        if self.reserved.remove(&id).is_some() {
+            self.end(id, Some(actual));
+        }
+    }
+
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn end(&mut self, id: u64, actual: Option<u64>) {
+        if self.is_up {
+            self.say(ToKeeper::Settle(Settle { id, actual }));
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        self.reserved.remove(&id);
+        if let Some(kept) = self.slots.remove(&id)
+            && let Some(alike) = self.alike.get_mut(&(kept.path, kept.hash, kept.units))
+        {
+            alike.retain(|other| *other != id);
+        }
+    }
+
+    // --- the stream --------------------------------------------------------------------------------------------------
+
+    pub(crate) fn say(&mut self, message: ToKeeper) {
+        self.outbox.push_back(message);
+        if let Some(sender) = self.sender.take() {
+            sender.wake();
+        }
+    }
+
+    /// The next message to send on a stream.
+    pub(crate) fn next(&mut self, stream: u64) -> Option<ToKeeper> {
+        if stream == self.stream { self.outbox.pop_front() } else { None }
+    }
+
+    /// Whether a stream is the present one; `sender` is woken when there is something to send on it.
+    pub(crate) fn listen(&mut self, stream: u64, sender: &Waker) -> bool {
+        if stream == self.stream {
+            self.sender = Some(sender.clone());
+        }
+        stream == self.stream
+    }
+
+    /// A stream stands: what is said on it first. What was on its way on the one before was lost with it, or is asked again.
+    /// Returns the number of the stream.
+    pub(crate) fn dialled(&mut self, now: i64, holder: &[u8], process: Option<Process>) -> u64 {
+        self.outbox.clear();
+        self.stream += 1;
+        self.is_up = true;
+        (self.down_until, self.denied) = (None, None);
+        let paths = self.paths.iter().map(|(id, path)| Path {
+            id: *id,
+            contract: path.contract.clone(),
+            workload: path.workload.clone(),
+        });
+        let restated = |is_reserved| {
+            move |(id, kept): (&u64, &Kept)| Held {
+                id: *id,
+                path: kept.path,
+                units: kept.units,
+                key: kept.key.clone(),
+                is_reserved,
+            }
+        };
+        let held = self.slots.iter().map(restated(false)).chain(self.reserved.iter().map(restated(true)));
+        let hello = Hello {
+            holder: holder.to_vec(),
+            protocol: hold::PROTOCOL,
+            held: held.collect(),
+            process,
+            paths: paths.collect(),
+        };
+        self.say(ToKeeper::Hello(hello));
+        for asked in self.asked.values_mut() {
+            asked.sent_at = now;
+            self.outbox.push_back(ToKeeper::Ask(asked.ask.clone()));
+        }
+        self.stream
+    }
+
+    /// The stream is gone. Nothing is given up yet: the keeper may be back in a moment.
+    pub(crate) fn lost(&mut self) {
+        self.is_up = false;
+        self.stream += 1;
+        self.outbox.clear();
+        if let Some(sender) = self.sender.take() {
+            sender.wake();
+        }
+    }
+
+    /// The keeper does not let this gate in: its code, and why.
+    pub(crate) fn deny(&mut self, code: &str, problem: String) {
+        self.denied = Some((code.to_owned(), problem));
+    }
+
+    /// The keeper could not be reached, and is not tried again before `until`: whoever has no patience is told.
+    pub(crate) fn unreachable(&mut self, now: i64, until: i64) -> Vec<Answered> {
+        self.lost();
+        self.down_until = Some(until);
+        let impatient: Vec<u64> =
+            self.asked.iter().filter(|(_, asked)| asked.patient_until <= now).map(|(id, _)| *id).collect();
+        let ended = impatient.iter().filter_map(|id| self.asked.remove(id));
+        ended.map(|asked| (asked.question, Outcome::Unasked(Why::CutOff))).collect()
+    }
+
+    /// Everything that is open ends unanswered.
+    pub(crate) fn close(&mut self) -> Vec<Answered> {
+        self.lost();
+        let asked = std::mem::take(&mut self.asked);
+        asked.into_values().map(|asked| (asked.question, Outcome::Unasked(Why::Closed))).collect()
+    }
+
+    /// A sign of life is due.
+    pub(crate) fn beat(&mut self) {
+        self.counter += 1;
+        self.say(ToKeeper::Alive(hold::Alive { counter: self.counter }));
+    }
+
+    pub(crate) fn welcome(&mut self, term_ms: u32) {
+        self.term_ns = i64::from(term_ms) * 1_000_000;
+    }
+
+    /// How long the keeper's word holds on this clock, from when it was asked.
+    pub(crate) fn term_ns(&self) -> i64 {
+        self.term_ns - self.term_ns / EPS
+    }
+
+    /// Facts of a path, or why there is none; whom they concern.
+    pub(crate) fn facts(&mut self, facts: &Facts) -> Option<Arc<Distant>> {
+        let path = self.paths.get_mut(&facts.path)?;
+        path.problem = (!facts.code.is_empty()).then(|| (facts.code.clone(), facts.problem.clone()));
+        path.distant.upgrade()
+    }
+
+    /// The keeper's answer. One that comes after the end of its term is void: the keeper may have given it to others since.
+    pub(crate) fn answered(&mut self, now: i64, answer: Answer) -> Option<Answered> {
+        let Some(asked) = self.asked.remove(&answer.id) else {
+            if answer.granted {
+                self.end(answer.id, None);
+            }
+            return None;
+        };
+        if now.saturating_sub(asked.sent_at) >= self.waited_ns(&asked) {
+            self.end(answer.id, None);
+            return Some((asked.question, Outcome::Unasked(Why::CutOff)));
+        }
+        if !answer.granted {
+            return Some((asked.question, Outcome::Refused(Arc::new(told(now, *answer.refused.unwrap_or_default())))));
+        }
+        let kind = asked.ask.kind();
+        let Asked { path, key, question, .. } = asked;
+        let kept = || Kept { path, units: question.units, key: key.clone(), hash: question.key };
+        if kind == hold::Kind::Reserve {
+            self.reserved.insert(answer.id, kept());
+        }
+        if answer.holds {
+            self.slots.insert(answer.id, kept());
+            self.alike.entry((path, question.key, question.units)).or_default().push(answer.id);
+        }
+        Some((question, Outcome::Granted { holds: answer.holds }))
+    }
+
+    /// An answer holds for its term from when it was asked; one that queued, for its wait more.
+    fn waited_ns(&self, asked: &Asked) -> i64 {
+        let waits_ns = i64::from(asked.ask.wait_ms.unwrap_or(0)) * 1_000_000;
+        self.term_ns().saturating_add(waits_ns)
+    }
+}
+
+/// A refusal as the core keeps it.
+fn told(now: i64, refused: hold::Refused) -> Told {
+    let retry = match refused.again() {
+        Again::In => Retry::At(now.saturating_add_unsigned(refused.retry_ns)),
+        Again::Never => Retry::Never,
+        Again::Unknown => Retry::Unknown,
+    };
+    Told {
+        why: Why::named(&refused.why).unwrap_or(Why::CutOff),
+        retry,
+        version: refused.version,
+        stage: refused.stage,
+        meter: refused.meter,
+        unit: refused.unit,
+        limit_micro: refused.limit_micro,
+        use_micro: refused.use_micro,
+        raises_when: refused.raises_when,
+        sentence: refused.sentence,
+        reference: refused.reference,
+    }
+}

@@ -1,0 +1,44 @@
+//! The gate of a process, as Python makes, asks and ends it.
+
+use headway_gate::Settings;
+use pyo3::prelude::*;
+
+use crate::clock::Time;
+use crate::errors::raised;
+use crate::limiter::Limiter;
+
+/// A process' way to one keeper. Nothing is dialled before the first limiter.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct Gate(headway_gate::Gate);
+
+#[pymethods]
+impl Gate {
+    #[new]
+    #[pyo3(signature = (address, token, /))]
+    fn new(py: Python<'_>, address: String, token: String) -> PyResult<Gate> {
+        headway_gate::Gate::new(Settings { address, token }).map(Gate).map_err(|error| raised(py, &error))
+    }
+
+    /// A limiter whose demands the keeper decides. Does not wait for it.
+    #[pyo3(signature = (contract, workload = None, /))]
+    fn limiter(&self, py: Python<'_>, contract: &str, workload: Option<&str>) -> PyResult<Limiter> {
+        let path = self.0.limiter(contract, workload).map_err(|error| raised(py, &error))?;
+        Limiter::new(py, path, Time::machine())
+    }
+
+    /// Counts of every limiter's decisions in this process.
+    fn paths<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.0.meters().paths().into_iter().map(|reading| crate::tuples::path_reading(py, reading)).collect()
+    }
+
+    /// Refuses what is asked later as `closed`, and says goodbye where nothing is held. Again: nothing.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
+
+/// In a forked child, before anything else: every gate begins anew there.
+#[pyfunction]
+pub(crate) fn forked() {
+    headway_gate::forked();
+}

@@ -1,0 +1,42 @@
+//! Seeing that a gate's process has ended: for certain, and only on this machine.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use headway_wire::hold::Process;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+
+use crate::holders::Holder;
+
+/// Ends a holder when its process does. Where that cannot be seen from here, silence alone ends it.
+pub(crate) fn watch(process: &Process, holder: &Arc<Holder>) {
+    let Some(descriptor) = seen(process) else { return };
+    let holder = Arc::downgrade(holder);
+    tokio::spawn(async move {
+        // SAFETY: an `OwnedFd` stays the same open descriptor until it is dropped, with the registration that owns it.
+        let Ok(descriptor) = (unsafe { AsyncFd::register(descriptor) }) else { return };
+        if descriptor.readable().await.is_ok()
+            && let Some(holder) = holder.upgrade()
+        {
+            holder.end();
+        }
+    });
+}
+
+/// The process itself, if what was said of it is true here and now: the same machine, the same namespace of process ids,
+/// and started when it says. It is looked at after it was opened, so a number that is used again is told apart.
+fn seen(process: &Process) -> Option<OwnedFd> {
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::metadata("/proc/self/ns/pid").ok()?.ino();
+    if boot_id.trim() != process.boot_id || namespace != process.pid_namespace {
+        return None;
+    }
+    let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
+    let descriptor = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid)).ok()?;
+    let started: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    (started == process.started).then_some(descriptor)
+}

@@ -1,0 +1,116 @@
+//! Slots over HTTP: `POST /check/{contract}?hold=30s` takes one and names a lease, `DELETE /check/{contract}?lease=…` ends it.
+//!
+//! No front tells when a request has ended, so a slot that is asked for over HTTP has an end of its own: at most the
+//! contract's `max_hold`. A lease is its credential's, in the ledger like any gate's.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use headway_core::{Answer, Clock as _, Stopped, Why};
+use headway_wire::Problem;
+use headway_wire::check::{Check, wrong};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response};
+
+use crate::check::refusing;
+use crate::holders::{Kept, Lease};
+use crate::plane::Shared;
+use crate::reply::{Reply, whole};
+
+const LEASE: HeaderName = HeaderName::from_static("headway-lease");
+const ENDS: HeaderName = HeaderName::from_static("headway-lease-ends-in");
+
+/// Whether a check asks for a slot, or speaks of one.
+pub(crate) fn concerns(shared: &Shared, check: &Check<'_>) -> bool {
+    check.hold.is_some()
+        || check.lease.is_some()
+        || shared.routes().hold(&check.contract, check.workload.as_deref()).is_ok_and(|(kept, _)| kept.path.has_slots())
+}
+
+/// Takes a slot, renews a lease, or ends one.
+pub(crate) async fn answer(
+    shared: &Shared,
+    credential: &str,
+    method: &Method,
+    check: &Check<'_>,
+) -> Result<Response<Reply>, Problem> {
+    let routes = shared.routes();
+    let (kept, _) = routes.hold(&check.contract, check.workload.as_deref())?;
+    if !kept.path.has_slots() {
+        return Err(wrong("`hold` and `lease` are of concurrencies; this contract counts what passes"));
+    }
+    let holder = shared.holders.leases(credential);
+    let now = shared.clock.boot_ns();
+    match (method, check.lease, check.hold) {
+        (&Method::DELETE, Some(lease), None) => {
+            if holder.end_lease(lease, &check.contract) {
+                Ok(whole(204, no_store(), ""))
+            } else {
+                Err(no_such_lease())
+            }
+        }
+        (&Method::DELETE, ..) => Err(wrong("DELETE ends a lease: name it with `lease`, and nothing else")),
+        (_, _, None) => Err(wrong("a slot is held for some time: say how long with `hold`, as in hold=30s")),
+        (_, Some(lease), Some(hold)) => {
+            let hold = within(kept, hold)?;
+            let ends_at = now.saturating_add(hold.as_nanos() as i64);
+            if holder.renew_lease(now, lease, ends_at) { Ok(held(lease, hold)) } else { Err(no_such_lease()) }
+        }
+        (_, None, Some(hold)) => {
+            let hold = within(kept, hold)?;
+            let path = &kept.path;
+            path.check(check.units, check.key.as_deref()).map_err(|error| wrong(error.to_string()))?;
+            let key = check.key.as_deref().map(|text| path.key(text));
+            if let Err(stopped) = path.try_now(&*shared.clock, check.units, key) {
+                return Ok(match path.refuse(check.units, key, stopped) {
+                    // It only looks on: there is nothing to end.
+                    Answer::Admitted { .. } => held(0, hold),
+                    Answer::Refused(refusal) => refusing(&refusal, kept.tell_http, check.dialect, &[]),
+                });
+            }
+            let lease = RandomState::new().hash_one(now) | 1;
+            let ends_at = now.saturating_add(hold.as_nanos() as i64);
+            let asked = Lease { id: lease, kept: kept.clone(), units: check.units, ends_at };
+            if holder.keep_lease(asked, check.key.as_deref()).await {
+                return Ok(held(lease, hold));
+            }
+            let stopped = Stopped::by(Why::NotDurable, shared.clock.boot_ns());
+            Ok(match path.refuse(check.units, key, stopped) {
+                Answer::Admitted { .. } => held(0, hold),
+                Answer::Refused(refusal) => refusing(&refusal, kept.tell_http, check.dialect, &[]),
+            })
+        }
+    }
+}
+
+fn within(kept: &Kept, hold: Duration) -> Result<Duration, Problem> {
+    let most = Duration::from_nanos(kept.max_hold_ns.max(0) as u64);
+    if hold.is_zero() || hold > most {
+        return Err(wrong(format!("`hold` is above 0 and at most the contract's max_hold, {} ms", most.as_millis())));
+    }
+    Ok(hold)
+}
+
+fn held(lease: u64, hold: Duration) -> Response<Reply> {
+    let mut headers = no_store();
+    let name = HeaderValue::try_from(format!("{lease:016x}")).expect("hexadecimal digits are a header's");
+    headers.insert(LEASE, name);
+    headers.insert(ENDS, HeaderValue::from(hold.as_secs()));
+    whole(200, headers, "")
+}
+
+fn no_store() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+}
+
+fn no_such_lease() -> Problem {
+    Problem {
+        code: "HW412",
+        status: 404,
+        problem: "this token has no such lease".to_owned(),
+        because: "It was ended, its time is over, or another token took it.",
+        mend: "Take a slot anew with `hold`; renew a lease before its end.".to_owned(),
+    }
+}

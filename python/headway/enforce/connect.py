@@ -1,0 +1,121 @@
+"""`headway.connect`: limits that a server keeps, for processes that do not.
+
+One stream to the server's data plane carries every demand of the process and its answer; demands that wait queue at the
+server. Nothing is dialled before the first limiter, a broken stream is dialled again, and a forked child has a stream of
+its own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from headway import _core
+from headway._core import Gate, Limiter, PathReading
+
+__all__ = ["Connected", "connect"]
+
+PORT = 7701
+"""Where a server's data plane listens unless it is told."""
+
+TOKEN_BYTES = 4_096
+"""The most that is read of a token's file."""
+
+os.register_at_fork(after_in_child=_core.forked)
+
+
+def connect(
+    url: str = "http://127.0.0.1:7701", *, token: str | None = None, token_file: str | os.PathLike[str] | None = None
+) -> Connected:
+    """Limits that the server behind a URL keeps. Returns at once: nothing is dialled before the first limiter.
+
+    Args:
+        url: The server's data plane, `http://HOST:PORT`; without a port 7701.
+        token: One with the role gate or operator. Without it `token_file`, else `HEADWAY_TOKEN`.
+        token_file: Where it stands; on the server's own machine `DATA/tokens/local`.
+
+    Raises:
+        ValueError: The URL is none, or there is no token.
+        OSError: The file cannot be read.
+
+    Example:
+        >>> import headway
+        >>> with headway.connect("http://127.0.0.1:7701", token="hw_...") as hw:          # doctest: +SKIP
+        ...     with hw.limiter("orders-db", "checkout"):
+        ...         ...
+    """
+    return Connected(Gate(_address(url), _token(token, token_file)))
+
+
+class Connected:
+    """A way to a server that keeps limits. Thread-safe; a context manager that closes at the end.
+
+    While the server cannot be reached demands are refused as `cut_off`. What was admitted before stays admitted.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._limiters: dict[tuple[str, str | None], Limiter] = {}
+
+    def limiter(self, contract: str, workload: str | None = None) -> Limiter:
+        """A contract's limit as one workload meets it; the same object for the same names, made to be kept.
+
+        The first demand waits for what the server says of it, two seconds at most, and raises where there is no such
+        contract or workload (`HeadwayError`, HW404 or HW406), or where the token is not let in (HW401, HW403).
+
+        Args:
+            contract: Its name.
+            workload: One of its `workloads`; None: `other`, or the only one there is.
+
+        Raises:
+            ValueError: An empty name, or one of more than 256 bytes.
+        """
+        names = contract, workload
+        limiter = self._limiters.get(names)
+        if limiter is None:
+            limiter = self._limiters.setdefault(names, self._gate.limiter(contract, workload))
+        return limiter
+
+    def readings(self) -> list[PathReading]:
+        """What each limiter of this process has decided so far."""
+        return self._gate.paths()
+
+    def close(self) -> None:
+        """Refuses what is asked later as `closed`. Where nothing is held the server hears that this process has left; slots
+        that are still held stay booked until they are known to be free. A second time does nothing.
+        """
+        self._gate.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<headway.Connected, {len(self._limiters)} limiters>"
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
+        raise ValueError(f"{url!r} is not http://HOST:PORT of a server's data plane")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{parts.port or PORT}"
+
+
+def _token(token: str | None, token_file: str | os.PathLike[str] | None) -> str:
+    if token is not None and token_file is not None:
+        raise ValueError("pass `token` or `token_file`, not both")
+    if token_file is not None:
+        with Path(token_file).open("rb") as file:
+            token = file.read(TOKEN_BYTES).decode("ascii", "replace")
+    token = (token if token is not None else os.environ.get("HEADWAY_TOKEN", "")).strip()
+    if not token:
+        raise ValueError("there is no token: pass `token` or `token_file`, or set HEADWAY_TOKEN")
+    return token

@@ -1,0 +1,252 @@
+"""`kill -9` of a keeper under load, hundreds of times, and of its gates; what the gates were given must still be within every
+limit, by instants that are certain.
+
+    python -m tests.connect.kills --kills 500 --seed 1
+
+Workers keep a journal (`worker`). An admission lies somewhere between its asking and its answer, so a count is over only
+where it is over wherever in between each one was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+
+from benches.provenance import commit_of_checkout
+from tests.connect.worker import now_ns
+
+POOL, RATE, BURST_MS, MAILS = 3, 300, 100, 40_000
+"""Slots; requests a second and their burst; mails a month."""
+
+CONTRACTS = f"""\
+contract: pool
+owner: team-db
+constraint: {{measure: concurrency, unit: connection, max_hold: 3s}}
+workloads: {{other: {{}}}}
+ramp: [{{stage: now, limit: {POOL}}}]
+---
+contract: api
+owner: team-web
+constraint: {{measure: rate, unit: request, per: 1s, burst: {BURST_MS}ms}}
+workloads: {{other: {{}}}}
+ramp: [{{stage: now, limit: {RATE}}}]
+---
+contract: mails
+owner: team-web
+constraint: {{measure: quota, unit: mail, per: month}}
+workloads: {{other: {{}}}}
+ramp: [{{stage: now, limit: {MAILS}}}]
+"""
+
+WORKERS = 4
+LIFE_S = (0.3, 2.0)
+"""How long a keeper lives after it is up."""
+
+FROZEN_S = (0.1, 2.0)
+"""How long a keeper or a worker is frozen now and then: less than `max_hold`, by which work has to end."""
+
+
+@dataclass
+class Found:
+    """What a run saw."""
+
+    seed: int
+    kills: int = 0
+    worker_kills: int = 0
+    freezes: int = 0
+    admitted: dict[str, int] = field(default_factory=dict)
+    most_slots: int = 0
+    most_over_rate: float = 0.0
+    back_ms: dict[str, float] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+
+class Keeper:
+    """`headway serve`, started again after every kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "contracts.yaml").write_text(CONTRACTS)
+        self._ports = [_free_port(), _free_port()]
+        self._log = (folder / "keeper.log").open("wb")
+        self.url = f"http://127.0.0.1:{self._ports[1]}"
+        self.token_file = folder / "data" / "tokens" / "local"
+
+    def start(self) -> None:
+        """Returns once its data plane listens."""
+        listen, data_plane = (f"127.0.0.1:{port}" for port in self._ports)
+        command = [sys.executable, "-m", "headway.cli", "serve", str(self._folder / "contracts.yaml")]
+        command += ["--data", str(self._folder / "data"), "--listen", listen, "--data-plane", data_plane]
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
+        end = time.monotonic() + 30
+        while True:
+            with socket.socket() as dialled:
+                if dialled.connect_ex(("127.0.0.1", self._ports[1])) == 0 and self.token_file.exists():
+                    return
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError((self._folder / "keeper.log").read_text()[-2_000:])
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        self._log.close()
+
+
+class Worker:
+    """One gate, with a journal of each of its lives."""
+
+    numbers = count()
+
+    def __init__(self, keeper: Keeper, folder: Path, seed: int) -> None:
+        self.journal = folder / f"worker-{next(self.numbers)}"
+        command = [sys.executable, "-m", "tests.connect.worker", keeper.url, str(keeper.token_file), str(self.journal)]
+        self.process = subprocess.Popen([*command, str(seed)])
+        self.ended_ns: int | None = None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.ended_ns = now_ns()
+
+
+def run(kills: int, seed: int, folder: Path) -> Found:
+    """Kills, and judges what is left."""
+    chance, found = random.Random(seed), Found(seed)
+    keeper = Keeper(folder)
+    keeper.start()
+    workers = [Worker(keeper, folder, chance.randrange(1 << 30)) for _ in range(WORKERS)]
+    all_workers, ups = list(workers), [now_ns()]
+    try:
+        for _ in range(kills):
+            time.sleep(chance.uniform(*LIFE_S))
+            if chance.random() < 0.2:
+                at = chance.randrange(WORKERS)
+                workers[at].kill()
+                workers[at] = Worker(keeper, folder, chance.randrange(1 << 30))
+                all_workers.append(workers[at])
+                found.worker_kills += 1
+            if chance.random() < 0.2:
+                frozen = chance.choice([keeper.process, *(worker.process for worker in workers)])
+                frozen.send_signal(signal.SIGSTOP)
+                time.sleep(chance.uniform(*FROZEN_S))
+                frozen.send_signal(signal.SIGCONT)
+                found.freezes += 1
+            keeper.kill()
+            found.kills += 1
+            keeper.start()
+            ups.append(now_ns())
+        time.sleep(2)
+    finally:
+        for worker in workers:
+            worker.kill()
+        keeper.stop()
+    judge(found, all_workers, ups)
+    return found
+
+
+def judge(found: Found, workers: Sequence[Worker], ups: Sequence[int]) -> None:
+    """Whether anything was certainly over."""
+    slots: list[tuple[int, int]] = []
+    asked: list[int] = []
+    got: list[int] = []
+    for worker in workers:
+        held: dict[str, int] = {}
+        for kind, number, first, second in _lines(worker.journal):
+            found.admitted[kind] = found.admitted.get(kind, 0) + (kind != "F")
+            if kind == "S":
+                held[number] = second
+            elif kind == "F":
+                slots += [(held.pop(number), 1), (first, -1)]
+            elif kind == "R":
+                asked.append(first)
+                got.append(second)
+        for since in held.values():
+            slots += [(since, 1), (worker.ended_ns or since, -1)]
+    found.admitted.pop("F", None)
+    in_use = 0
+    for _, change in sorted(slots):
+        in_use += change
+        found.most_slots = max(found.most_slots, in_use)
+    found.most_over_rate = _over(asked, got)
+    back = sorted(min((at - up for at in got if at > up), default=0) / 1e6 for up in ups)
+    found.back_ms = {"median": back[len(back) // 2], "most": back[-1]}
+    if found.most_slots > POOL:
+        found.wrong.append(f"{found.most_slots} slots of {POOL} at once")
+    if found.most_over_rate > 0:
+        found.wrong.append(f"{found.most_over_rate:.1f} requests over the burst and what the limit allowed")
+    if found.admitted.get("Q", 0) > MAILS:
+        found.wrong.append(f"{found.admitted['Q']} mails of {MAILS}")
+
+
+def _over(asked: Sequence[int], got: Sequence[int]) -> float:
+    """By how much the worst window is over `burst + limit × length`, whatever happened between asking and answer.
+
+    In `[a, b]` lie at least as many as were answered by `b`, less those asked before `a`.
+    """
+    per_ns, burst = RATE / 1e9, RATE * BURST_MS / 1e3
+    instants = sorted([(at, 0) for at in asked] + [(at, 1) for at in got])
+    begun = ended = 0
+    least, worst = float("inf"), float("-inf")
+    for at, is_answer in instants:
+        if is_answer:
+            ended += 1
+            worst = max(worst, ended - per_ns * at - least)
+        else:
+            least = min(least, begun - per_ns * at)
+            begun += 1
+    return worst - burst
+
+
+def _lines(journal: Path) -> Iterator[tuple[str, str, int, int]]:
+    """(kind, number, instant, instant); the last line of a killed worker may be cut short."""
+    if not journal.exists():
+        return
+    for line in journal.read_text().splitlines():
+        words = line.split()
+        if len(words) == 4:
+            yield words[0], words[1], int(words[2]), int(words[3])
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0 iff nothing was certainly over, and every kind was admitted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.connect.kills", description=__doc__)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--result", type=Path)
+    said = parser.parse_args(arguments)
+    result: Path = said.result or Path(f"benches/results/keeper-kills-{said.seed}.json")
+    commit = commit_of_checkout()
+    with tempfile.TemporaryDirectory(prefix="headway-kills-") as temporary:
+        found = run(said.kills, said.seed, Path(temporary))
+    record = {"commit": commit, "cores": os.cpu_count(), **asdict(found)}
+    result.parent.mkdir(parents=True, exist_ok=True)
+    result.write_text(json.dumps(record, indent=2) + "\n")
+    print(json.dumps(record, indent=2))
+    return 0 if not found.wrong and set(found.admitted) == {"S", "R", "Q"} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""What a contract agrees with its workloads, from the document to the decision, over stages, stops and crashes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from headway._core import Permit
+from headway.engine.shares import ceilings_micro, shares_of
+from tests.engine.world import MINUTE, World, reading_of
+
+DB = """
+contract: orders-db
+owner: team-storage
+constraint: {measure: concurrency, unit: connection}
+workloads:
+  checkout: {priority: critical, guarantee: 40%}
+  reports: {priority: background, ceiling: 25%}
+  other: {}
+ramp:
+  - {stage: now, limit: 100}
+  - {stage: later, limit: 200, when: {event: go}}
+"""
+
+EXPORTS = """
+contract: exports
+owner: team-web
+constraint: {measure: quota, unit: export, per: day}
+workloads: {reports: {ceiling: 20}, mails: {ceiling: 50%}, other: {}}
+ramp:
+  - {stage: now, limit: 100}
+  - {stage: later, limit: 200, when: {event: go}}
+"""
+
+
+HELD: list[Permit] = []
+"""Permits that stay until their test is over."""
+
+
+@pytest.fixture(autouse=True)
+def let_go() -> Iterator[None]:
+    yield
+    HELD.clear()
+
+
+def takes(world: World, contract: str, workload: str, most: int = 1_000) -> int:
+    """How many it gets, one by one, until it is refused; slots stay held."""
+    limiter = world.engine.limiter(contract, workload)
+    for got in range(most):
+        answer = limiter.try_acquire()
+        if not isinstance(answer, Permit):
+            return got
+        HELD.append(answer)
+    return most
+
+
+@contextmanager
+def booking(world: World) -> Iterator[None]:
+    """The ledger's writer: books what durable meters draw, as long as it is asked."""
+    queue, ledger, is_over = world.meters.growth, world.engine.ledger(), threading.Event()
+
+    def book() -> None:
+        while not is_over.is_set():
+            if batch := queue.take(1_000, 5):
+                queue.answer(batch[0].batch_id, ledger.draw(batch))
+
+    writer = threading.Thread(target=book)
+    writer.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        writer.join()
+
+
+def test_a_contract_says_who_goes_first_who_is_sure_and_who_stops_where(tmp_path: Path):
+    """Of 100: reports stop at their 25; anybody else leaves checkout's 40 and has 35; checkout has its 40."""
+    world = World(tmp_path, DB)
+
+    assert [25, 35] == [takes(world, "orders-db", name) for name in ("reports", "search")]
+    assert "checkout goes first" in str(world.engine.limiter("orders-db", "search").try_acquire())
+    assert 40 == takes(world, "orders-db", "checkout")
+
+
+def test_shares_grow_with_the_stage(tmp_path: Path):
+    world = World(tmp_path, DB)
+    world.engine.receive(world.event("go"))
+    world.run(MINUTE)
+
+    assert [50, 70, 80] == [takes(world, "orders-db", name) for name in ("reports", "search", "checkout")]
+
+
+def test_a_quotas_ceiling_holds_over_a_stop_and_over_a_crash(tmp_path: Path):
+    """Reports have their 20 of the day once, whatever becomes of the process. A crash may cost a chunk, never give one."""
+    world = World(tmp_path, EXPORTS)
+    with booking(world):
+        assert [20, 10] == [takes(world, "exports", "reports"), takes(world, "exports", "mails", 10)]
+    world.restart()
+    with booking(world):
+        assert [0, 10] == [takes(world, "exports", "reports"), takes(world, "exports", "mails", 10)]
+    world.crash()
+    with booking(world):
+        assert [0, True] == [takes(world, "exports", "reports"), 25 <= takes(world, "exports", "mails") <= 30]
+
+
+def test_the_ledger_grants_a_ceiling_what_it_is_of_the_limit(tmp_path: Path):
+    world = World(tmp_path, EXPORTS)
+
+    def targets() -> dict[str, int]:
+        with world.engine.ledger()._store.read() as connection:
+            rows = connection.exec_driver_sql("SELECT meter, target_micro FROM target").fetchall()
+        return {meter: micro // 1_000_000 for meter, micro in rows}
+
+    assert {"exports": 100, "exports@reports": 20, "exports@mails": 50} == targets()
+    world.engine.receive(world.event("go"))
+    world.run(MINUTE)
+    assert {"exports": 200, "exports@reports": 20, "exports@mails": 100} == targets()
+
+
+@pytest.mark.parametrize("workloads", ["{other: {}}", "{checkout: {cost: 2}, other: {}}"])
+def test_nothing_agreed_is_nothing_told(workloads: str):
+    """A contract whose workloads are all alike has meters as plain as one without workloads."""
+    reading = reading_of(DB[: DB.index("workloads")] + f"workloads: {workloads}\n" + DB[DB.index("ramp") :])
+
+    assert [] == shares_of(reading.contracts["orders-db"])
+
+
+def test_a_ceiling_in_units_is_never_above_the_level():
+    contract = reading_of(EXPORTS).contracts["exports"]
+
+    assert {"reports": 7, "mails": 3} == ceilings_micro(contract, 7)

@@ -1,0 +1,163 @@
+"""Shares in the core against their twin: random contracts, random histories, every decision; and what always holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+
+from headway import _core
+from tests.model.curves import MICRO, Plan, Seg
+from tests.model.sharing import RANKS, Agreed, Shared
+
+SECOND, MINUTE = 1_000_000_000, 60_000_000_000
+CEILING = 400 * MICRO
+UTC_NS = 1_800_000_000 * SECOND
+MEASURES: tuple[_core.Measure, ...] = ("rate", "concurrency", "quota")
+
+
+@dataclass
+class Played:
+    """What a history held."""
+
+    admitted: int = 0
+    refused: int = 0
+    capped: int = 0
+    within_guarantee: int = 0
+
+
+class History:
+    """One seed's contract in core and twin, and turns played on both."""
+
+    def __init__(self, seed: int, measure: _core.Measure, *, cuts: bool = True) -> None:
+        self.dice = dice = Random(f"{measure}-{seed}")
+        self.measure, self.cuts, self.version, self.utc_ns = measure, cuts, 0, UTC_NS
+        self.level = 0
+        log2 = _core.grains_log2(CEILING, SECOND) if measure == "rate" else 0
+        self.log2 = log2
+        left_ppm = MICRO
+        self.agreed = []
+        for number in range(dice.randrange(1, 5)):
+            sure = dice.choice((None, None, 50_000, 333_333, 400_000))
+            sure = sure if sure is None or sure <= left_ppm else None
+            left_ppm -= sure or 0
+            most = dice.choice((None, None, None, 500_000, 1_000_000))
+            self.agreed.append(Agreed(f"w{number}", dice.choice((*RANKS,)), sure, most))
+        self.twin = Shared(measure, SECOND, log2, self.agreed)
+        self.clock = _core.Clock.manual(dice.randrange(1_000 * SECOND))
+        self.core = _core.Meters(self.clock)
+        shares = [
+            _core.ShareSpec(one.workload, one.priority, guarantee_ppm=one.guarantee_ppm, ceiling_ppm=one.ceiling_ppm)  # type: ignore[arg-type]
+            for one in self.agreed
+        ]
+        per_ns = SECOND if measure == "rate" else 0
+        self.core.declare([_core.MeterSpec("m", measure, ceiling_micro=CEILING, per_ns=per_ns, shares=shares)])
+        self.limiters = {
+            one.workload: self.core.limiter(_core.PathSpec("m", one.workload, [("m", MICRO, False)]))
+            for one in self.agreed
+        }
+        self.held: list[tuple[str, int, _core.Permit]] = []
+        self.publish()
+
+    def publish(self) -> None:
+        """A flat limit, or one that climbs."""
+        dice = self.dice
+        self.level = dice.choice((1, 3, 7, 20, 100, 300))
+        to = self.level if not self.cuts or dice.random() < 0.6 else dice.choice((0, 5, 60, 250))
+        segs = (
+            Seg(self.utc_ns, self.utc_ns + 3 * SECOND, self.level * MICRO, to * MICRO),
+            Seg(self.utc_ns + 3 * SECOND, None, to * MICRO, to * MICRO),
+        )
+        self.version += 1
+        first_ns = self.utc_ns // MINUTE * MINUTE
+        window = tuple(first_ns + number * MINUTE for number in range(4)) if self.measure == "quota" else ()
+        burst_ns = dice.choice((SECOND // 7, SECOND, SECOND)) if self.measure == "rate" else 0
+        plan = Plan(self.version, segs, burst_ns, window)
+        curve = _core.Curve(
+            self.measure,
+            plan.version,
+            "s",
+            [_core.Segment(seg.start_ns, seg.end_ns, seg.from_micro, seg.to_micro) for seg in segs],
+            per_ns=SECOND if self.measure == "rate" else 0,
+            burst_ns=burst_ns,
+            window=window,
+        )
+        self.core.publish([("m", curve)], self.utc_ns)
+        self.twin.publish(plan, self.utc_ns - self.clock.boot_ns(), self.clock.boot_ns())
+
+    def play(self, turns: int) -> Played:
+        """Plays turns; both answer every demand alike."""
+        played, dice = Played(), self.dice
+        for turn in range(turns):
+            if dice.random() < 0.3:
+                by_ns = dice.choice((1, dice.randrange(SECOND // 50), dice.randrange(2 * SECOND)))
+                self.clock.advance(by_ns)
+                self.utc_ns += by_ns
+            if self.cuts and dice.random() < 0.02:
+                self.publish()
+            if self.held and dice.random() < 0.3:
+                workload, n, permit = self.held.pop(dice.randrange(len(self.held)))
+                permit.release()
+                self.twin.release(workload, n)
+            self.ask(turn, played)
+        return played
+
+    def ask(self, turn: int, played: Played) -> None:
+        """One demand, of both."""
+        workload = self.dice.choice(self.agreed).workload
+        units = self.dice.choice((1, 1, 1, 2, 5, 30))
+        n, at_ns = units * self.twin.unit, self.clock.boot_ns()
+        is_sure = workload in self.twin.sure and n <= self.twin.unused(workload, at_ns)
+        answer = self.limiters[workload].try_acquire(units)
+        stopped = self.twin.admit(workload, at_ns, n)
+        what = f"turn {turn}: {units} of {workload} at {at_ns}"
+        if isinstance(answer, _core.Permit):
+            assert stopped is None, what
+            played.admitted += 1
+            played.within_guarantee += is_sure
+            if self.measure == "concurrency":
+                self.held.append((workload, n, answer))
+        else:
+            assert stopped == ("most" if "@" in answer.meter else "limit"), f"{what}: {answer}"
+            played.refused += 1
+            played.capped += stopped == "most"
+            # Where nothing was cut a guarantee is found whatever the others did, unless its own ceiling is less.
+            assert self.cuts or not is_sure or stopped == "most", what
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_core_and_twin_share_alike(measure: _core.Measure) -> None:
+    """Contracts of up to four workloads, 200 turns each, with climbs, cuts and publications in between. Exact fractions
+    of a rate take their time, so of those there are fewer.
+    """
+    total = Played()
+    for seed in range(24 if measure == "rate" else 150):
+        played = History(seed, measure).play(200)
+        for name in vars(total):
+            setattr(total, name, getattr(total, name) + getattr(played, name))
+
+    assert all(count > 100 for count in vars(total).values()), total
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_guarantee_is_always_found_while_the_limit_stands(measure: _core.Measure) -> None:
+    """The other half of *never over the limit*: a demand within a guarantee is admitted, whatever the others took."""
+    found = sum(History(1_000 + seed, measure, cuts=False).play(200).within_guarantee for seed in range(40))
+
+    assert found > 200
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_nothing_that_somebody_may_have_stays_idle(measure: _core.Measure) -> None:
+    """Whoever goes first and has no ceiling can always take the limit up to what is guaranteed to others."""
+    for seed in range(40):
+        history = History(2_000 + seed, measure, cuts=False)
+        best = max(history.agreed, key=lambda one: RANKS[one.priority])
+        if best.ceiling_ppm is not None:
+            continue
+        at_ns, unit = history.clock.boot_ns(), history.twin.unit
+        kept = sum(history.twin.unused(name, at_ns) for name in history.twin.sure if name != best.workload)
+        fits = int((history.twin.limit(history.twin.whole, at_ns) - kept) // unit)
+        permits = [history.limiters[best.workload].try_acquire() for _ in range(fits + 1)]
+        assert [True] * fits + [False] == [bool(permit) for permit in permits]
