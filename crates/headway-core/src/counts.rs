@@ -42,6 +42,8 @@ pub(crate) struct Counts {
     pub(crate) dropped_unreleased: AtomicU64,
     pub(crate) double_released: AtomicU64,
     pub(crate) settled_above_max: AtomicU64,
+    /// Micro-units of demands on loan, or booked for others.
+    pub(crate) on_loan: AtomicU64,
 }
 
 impl Counts {

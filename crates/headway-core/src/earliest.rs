@@ -38,15 +38,23 @@ pub(crate) fn may_ever_fit(curve: &Installed, now: i64, n: u64, shift: u32) -> b
     !is_open
 }
 
-/// The first instant at or after `from` at which `n` counts fit beside `amount` (a rate's mark, or what is in flight or
-/// used in the window that its tag names).
-pub(crate) fn earliest(curve: &Installed, from: i64, standing: Tagged, n: u64, shift: u32) -> Retry {
-    let amount = standing.amount;
+/// What a meter holds beside a demand: a rate's mark, or what is in flight or used in the window that its tag names; and
+/// of a rate what is on loan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stood {
+    pub(crate) held: Tagged,
+    pub(crate) on_loan: u64,
+}
+
+/// The first instant at or after `from` at which `n` counts fit beside what the meter holds, if nothing else comes and
+/// what is on loan stays so.
+pub(crate) fn earliest(curve: &Installed, from: i64, stood: Stood, n: u64, shift: u32) -> Retry {
+    let amount = stood.held.amount;
     if !may_ever_fit(curve, from, n, shift) {
         return Retry::Never;
     }
     let found = match curve.curve.measure {
-        Measure::Rate => curve.pieces_from(from).iter().find_map(|piece| rate_fits(curve, piece, from, amount, n)),
+        Measure::Rate => curve.pieces_from(from).iter().find_map(|piece| rate_fits(curve, piece, from, stood, n)),
         Measure::Concurrency => {
             let needed = amount.saturating_add(n);
             curve
@@ -54,17 +62,18 @@ pub(crate) fn earliest(curve: &Installed, from: i64, standing: Tagged, n: u64, s
                 .iter()
                 .find_map(|piece| level_fits(piece, &curve.grains, from, i64::MAX, needed, shift))
         }
-        Measure::Quota => quota_fits(curve, from, standing, n, shift),
+        Measure::Quota => quota_fits(curve, from, stood.held, n, shift),
     };
     found.map_or(Retry::Unknown, Retry::At)
 }
 
-/// `max(M, K) + n ≤ E` is three conditions: `E ≥ M + n` and `E ≥ k + n`, which stay true once they are, and `B ≥ n`,
-/// which a rising piece reaches once and a falling piece leaves once.
-fn rate_fits(curve: &Installed, piece: &Piece, from: i64, mark: u64, n: u64) -> Option<i64> {
+/// `max(W, K + on loan) + n ≤ E` is three conditions: `E ≥ W + n` and `E ≥ k + on loan + n`, which stay true once they
+/// are, and `B ≥ on loan + n`, which a rising piece reaches once and a falling piece leaves once.
+fn rate_fits(curve: &Installed, piece: &Piece, from: i64, stood: Stood, n: u64) -> Option<i64> {
     let grains = &curve.grains;
     let from = from.max(piece.start);
-    let needed = mark.max(piece.k).checked_add(n)?;
+    let needed = stood.held.amount.max(piece.k.saturating_add(stood.on_loan)).checked_add(n)?;
+    let n = n.saturating_add(stood.on_loan);
     let due = piece.reached(needed, from, grains)?;
     let last = piece.last_instant(from, grains);
     if piece.burst(due, grains) >= n {

@@ -130,6 +130,28 @@ impl Charge {
         }
     }
 
+    /// Whether demands cost nothing here.
+    pub(crate) fn is_free(&self) -> bool {
+        self.up == 0
+    }
+
+    /// Counts for so many micro-units of a demand; `u64::MAX` where that is more than a u64 holds.
+    pub(crate) fn of_micro(&self, micro: u64) -> u64 {
+        match self.up.checked_mul(u128::from(micro)) {
+            Some(whole) => u64::try_from(whole.div_ceil(self.down * u128::from(MICRO))).unwrap_or(u64::MAX),
+            None => u64::MAX,
+        }
+    }
+
+    /// How many micro-units of a demand `counts` pay for; `u64::MAX` where it costs nothing.
+    pub(crate) fn micro_in(&self, counts: u64) -> u64 {
+        if self.up == 0 {
+            return u64::MAX;
+        }
+        let whole = u128::from(counts).saturating_mul(self.down * u128::from(MICRO)) / self.up;
+        u64::try_from(whole).unwrap_or(u64::MAX)
+    }
+
     /// How many whole units `counts` pay for.
     pub(crate) fn units_in(&self, counts: u64) -> u64 {
         if self.up == 0 {

@@ -14,7 +14,9 @@ pub(crate) struct Look {
     pub(crate) seq: u64,
     /// Rate: entitlement E and mark floor K, grains. `base`: what renewals took off them so far.
     pub(crate) e: u64,
+    /// The floor lies above K by what is on loan.
     pub(crate) k: u64,
+    pub(crate) on_loan: u64,
     pub(crate) base: u64,
     /// The most that one demand may be now, in the meter's counts. Concurrency, quota: the level, 0 where a quota's window
     /// is shut. Rate: the burst.
@@ -23,6 +25,14 @@ pub(crate) struct Look {
     pub(crate) tag: u16,
     /// A lower level lies ahead: look again after the exchange.
     pub(crate) falls: bool,
+}
+
+impl Look {
+    /// With the floor lifted by what is on loan: the word then counts it as well.
+    #[inline]
+    pub(crate) fn lifted(self, on_loan: u64) -> Look {
+        Look { k: self.k.saturating_add(on_loan), on_loan, ..self }
+    }
 }
 
 const FALLS: u64 = 1 << 16;
@@ -84,7 +94,16 @@ impl Hot {
                 pause();
                 continue;
             }
-            return known.then_some(Look { seq, e, k, base, limit, tag: flags as u16, falls: flags & FALLS != 0 });
+            return known.then_some(Look {
+                seq,
+                e,
+                k,
+                on_loan: 0,
+                base,
+                limit,
+                tag: flags as u16,
+                falls: flags & FALLS != 0,
+            });
         }
     }
 
@@ -142,16 +161,16 @@ pub(crate) fn look_at(curve: &Installed, now: i64, shift: u32, seq: u64) -> Look
     match curve.curve.measure {
         Measure::Rate => {
             let (e, burst) = (piece.entitlement(now, &curve.grains), piece.burst(now, &curve.grains));
-            Look { seq, e, k: piece.k.max(e.saturating_sub(burst)), base, limit: burst, tag: 0, falls }
+            Look { seq, e, k: piece.k.max(e.saturating_sub(burst)), on_loan: 0, base, limit: burst, tag: 0, falls }
         }
         Measure::Concurrency => {
             let tag = curve.curve.version as u16 & crate::word::TAG_MASK;
-            Look { seq, e: 0, k: 0, base, limit: level(), tag, falls }
+            Look { seq, e: 0, k: 0, on_loan: 0, base, limit: level(), tag, falls }
         }
         Measure::Quota => {
             // Before the first window nothing is open.
             let (limit, tag) = curve.window_at(now).map_or((0, 0), |w| (level(), w.tag));
-            Look { seq, e: 0, k: 0, base, limit, tag, falls }
+            Look { seq, e: 0, k: 0, on_loan: 0, base, limit, tag, falls }
         }
     }
 }

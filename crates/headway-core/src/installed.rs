@@ -207,6 +207,16 @@ impl Installed {
         self.piece(at).floor(at, &self.grains)
     }
 
+    /// The lowest burst of a rate at any instant from `from` to `to`, in grains.
+    pub(crate) fn lowest_burst(&self, from: i64, to: i64) -> u64 {
+        let ahead = self.pieces_from(from).iter().take_while(|p| p.start <= to);
+        let lows = ahead.map(|p| {
+            let (first, last) = (from.max(p.start), to.min(p.end.saturating_sub(1)));
+            p.burst(first, &self.grains).min(p.burst(last, &self.grains))
+        });
+        lows.min().unwrap_or(0)
+    }
+
     /// The first instant at which E is at least `e`, as far back as pieces reach; None where the curve never gets there.
     pub(crate) fn reached(&self, e: u64) -> Option<i64> {
         self.pieces.iter().find_map(|p| p.reached(e, p.start, &self.grains))

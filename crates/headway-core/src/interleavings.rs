@@ -10,11 +10,16 @@ use loom::thread;
 use crate::atomics::AtomicU64;
 use crate::curve::{Curve, Measure, Segment};
 use crate::grain::Grains;
+use crate::growth::Growths;
 use crate::hot::{Hot, Look};
 use crate::installed::{Birth, Installed};
 use crate::keys::Keys;
+use crate::lease::door::{Door, SlotDoor, TokenDoor};
 use crate::level::{self, LevelStop};
+use crate::meter::{Meter, MeterSpec};
 use crate::rate::{self, Gives, Marked};
+use crate::sip::SipKey;
+use crate::time::Clock;
 use crate::word::{Seen, Tagged, Word};
 
 fn model(check: impl Fn() + Sync + Send + 'static) {
@@ -26,7 +31,7 @@ fn model(check: impl Fn() + Sync + Send + 'static) {
 
 /// E of `e` grains, nothing spent so far.
 fn look(e: u64) -> impl FnMut(Seen) -> Option<Look> {
-    move |_| Some(Look { seq: 2, e, k: 0, base: 0, limit: e, tag: 0, falls: false })
+    move |_| Some(Look { seq: 2, e, k: 0, on_loan: 0, base: 0, limit: e, tag: 0, falls: false })
 }
 
 fn endless() -> AtomicU64 {
@@ -105,6 +110,82 @@ fn what_is_given_back_below_a_reservation_shifts_what_is_left_of_it() {
         rate::give_back(&word, &gives, mine, 1, &mut None, later).unwrap();
         other.join().unwrap();
         assert!(word.load().value() >= 2, "the grain that was kept above K is there twice");
+    });
+}
+
+struct Stands;
+
+impl Clock for Stands {
+    fn boot_ns(&self) -> i64 {
+        0
+    }
+}
+
+/// A rate with a burst of so many units, at an instant at which all of it is free; and the grains of a unit.
+fn rate_of(burst: u64) -> (Arc<Meter>, u64) {
+    let second = 1_000_000_000;
+    let spec = MeterSpec {
+        name: "m".into(),
+        measure: Measure::Rate,
+        ceiling_micro: 1_000_000,
+        per_ns: second,
+        unit: "unit".into(),
+        keys_max: None,
+        scale_ppm: vec![],
+        born_empty: false,
+        durable: false,
+        chunk_micro: 0,
+        shares: vec![],
+    };
+    let meter = Meter::new(spec, SipKey(1, 2), &Shared::new(Growths::default())).unwrap();
+    let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: 1_000_000, to_micro: 1_000_000 }];
+    let (stage, window, raises_when) = (String::new(), vec![], String::new());
+    let (measure, burst_ns) = (Measure::Rate, burst * second);
+    let curve = Curve { measure, version: 1, stage, segments, per_ns: second, burst_ns, window, raises_when };
+    meter.install(&Shared::new(curve), 0, 0);
+    let unit = 1 << meter.grains.log2;
+    (Arc::new(meter), unit)
+}
+
+#[test]
+fn a_loan_and_demands_never_take_more_than_there_is() {
+    model(|| {
+        let (meter, unit) = rate_of(2);
+        let lender = {
+            let meter = Arc::clone(&meter);
+            thread::spawn(move || {
+                let lent = meter.lend(0, unit, 1, |_| 0).is_ok();
+                meter.loan_spent(0, unit, 1);
+                u64::from(lent)
+            })
+        };
+        let took: u64 = [(); 2].map(|()| u64::from(meter.take(&Stands, 0, None, unit).is_ok())).iter().sum();
+        let lent = lender.join().unwrap();
+        assert!(took + lent <= 2);
+        assert!(meter.value(None) >= (took + lent) * unit, "what was taken or lent is free again");
+    });
+}
+
+#[test]
+fn a_loan_that_is_dropped_beside_a_demand_leaves_the_mark_of_the_demand_alone() {
+    model(|| {
+        let (meter, unit) = rate_of(3);
+        let lender = {
+            let meter = Arc::clone(&meter);
+            thread::spawn(move || {
+                if meter.lend(0, unit, 1, |_| 0).is_ok() {
+                    meter.loan_dropped(0, unit, 1);
+                }
+            })
+        };
+        let kept = meter.take(&Stands, 0, None, unit).is_ok();
+        let undone = meter.take(&Stands, 0, None, unit);
+        if let Ok(taken) = undone {
+            meter.give_back(0, None, &taken, unit);
+        }
+        lender.join().unwrap();
+        assert!(kept, "three fit");
+        assert!(meter.value(None) >= unit, "what was kept is free again");
     });
 }
 
@@ -260,5 +341,99 @@ fn a_word_that_is_frozen_is_carried_once() {
         });
         let added: u64 = helpers.into_iter().map(|helper| u64::from(helper.join().unwrap())).sum();
         assert_eq!(7 + added, to.load().value());
+    });
+}
+
+#[test]
+fn two_demands_for_the_last_slot_of_a_door_never_both_pass() {
+    model(|| {
+        let slots = Shared::new(SlotDoor::new());
+        slots.set(0, 1, 100);
+        let asks = [(); 2].map(|()| {
+            let door = Door::Slots(Shared::clone(&slots));
+            thread::spawn(move || u64::from(door.take(0, 1)))
+        });
+        let passed: u64 = asks.into_iter().map(|ask| ask.join().unwrap()).sum();
+        assert_eq!((1, 0), (passed, slots.free()));
+    });
+}
+
+#[test]
+fn nothing_enters_a_door_after_what_is_in_flight_was_told_with_the_end_of_the_lease() {
+    model(|| {
+        let slots = Shared::new(SlotDoor::new());
+        slots.set(0, 2, 100);
+        let door = Door::Slots(Shared::clone(&slots));
+        // It looked at its clock before the end.
+        let demand = thread::spawn(move || u64::from(door.take(99, 1)));
+        slots.set(2, 0, 100);
+        let told = -slots.free();
+        let entered = demand.join().unwrap();
+        assert_eq!(told, entered.cast_signed());
+    });
+}
+
+#[test]
+fn of_two_leases_neither_is_in_force_with_the_end_of_the_other() {
+    model(|| {
+        let slots = Shared::new(SlotDoor::new());
+        slots.set(0, 1, 100);
+        let door = Door::Slots(Shared::clone(&slots));
+        // At 100 only the one unit of the second lease may be admitted, at 50 only what one of them has.
+        let demand = thread::spawn(move || (door.take(100, 2), door.take(50, 3)));
+        slots.set(1, 2, 60);
+        slots.set(2, 1, 200);
+        assert_eq!((false, false), demand.join().unwrap());
+    });
+}
+
+#[test]
+fn what_is_taken_out_of_a_door_of_tokens_is_not_spent_as_well() {
+    model(|| {
+        let tokens = Shared::new(TokenDoor::new());
+        tokens.open(2, 100);
+        let door = Door::Tokens(Shared::clone(&tokens));
+        let demand = thread::spawn(move || u64::from(door.take(99, 2)));
+        let left = tokens.close();
+        tokens.open(2, 200);
+        let spent = demand.join().unwrap() * 2;
+        // From the first two, or from those that came after them: four in all, and none twice.
+        assert_eq!(4, left + spent + tokens.left());
+    });
+}
+
+#[test]
+fn tokens_that_come_beside_others_are_all_there_but_for_what_was_spent() {
+    model(|| {
+        let tokens = Shared::new(TokenDoor::new());
+        tokens.open(1, 100);
+        let door = Door::Tokens(Shared::clone(&tokens));
+        let demand = thread::spawn(move || u64::from(door.take(0, 1)) + u64::from(door.take(0, 1)));
+        tokens.add(1, 50);
+        let spent = demand.join().unwrap();
+        assert!(spent >= 1, "one was there all along");
+        assert_eq!(2 - spent, tokens.left());
+    });
+}
+
+#[test]
+fn an_emptied_door_admits_nothing_that_begins_after_it() {
+    model(|| {
+        let (slots, tokens) = (Shared::new(SlotDoor::new()), Shared::new(TokenDoor::new()));
+        slots.set(0, 1, 100);
+        tokens.open(1, 100);
+        let doors = [Door::Slots(Shared::clone(&slots)), Door::Tokens(Shared::clone(&tokens))];
+        let other = doors.clone();
+        let returns = thread::spawn(move || {
+            for door in other {
+                if door.take(0, 1) {
+                    door.give_back(1);
+                }
+            }
+        });
+        doors.iter().for_each(Door::empty);
+        assert!(doors.iter().all(|door| !door.take(0, 1)));
+        returns.join().unwrap();
+        assert!(doors.iter().all(|door| !door.take(0, 1)));
     });
 }

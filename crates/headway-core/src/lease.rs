@@ -7,8 +7,11 @@
 mod book;
 mod booking;
 mod course;
+pub(crate) mod door;
 mod gate;
 mod holding;
+#[cfg(all(test, not(loom)))]
+mod house;
 mod keeper;
 mod kept;
 mod lender;
@@ -23,6 +26,7 @@ mod terms;
 mod together;
 mod tokens;
 
+pub use door::Door;
 pub use gate::{Gate, GateEffect};
 pub use keeper::{Effect, Inheritance, Keeper, Outcome, Row, Write, WriteKind};
 pub use kept::Left;

@@ -49,7 +49,7 @@ pub use grain::grains_log2;
 pub use growth::{Booked, Growth, Growths};
 pub use meter::MeterSpec;
 pub use meters::Meters;
-pub use path::{Answer, Demand, Key, Mode, Path, PathSpec, Reserved, Stopped, try_together};
+pub use path::{Answer, Demand, Key, Lending, Loan, Mode, Path, PathSpec, Reserved, SlotsOut, Stopped, try_together};
 pub use reading::{MeterReading, PathReading, Standing};
 pub use refusal::Refusal;
 pub use shared::{STORIES_MAX, Shared};

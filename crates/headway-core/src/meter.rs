@@ -3,7 +3,10 @@
 //! A decision reads the seqlock and exchanges one word; only climbs, the past and publishing take the lock, and nobody
 //! holds it across a decision.
 
+#[cfg(all(test, not(loom)))]
+mod apart;
 mod keep;
+mod lend;
 mod share;
 mod spec;
 mod take;
@@ -27,6 +30,7 @@ use crate::saved::Kept;
 use crate::sip::SipKey;
 use crate::word::{Tagged, Word};
 
+use lend::Lent;
 pub(crate) use share::{Guarantee, Share};
 pub use spec::MeterSpec;
 
@@ -101,6 +105,9 @@ pub(crate) struct Meter {
     hot: Hot,
     state: Mutex<State>,
     one: Word,
+    /// Grains of `one` that are on loan: they lift the floor of every decision. Of rates without keys.
+    on_loan: AtomicU64,
+    lent: Mutex<Lent>,
     pub(crate) keys: Option<Keys>,
     gives: Gives,
     gives_by_key: Option<GivesByKey>,
@@ -187,6 +194,8 @@ impl Meter {
                 published_utc: 0,
             }),
             one: Word::default(),
+            on_loan: AtomicU64::new(0),
+            lent: Mutex::default(),
             keys: most.map(Keys::new),
             gives: Gives::default(),
             gives_by_key: (is_rate && most.is_some()).then(GivesByKey::new),
@@ -206,9 +215,20 @@ impl Meter {
 
     // --- the curve --------------------------------------------------------------------------------------------------
 
-    /// The curve at `now`; None before the first publish.
+    /// The curve at `now`, the floor lifted by what is on loan; None before the first publish.
     #[inline]
     pub(crate) fn look(&self, now: i64) -> Option<Look> {
+        self.bare_look(now).map(|look| self.lifted(look))
+    }
+
+    /// Only K and what is on loan are read: whoever holds it against a word has loaded that before.
+    #[inline]
+    fn lifted(&self, look: Look) -> Look {
+        look.lifted(self.on_loan.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn bare_look(&self, now: i64) -> Option<Look> {
         match self.hot.look(self.spec.measure, now) {
             Some(look) => Some(look),
             None => self.look_slowly(now),

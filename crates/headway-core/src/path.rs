@@ -4,6 +4,7 @@
 
 mod afterwards;
 mod decide;
+mod lending;
 mod sharing;
 mod together;
 
@@ -25,6 +26,7 @@ use crate::time::Clock;
 use crate::waiting::Queue;
 use crate::why::Why;
 
+pub use lending::{Lending, Loan, SlotsOut};
 use sharing::Sharing;
 pub use together::{Demand, try_together};
 

@@ -1,6 +1,7 @@
 //! A rate's mark: taking, giving back without minting, debt.
 //!
-//! `M' = max(M, K) + n ≤ E`, one compare-exchange. Source: design, section 3.
+//! `M' = max(M, K) + n ≤ E`, one compare-exchange. What is on loan lifts the floor, and the word counts it: it holds
+//! `M + on loan` wherever that is above `K + on loan`. Source: design, section 3; docs/meters.md.
 
 use crate::atomics::{AtomicU64, Ordering, pause};
 use crate::hot::Look;
@@ -9,12 +10,17 @@ use crate::word::{Seen, Word};
 /// What a reservation on a rate remembers so that a part of it can be given back later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Marked {
-    /// The mark after the reservation, M1.
+    /// The mark after the reservation, M1; without what was on loan.
     pub(crate) mark: u64,
     /// The running sum of give-backs that were complete before it, R1.
     pub(crate) gives: u64,
     /// What renewals had taken off marks by then.
     pub(crate) base: u64,
+}
+
+impl Marked {
+    /// Of what was charged without a reservation: nothing of it can be given back.
+    pub(crate) const NONE: Marked = Marked { mark: 0, gives: 0, base: 0 };
 }
 
 /// The running sum of give-backs, R, of one mark.
@@ -76,8 +82,8 @@ pub(crate) enum RateStop {
 /// Takes `n` grains. `durable_to`: the highest mark that the store knows of, `u64::MAX` where nothing is durable. `leaves`:
 /// how much has to be left for others.
 ///
-/// The word is loaded before the curve is looked at: after a renewal of the base the exchange then fails on an old mark,
-/// and a new mark is never held against an old curve.
+/// The word is loaded before the curve, and what is on loan, are looked at: after a renewal of the base or a loan the
+/// exchange then fails on an old mark, and a new mark is never held against an old curve.
 #[inline]
 pub(crate) fn take(
     word: &Word,
@@ -103,7 +109,7 @@ pub(crate) fn take(
             return Err(RateStop::Draw { mark, look });
         }
         match word.replace(seen, wanted) {
-            Ok(()) => return Ok(Marked { mark: wanted, gives: given, base: look.base }),
+            Ok(()) => return Ok(marked(wanted, given, &look)),
             Err(_) => pause(),
         }
     }
@@ -132,7 +138,31 @@ pub(crate) fn take_at_once(
     };
     let is_durable = wanted <= durable_to.load(Ordering::Acquire);
     let took = is_durable && word.replace(seen, wanted).is_ok();
-    took.then_some(Ok(Marked { mark: wanted, gives: given, base: look.base }))
+    took.then_some(Ok(marked(wanted, given, &look)))
+}
+
+#[inline]
+fn marked(word: u64, gives: u64, look: &Look) -> Marked {
+    Marked { mark: word - look.on_loan, gives, base: look.base }
+}
+
+/// Lifts the word to the floor, and takes `dropped` grains of what is on loan off it: the rest of what leaves the loan
+/// after this stays in the mark. Until it has left, decisions see too little room, never too much. None: the word is being
+/// moved, find it anew.
+pub(crate) fn settle(word: &Word, dropped: u64, mut look: impl FnMut(Seen) -> Option<Look>) -> Option<()> {
+    loop {
+        let seen = word.load();
+        if seen.is_frozen() {
+            return None;
+        }
+        let look = look(seen)?;
+        let settled = seen.value().max(look.k) - dropped.min(look.on_loan);
+        // Also where nothing changes: a word of before a renewal must not be held against a curve of after it.
+        if word.replace(seen, settled).is_ok() {
+            return Some(());
+        }
+        pause();
+    }
 }
 
 /// Gives `r` grains of a reservation back, as far as that mints nothing. Returns what was given.
@@ -156,7 +186,8 @@ pub(crate) fn give_back(
         let look = look(seen)?;
         let renewed = look.base.wrapping_sub(taken.base);
         let since = before.wrapping_sub(taken.gives);
-        let due = taken.mark.saturating_sub(renewed).saturating_sub(since).saturating_sub(look.k).min(r);
+        let floor = look.k - look.on_loan;
+        let due = taken.mark.saturating_sub(renewed).saturating_sub(since).saturating_sub(floor).min(r);
         // A mark behind its own give-back would be a mark below zero of the base: the clamp above forbids it.
         let lowered = seen.value().saturating_sub(due);
         if due == 0 || word.replace(seen, lowered).is_ok() {

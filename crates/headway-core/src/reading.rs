@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::atomics::Ordering;
 use crate::counts::Counts;
 use crate::curve::{Curve, Measure};
-use crate::earliest::{Retry, earliest};
+use crate::earliest::{Retry, Stood, earliest};
 use crate::grain::{MICRO, micro_of_grains};
 use crate::installed::Installed;
 use crate::meter::Meter;
@@ -47,6 +47,7 @@ pub struct PathReading {
     pub dropped_unreleased: u64,
     pub double_released: u64,
     pub settled_above_max: u64,
+    pub on_loan_micro: u64,
 }
 
 /// Where one meter of a path stands for one key, in units of the path's demands.
@@ -186,6 +187,7 @@ impl Path {
             dropped_unreleased: read(&counts.dropped_unreleased),
             double_released: read(&counts.double_released),
             settled_above_max: read(&counts.settled_above_max),
+            on_loan_micro: read(&counts.on_loan),
         }
     }
 
@@ -218,7 +220,13 @@ impl Path {
             let more = toll.charge.of(remaining.saturating_add(1));
             let more_at = match (meter.spec.measure, curve.window_after(now)) {
                 (Measure::Quota, Some(next)) => next.start,
-                (Measure::Rate, _) => match earliest(&curve, now, Tagged { tag: 0, amount }, more, 0) {
+                (Measure::Rate, _) => match earliest(
+                    &curve,
+                    now,
+                    Stood { held: Tagged { tag: 0, amount }, on_loan: look.on_loan },
+                    more,
+                    0,
+                ) {
                     Retry::At(at) => at,
                     _ => now,
                 },

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use crate::curve::Measure;
-use crate::earliest::{Retry, earliest};
+use crate::earliest::{Retry, Stood, earliest};
 use crate::far::Told;
 use crate::grain::{MICRO, micro_of_grains};
 use crate::hot::Look;
@@ -186,7 +186,8 @@ impl Refusal {
             return Retry::Unknown;
         }
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
-        let seen = Tagged { amount: self.amount, tag: self.look.map_or(0, |look| look.tag) };
+        let (tag, on_loan) = self.look.map_or((0, 0), |look| (look.tag, look.on_loan));
+        let seen = Stood { held: Tagged { amount: self.amount, tag }, on_loan };
         self.path.earliest(hash, self.units, self.at, Some((self.step, seen)))
     }
 
@@ -390,7 +391,7 @@ fn span(seconds: f64) -> String {
 
 impl Path {
     /// The first instant from `from` at which all meters have room at once. `seen`: the amount to take for one step.
-    pub(crate) fn earliest(&self, key: Option<u64>, units: u64, from: i64, seen: Option<(usize, Tagged)>) -> Retry {
+    pub(crate) fn earliest(&self, key: Option<u64>, units: u64, from: i64, seen: Option<(usize, Stood)>) -> Retry {
         let mut at = from;
         // Each round moves on to where the slowest meter has room; a fall may close another one meanwhile.
         for _ in 0..64 {
@@ -399,13 +400,14 @@ impl Path {
                 let (toll, own) = step.toll(key);
                 let Some(curve) = toll.meter.installed() else { return Retry::Unknown };
                 let Some(look) = toll.meter.look(from) else { return Retry::Unknown };
-                let seen = seen.filter(|(step, _)| *step == i).map(|(_, standing)| standing);
-                let standing = seen.unwrap_or_else(|| toll.meter.standing(own, &look));
+                let seen = seen.filter(|(step, _)| *step == i).map(|(_, stood)| stood);
+                let now = || Stood { held: toll.meter.standing(own, &look), on_loan: look.on_loan };
+                let stood = seen.unwrap_or_else(now);
                 let n = toll.charge.of(units);
                 let (always, left) = toll.meter.look(at).map_or((0, 0), |look| {
                     (step.leaves_always(&toll.meter, &look), step.leaves(&toll.meter, at, n, &look))
                 });
-                let fits = |left: u64| earliest(&curve, at, standing, n.saturating_add(left), toll.meter.shift);
+                let fits = |left: u64| earliest(&curve, at, stood, n.saturating_add(left), toll.meter.shift);
                 // What a guarantee keeps back changes with what its workload does: it may fit when nobody can say.
                 let found = match fits(left) {
                     Retry::Never if left > always && fits(always) != Retry::Never => Retry::Unknown,

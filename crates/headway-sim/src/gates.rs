@@ -101,7 +101,7 @@ impl World {
         let units = if self.peace { UNIT } else { self.random.one_of(&[UNIT, UNIT, UNIT, 2 * UNIT, UNIT / 2]) };
         let node = &mut self.gates[i];
         let now = node.clock.at(self.t);
-        if node.gate.take(now, CONTRACT, units) {
+        if node.gate.door(CONTRACT).is_some_and(|door| door.take(now, units)) {
             self.begin_operation(i, life, units);
         }
         let next = self.random.around(self.setting.demand_ns);
@@ -117,7 +117,7 @@ impl World {
         let units = if self.peace { UNIT } else { self.random.one_of(&[UNIT, UNIT, UNIT, 2 * UNIT, UNIT / 2]) };
         let node = &mut self.gates[i];
         let now = node.clock.at(self.t);
-        if node.gate.take(now, CONTRACT, units)
+        if node.gate.door(CONTRACT).is_some_and(|door| door.take(now, units))
             && let Some(windows) = &mut self.windows
         {
             windows.admitted(self.t, units);
@@ -159,7 +159,9 @@ impl World {
 
     pub(crate) fn given(&mut self, i: usize, life: u64, units: u64) {
         self.with_gate(i, life, |gate, now| {
-            gate.give_back(CONTRACT, units);
+            if let Some(door) = gate.door(CONTRACT) {
+                door.give_back(units);
+            }
             if gate.is_leaving() { gate.tick(now) } else { vec![] }
         });
     }

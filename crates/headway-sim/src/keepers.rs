@@ -1,18 +1,74 @@
 //! Keepers in the world: how they come to be, what they say and write.
 
+use std::sync::Arc;
+
 use headway_core::lease::{Effect, FromGate, Holder, Inheritance, Keeper, Left, Outcome, Row, Write};
+use headway_core::{Measure, MeterSpec, Meters, Mode, Path, PathSpec};
 
 use crate::clock::{Clock, mutant};
 use crate::setting::UNIT;
 use crate::world::{Event, World};
 
-/// The only contract there is.
+/// The only contract there is, and its meter.
 pub(crate) const CONTRACT: u64 = 1;
+const METER: &str = "m";
+
+/// The meters of a keeper's process, on which it lends and decides itself.
+pub(crate) struct House {
+    meters: Meters,
+    path: Arc<Path>,
+}
+
+impl House {
+    /// `per_ns`: a rate's; None: a concurrency.
+    fn new(per_ns: Option<i64>) -> House {
+        let meters = Meters::default();
+        let spec = MeterSpec {
+            name: METER.to_owned(),
+            measure: if per_ns.is_some() { Measure::Rate } else { Measure::Concurrency },
+            ceiling_micro: 32 * UNIT,
+            per_ns: per_ns.unwrap_or(0) as u64,
+            unit: "unit".to_owned(),
+            keys_max: None,
+            scale_ppm: vec![],
+            born_empty: false,
+            durable: false,
+            chunk_micro: 0,
+            shares: vec![],
+        };
+        meters.declare(vec![spec]).expect("a meter that can be counted");
+        let (contract, workload, mode) = (METER.to_owned(), METER.to_owned(), Mode::Enforce);
+        let (steps, cost_ppm) = (vec![(METER.to_owned(), UNIT, false)], UNIT);
+        let spec = PathSpec {
+            contract,
+            workload,
+            steps,
+            mode,
+            cost_ppm,
+            units_max: 0,
+            settle_max_micro: 0,
+            wait_ns: 0,
+            shares_as: String::new(),
+        };
+        let path = meters.path(spec).expect("a path over its only meter");
+        House { meters, path }
+    }
+}
+
+/// A clock that shows what it was asked for.
+struct Shows(i64);
+
+impl headway_core::Clock for Shows {
+    fn boot_ns(&self) -> i64 {
+        self.0
+    }
+}
 
 pub(crate) struct KeeperNode {
     pub(crate) clock: Clock,
     /// None until its take-over is through.
     pub(crate) keeper: Option<Keeper>,
+    house: House,
     pub(crate) epoch: u64,
     pub(crate) is_dead: bool,
     pub(crate) frozen_until: i64,
@@ -41,7 +97,18 @@ impl World {
         let clock = self.setting.keepers_clock(&mut self.random);
         let asked_at = clock.at(self.t);
         let (keeper, epoch, is_dead, frozen_until, storeless_until, wake) = (None, 0, false, 0, 0, 0);
-        self.keepers.push(KeeperNode { clock, keeper, epoch, is_dead, frozen_until, storeless_until, asked_at, wake });
+        let house = House::new(self.setting.rate.map(|(per_ns, _)| per_ns));
+        self.keepers.push(KeeperNode {
+            clock,
+            keeper,
+            house,
+            epoch,
+            is_dead,
+            frozen_until,
+            storeless_until,
+            asked_at,
+            wake,
+        });
         let commits = self.random.around(self.setting.delay_ns);
         self.after(commits, Event::TakeOver { keeper: self.keepers.len() - 1 });
     }
@@ -67,13 +134,36 @@ impl World {
         let now = node.clock.at(t);
         let from = Inheritance { epoch, asked_at: node.asked_at, predecessor_may_live: may_live };
         let mut keeper = Keeper::take_over(now, from, terms);
+        node.house.meters.publish(vec![(METER.to_owned(), curve)], t, now).expect("a first curve");
         let left = if self.setting.rate.is_some() { Left::Ceiling(loans) } else { Left::Rows(rows) };
-        keeper.keep(now, CONTRACT, terms, (curve, t - now), left).expect("a contract that can be kept");
+        keeper.keep(now, CONTRACT, terms, &node.house.path, left).expect("a contract that can be kept");
         (node.keeper, node.epoch) = (Some(keeper), epoch);
         self.keeper_ticks(i);
+        if self.setting.rate.is_some() {
+            self.keeper_demands(i);
+        }
         if !self.peace && self.random.per_mille(200) {
             self.publish();
         }
+    }
+
+    /// A demand of the keeper's own process, on the meters from which it lends. Of rates: slots of a process that is gone
+    /// are nobody's to count, and its operations may go on.
+    pub(crate) fn keeper_demands(&mut self, i: usize) {
+        let node = &self.keepers[i];
+        if node.is_dead {
+            return;
+        }
+        let (now, units) = (node.clock.at(self.t), self.random.one_of(&[1, 1, 2]));
+        let may = node.keeper.as_ref().is_some_and(|keeper| keeper.may_answer(now) || mutant!(OwnAfterMandate));
+        if may
+            && node.house.path.try_now(&Shows(now), units, None).is_ok()
+            && let Some(windows) = &mut self.windows
+        {
+            windows.admitted(self.t, units * UNIT);
+        }
+        let next = self.random.around(2 * self.setting.demand_ns);
+        self.after(next, Event::OwnDemand { keeper: i });
     }
 
     pub(crate) fn tell_checkers(&mut self) {
@@ -127,10 +217,12 @@ impl World {
         }
         self.store.ceiling = self.limits.highest();
         self.tell_checkers();
-        let (t, curve) = (self.t, self.limits.curve());
-        self.with_keeper(i, |keeper, now| {
-            keeper.publish(now, CONTRACT, curve, t - now).expect("a version that follows")
-        });
+        let (t, curve, node) = (self.t, self.limits.curve(), &self.keepers[i]);
+        node.house
+            .meters
+            .publish(vec![(METER.to_owned(), curve)], t, node.clock.at(t))
+            .expect("a version that follows");
+        self.with_keeper(i, |keeper, now| keeper.published(now, CONTRACT).expect("a contract that is kept"));
         self.outcome.moves += 1;
         true
     }

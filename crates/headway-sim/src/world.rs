@@ -42,6 +42,7 @@ pub(crate) enum Event {
     TakeOver { keeper: usize },
     Began { keeper: usize, epoch: u64, may_live: bool, rows: Vec<Row>, loans: u64 },
     Demand { gate: usize, life: u64 },
+    OwnDemand { keeper: usize },
     Ended { operation: u64 },
     Given { gate: usize, life: u64, units: u64 },
     Reap { gate: usize, life: u64 },
@@ -58,6 +59,7 @@ impl Event {
         match *self {
             Event::ToKeeper { keeper, .. }
             | Event::KeeperTick { keeper }
+            | Event::OwnDemand { keeper }
             | Event::Answered { keeper, .. }
             | Event::Began { keeper, .. } => Some(Node::Keeper(keeper)),
             Event::ToGate { gate, .. }
@@ -221,6 +223,7 @@ impl World {
                 self.keeper_begins(keeper, epoch, may_live, &rows, loans);
             }
             Event::Demand { gate, life } => self.demand(gate, life),
+            Event::OwnDemand { keeper } => self.keeper_demands(keeper),
             Event::Ended { operation } => self.operation_ends(operation),
             Event::Given { gate, life, units } => self.given(gate, life, units),
             Event::Reap { gate, life } => self.reap(gate, life),

@@ -1,10 +1,11 @@
-//! The gate: decides on every demand from what it holds, and keeps holding it.
+//! The gate: holds what demands are decided from, and keeps holding it. They are decided at its doors.
 //!
 //! Whether a lease has ended is asked at each demand, by the clock of that demand: a gate that was frozen past its end
 //! refuses its first one. Source: docs/leases.md.
 
 use std::collections::BTreeMap;
 
+use crate::lease::door::Door;
 use crate::lease::holding::Holding;
 use crate::lease::messages::{ContractId, FromGate, FromKeeper};
 use crate::lease::mutant;
@@ -47,24 +48,11 @@ impl Gate {
         self.done(vec![])
     }
 
-    /// Admits `n` micro-units. False: what is held does not cover it.
-    #[inline]
-    pub fn take(&mut self, now: i64, contract: ContractId, n: u64) -> bool {
-        if self.closed {
-            return false;
-        }
-        match self.held.get_mut(&contract) {
-            Some(held) => held.take(now, n),
-            None => self.tokens.get_mut(&contract).is_some_and(|tokens| tokens.take(now, n)),
-        }
-    }
-
-    /// Gives back what was taken; slots only, and after the end of a lease as well.
-    #[inline]
-    pub fn give_back(&mut self, contract: ContractId, n: u64) {
-        if let Some(held) = self.held.get_mut(&contract) {
-            held.give_back(n);
-        }
+    /// Where demands of a contract are decided; None before anything of it was wanted. Where a door runs low is seen at the
+    /// next `tick`.
+    pub fn door(&self, contract: ContractId) -> Option<Door> {
+        let tokens = || self.tokens.get(&contract).map(Tokens::door);
+        self.held.get(&contract).map(Holding::door).or_else(tokens)
     }
 
     /// Micro-units in flight.
@@ -150,7 +138,7 @@ impl Gate {
 
     fn done(&mut self, mut effects: Vec<GateEffect>) -> Vec<GateEffect> {
         let renewals = self.held.values().map(Holding::renew_at);
-        let wake = renewals.chain(self.tokens.values().map(Tokens::draw_at)).min().unwrap_or(i64::MAX);
+        let wake = renewals.chain(self.tokens.values().map(Tokens::wake_at)).min().unwrap_or(i64::MAX);
         if wake != self.wake {
             self.wake = wake;
             if wake < i64::MAX {

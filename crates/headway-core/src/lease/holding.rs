@@ -1,7 +1,10 @@
-//! What a gate holds of one concurrency: the lease that was installed last, what is in flight, and when to renew.
+//! What a gate holds of one concurrency: the lease that was installed last, and when to renew. Demands are decided at the
+//! door.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::lease::door::{Door, SlotDoor};
 use crate::lease::messages::{ContractId, Lease, Renew};
 use crate::lease::mutant;
 use crate::lease::terms::{Terms, ns_of};
@@ -15,10 +18,10 @@ pub(crate) struct Holding {
     contract: ContractId,
     epoch: u64,
     seq: u64,
+    /// As the door has them, until `expires` of the gate's clock.
     units: u64,
-    /// Up to this instant of the gate's clock `units` may be admitted.
     expires: i64,
-    in_flight: u64,
+    door: Arc<SlotDoor>,
     want: u64,
     counter: u64,
     sent: VecDeque<(u64, i64)>,
@@ -36,7 +39,7 @@ impl Holding {
             seq: 0,
             units: 0,
             expires: i64::MIN,
-            in_flight: 0,
+            door: Arc::new(SlotDoor::new()),
             want: 0,
             counter: 0,
             sent: VecDeque::new(),
@@ -45,25 +48,18 @@ impl Holding {
         }
     }
 
-    /// Admits `n` if all in flight then stays within a lease that has not ended.
-    #[inline]
-    pub(crate) fn take(&mut self, now: i64, n: u64) -> bool {
-        let fits = self.in_flight.checked_add(n).is_some_and(|wanted| wanted <= self.units);
-        if fits && (now < self.expires || mutant!(EndUnasked)) {
-            self.in_flight += n;
-            return true;
-        }
-        false
-    }
-
-    #[inline]
-    pub(crate) fn give_back(&mut self, n: u64) {
-        debug_assert!(self.in_flight >= n, "more was given back than was taken");
-        self.in_flight = self.in_flight.saturating_sub(n);
+    pub(crate) fn door(&self) -> Door {
+        Door::Slots(Arc::clone(&self.door))
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight
+        u64::try_from(self.units.cast_signed() - self.door.free()).unwrap_or(0)
+    }
+
+    /// Puts a lease into the door.
+    fn put(&mut self, units: u64, expires: i64) {
+        self.door.set(self.units, units, expires);
+        (self.units, self.expires) = (units, expires);
     }
 
     /// What may be admitted at `now`, what is in flight included.
@@ -88,7 +84,7 @@ impl Holding {
 
     /// Ends the lease here and now.
     pub(crate) fn close(&mut self, now: i64) {
-        self.expires = self.expires.min(now);
+        self.put(0, self.expires.min(now));
         self.demand(now, 0);
         self.renew_at = now;
     }
@@ -108,7 +104,12 @@ impl Holding {
         self.has_news = false;
         self.renew_at = if self.is_idle(now) { i64::MAX } else { now.saturating_add(self.pause_ns()) };
         let lapsed = now >= self.expires;
-        let Holding { contract, want, epoch, seq, counter, in_flight, .. } = *self;
+        if lapsed {
+            // A demand that looked at its clock before the end must not enter after this was said.
+            self.put(0, self.expires);
+        }
+        let in_flight = self.in_flight();
+        let Holding { contract, want, epoch, seq, counter, .. } = *self;
         Renew { contract, want, epoch, seq, lapsed, counter, in_flight }
     }
 
@@ -122,15 +123,14 @@ impl Holding {
         match lease.in_reply_to {
             // It may overtake the reply to which it belongs: the lower number and the earlier end stand.
             None if mutant!(PushUnheeded) => {}
-            None if !mutant!(PushRenews) => self.units = self.units.min(lease.units),
+            None if !mutant!(PushRenews) => self.put(self.units.min(lease.units), self.expires),
             reply => {
                 let named = |&&(counter, _): &&(u64, i64)| Some(counter) == reply || mutant!(CountFromLatest);
                 let sent = self.sent.iter().rev().find(named).map(|&(_, at)| at);
                 let sent =
                     if mutant!(CountFromReceipt) { Some(now) } else { sent.or(mutant!(PushRenews).then_some(now)) };
                 let term = if reply.is_some() { ns_of(lease.term_ms) } else { self.terms.lease_ns };
-                self.expires = sent?.saturating_add(self.terms.shorter(term));
-                self.units = lease.units;
+                self.put(lease.units, sent?.saturating_add(self.terms.shorter(term)));
                 let third = sent?.saturating_add(self.terms.lease_ns / 3);
                 let unmet = self.units < self.want || self.expires <= third;
                 let next = if unmet { self.expires.min(third).max(now + self.pause_ns()) } else { third };
@@ -147,7 +147,7 @@ impl Holding {
     }
 
     fn is_idle(&self, now: i64) -> bool {
-        self.want == 0 && self.in_flight == 0 && self.units(now) == 0 && !self.has_news
+        self.want == 0 && self.in_flight() == 0 && self.units(now) == 0 && !self.has_news
     }
 
     /// Between two messages that nothing else calls for.

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::curve::Curve;
 use crate::error::Error;
 use crate::lease::kept::{Kept, Left};
 use crate::lease::messages::{ContractId, FromGate, FromKeeper, Holder};
 use crate::lease::mutant;
 use crate::lease::terms::Terms;
+use crate::path::Path;
 
 /// What has to happen outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,16 +156,18 @@ impl Keeper {
         }
     }
 
-    /// Keeps a contract from now on, with what the store has of it. `utc = boot + anchor`.
+    /// Keeps a contract from now on, with what the store has of it: its slots, or what is spent of its rates and quotas. A
+    /// path that has both is kept as two contracts. Its meters have their curves already, and no demand of this process is
+    /// decided on them before.
     ///
-    /// Errors: a measure that is not lent, or does not go with `left`; a contract that is kept already; terms with a
-    /// shorter mandate; a rate that cannot be counted.
+    /// Errors: keys, which are asked; a path that does not go with `left`; a contract that is kept already; terms with a
+    /// shorter mandate.
     pub fn keep(
         &mut self,
         now: i64,
         contract: ContractId,
         terms: Terms,
-        (curve, anchor): (Arc<Curve>, i64),
+        path: &Arc<Path>,
         left: Left<'_>,
     ) -> Result<(), Error> {
         if terms.mandate_ns < self.terms.mandate_ns {
@@ -174,25 +176,20 @@ impl Keeper {
         if self.kept.contains_key(&contract) {
             return Err(Error::invalid(format!("contract {contract} is kept already")));
         }
-        self.kept.insert(contract, Kept::open(now, contract, terms, (curve, anchor), left, self.old_ends)?);
+        self.kept.insert(contract, Kept::open(now, contract, terms, path.lending()?, left, self.old_ends)?);
         Ok(())
     }
 
-    /// A new curve of a contract: in the ledger already, in force from now. Cuts are pushed, raises wait for renewals.
+    /// The meters of a contract have new curves: in the ledger already, in force from now. Cuts are pushed, raises wait
+    /// for renewals.
     ///
-    /// Errors: an unknown contract, another measure, a version that is not newer.
-    pub fn publish(
-        &mut self,
-        now: i64,
-        contract: ContractId,
-        curve: Arc<Curve>,
-        anchor: i64,
-    ) -> Result<Vec<Effect>, Error> {
+    /// Errors: an unknown contract.
+    pub fn published(&mut self, now: i64, contract: ContractId) -> Result<Vec<Effect>, Error> {
         let may_answer = self.may_answer(now);
         let Some(kept) = self.kept.get_mut(&contract) else {
             return Err(Error::invalid(format!("contract {contract} is not kept here")));
         };
-        kept.publish(now, curve, anchor, may_answer.then_some(&mut self.desk))?;
+        kept.published(now, may_answer.then_some(&mut self.desk));
         Ok(self.done(now))
     }
 
@@ -270,7 +267,9 @@ impl Keeper {
         self.done(now)
     }
 
-    fn may_answer(&self, now: i64) -> bool {
+    /// Whether its mandate lasts: after its end another keeper may lend the same limits, so that this process decides no
+    /// more by itself either.
+    pub fn may_answer(&self, now: i64) -> bool {
         !self.fenced && (now < self.mandate_until || mutant!(NoMandate))
     }
 

@@ -1,23 +1,20 @@
 //! A contract at its keeper, whatever it measures.
 
-use std::sync::Arc;
-
-use crate::curve::{Curve, Measure};
 use crate::error::Error;
 use crate::lease::book::Book;
-use crate::lease::course::Course;
 use crate::lease::keeper::{Desk, Row};
 use crate::lease::lender::Lender;
 use crate::lease::messages::{ContractId, FromGate, Holder};
 use crate::lease::mutant;
 use crate::lease::terms::Terms;
+use crate::path::Lending;
 
 /// What the store has of a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left<'a> {
-    /// Of a concurrency: a row for each holder.
+    /// Of slots: a row for each holder.
     Rows(&'a [Row]),
-    /// Of a rate: micro-units that may be on loan.
+    /// Of blocks: micro-units that may be on loan; 0 where all that is spent is quotas.
     Ceiling(u64),
 }
 
@@ -33,21 +30,22 @@ impl Kept {
         now: i64,
         contract: ContractId,
         terms: Terms,
-        (curve, anchor): (Arc<Curve>, i64),
+        lending: Lending,
         left: Left<'_>,
         old_ends: i64,
     ) -> Result<Kept, Error> {
-        match (curve.measure, left) {
-            (Measure::Concurrency, Left::Rows(rows)) => {
+        match left {
+            Left::Rows(rows) if lending.has_slots() => {
                 let whole_lease = if mutant!(InheritedEndsAtOnce) { 0 } else { terms.longer(terms.lease_ns) };
                 let until = old_ends.saturating_add(whole_lease);
-                Ok(Kept::Slots(Book::open(contract, terms, Course::first(curve, anchor, now), rows, until)))
+                Ok(Kept::Slots(Book::open(now, contract, terms, lending.booked(), rows, until)))
             }
-            (Measure::Rate, Left::Ceiling(ceiling)) => {
+            Left::Ceiling(ceiling) if lending.has_blocks() => {
                 let lends_from = if mutant!(LentAtOnce) { now } else { old_ends };
-                Ok(Kept::Tokens(Lender::open(now, contract, terms, curve, anchor, ceiling, lends_from)?))
+                Ok(Kept::Tokens(Lender::open(now, contract, terms, lending, ceiling, lends_from)))
             }
-            (measure, _) => Err(Error::invalid(format!("a {} is not kept from what the store has", measure.name()))),
+            Left::Rows(_) => Err(Error::invalid("rows are of slots, and the path has no concurrency")),
+            Left::Ceiling(_) => Err(Error::invalid("a ceiling is of blocks, and the path has no rate or quota")),
         }
     }
 
@@ -60,25 +58,11 @@ impl Kept {
         }
     }
 
-    pub(crate) fn publish(
-        &mut self,
-        now: i64,
-        curve: Arc<Curve>,
-        anchor: i64,
-        desk: Option<&mut Desk>,
-    ) -> Result<(), Error> {
-        let (measure, version) = match self {
-            Kept::Slots(book) => (Measure::Concurrency, book.version()),
-            Kept::Tokens(lender) => (Measure::Rate, lender.version()),
-        };
-        if curve.measure != measure || curve.version <= version {
-            return Err(Error::invalid(format!("version {} does not follow {version}", curve.version)));
-        }
+    pub(crate) fn published(&mut self, now: i64, desk: Option<&mut Desk>) {
         match self {
-            Kept::Slots(book) => book.publish(now, curve, anchor, desk),
-            Kept::Tokens(lender) => return lender.publish(now, curve, anchor, desk),
+            Kept::Slots(book) => book.published(now, desk),
+            Kept::Tokens(lender) => lender.published(now, desk),
         }
-        Ok(())
     }
 
     /// The store answered a write of a holder's row, or of the ceiling.
@@ -117,11 +101,11 @@ impl Kept {
         }
     }
 
-    /// When `sweep` has something to do, if nothing is heard before. A lender settles when it is asked.
+    /// When `sweep` has something to do, if nothing is heard before.
     pub(crate) fn next_sweep(&self) -> Option<i64> {
         match self {
             Kept::Slots(book) => book.next_sweep(),
-            Kept::Tokens(_) => None,
+            Kept::Tokens(lender) => lender.next_sweep(),
         }
     }
 }

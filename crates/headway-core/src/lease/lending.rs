@@ -1,37 +1,37 @@
 //! What a keeper lends of a rate, message by message. Faults are the simulation's.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
-use crate::curve::{Curve, Measure, Segment};
+use crate::curve::Measure;
 use crate::error::Error;
+use crate::lease::house::{House, SECOND, UNIT};
 use crate::lease::{
     Block, Draw, Effect, FromGate, FromKeeper, Holder, Inheritance, Keeper, Left, Outcome, Terms, Used, WriteKind,
 };
+use crate::time::Clock;
 
-const SECOND: i64 = 1_000_000_000;
-const UNIT: u64 = 1_000_000;
 const A: Holder = Holder(1);
 const B: Holder = Holder(2);
-
-/// So many units a second, a burst of a second.
-fn curve(version: u64, units: u64) -> Arc<Curve> {
-    let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: units * UNIT, to_micro: units * UNIT }];
-    let (stage, raises_when, window, measure) = (String::new(), String::new(), vec![], Measure::Rate);
-    let (per_ns, burst_ns) = (SECOND as u64, SECOND as u64);
-    Arc::new(Curve { measure, version, stage, segments, per_ns, burst_ns, window, raises_when }.checked().unwrap())
-}
 
 fn terms() -> Terms {
     Terms::new(20 * SECOND, 10 * SECOND, 0, 1_000).unwrap()
 }
 
-fn keeper_after(ceiling: u64, predecessor_may_live: bool) -> Keeper {
+struct Stands(i64);
+
+impl Clock for Stands {
+    fn boot_ns(&self) -> i64 {
+        self.0
+    }
+}
+
+/// A keeper of 8 a second with a burst of a second, and the house that it lends from.
+fn keeper_after(ceiling: u64, predecessor_may_live: bool) -> (Keeper, House) {
     let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live };
     let mut keeper = Keeper::take_over(0, from, terms());
-    keeper.keep(0, 1, terms(), (curve(1, 8), 0), Left::Ceiling(ceiling * UNIT)).unwrap();
-    keeper
+    let house = House::new(Measure::Rate, 8, None);
+    keeper.keep(0, 1, terms(), &house.path, Left::Ceiling(ceiling * UNIT)).unwrap();
+    (keeper, house)
 }
 
 fn draw(counter: u64, want: u64, blocks: Vec<Used>) -> Draw {
@@ -64,14 +64,14 @@ fn ask(keeper: &mut Keeper, now: i64, holder: Holder, draw: Draw) -> Vec<Block> 
 
 #[test]
 fn a_keeper_begins_empty_and_lends_what_has_come_in() {
-    let mut keeper = keeper_after(0, false);
+    let (mut keeper, _house) = keeper_after(0, false);
     assert_eq!(0, ask(&mut keeper, 0, A, draw(1, 2, vec![]))[0].units);
     assert_eq!(2 * UNIT, ask(&mut keeper, SECOND / 2, A, draw(2, 2, vec![]))[0].units);
 }
 
 #[test]
 fn the_ceiling_is_raised_before_a_block_leaves() {
-    let mut keeper = keeper_after(0, false);
+    let (mut keeper, _house) = keeper_after(0, false);
     let effects = keeper.on(SECOND, A, FromGate::Draw(draw(1, 2, vec![])));
     assert!(effects.iter().all(|e| !matches!(e, Effect::Send { .. })));
     let is_enough = |kind: &WriteKind| matches!(kind, WriteKind::LoanCeiling { to, .. } if *to >= 2 * UNIT);
@@ -81,14 +81,14 @@ fn the_ceiling_is_raised_before_a_block_leaves() {
 
 #[test]
 fn a_draw_that_comes_twice_is_answered_once() {
-    let mut keeper = keeper_after(0, false);
+    let (mut keeper, _house) = keeper_after(0, false);
     assert_eq!(1, ask(&mut keeper, SECOND, A, draw(1, 2, vec![])).len());
     assert!(ask(&mut keeper, SECOND, A, draw(1, 2, vec![])).is_empty());
 }
 
 #[test]
 fn what_is_given_up_is_lent_again_and_what_is_spent_is_not() {
-    let mut keeper = keeper_after(0, false);
+    let (mut keeper, _house) = keeper_after(0, false);
     let first = ask(&mut keeper, SECOND, A, draw(1, 4, vec![])).remove(0);
     let second = ask(&mut keeper, SECOND, A, draw(2, 4, vec![])).remove(0);
     assert_eq!((4 * UNIT, 4 * UNIT), (first.units, second.units));
@@ -100,7 +100,7 @@ fn what_is_given_up_is_lent_again_and_what_is_spent_is_not() {
 
 #[test]
 fn a_successor_counts_the_whole_ceiling_as_lent_and_waits_the_old_mandate_out() {
-    let mut keeper = keeper_after(8, true);
+    let (mut keeper, _house) = keeper_after(8, true);
     assert_eq!(0, ask(&mut keeper, 9 * SECOND, A, draw(1, 1, vec![]))[0].units);
     let effects = keeper.tick(9 * SECOND);
     carry_out(&mut keeper, 9 * SECOND, effects);
@@ -110,23 +110,69 @@ fn a_successor_counts_the_whole_ceiling_as_lent_and_waits_the_old_mandate_out() 
 
 #[test]
 fn a_fall_of_the_burst_calls_blocks_back_and_a_raise_does_not() {
-    let mut keeper = keeper_after(0, false);
+    let (mut keeper, mut house) = keeper_after(0, false);
     ask(&mut keeper, SECOND, A, draw(1, 4, vec![]));
-    let raised = keeper.publish(SECOND, 1, curve(2, 9), 0).unwrap();
     let called = Effect::Send { holder: A, message: FromKeeper::Surrender { contract: 1 } };
-    assert!(!raised.contains(&called));
-    assert!(keeper.publish(SECOND, 1, curve(3, 2), 0).unwrap().contains(&called));
+    house.publish(SECOND, 9, None);
+    assert!(!keeper.published(SECOND, 1).unwrap().contains(&called));
+    house.publish(SECOND, 2, None);
+    assert!(keeper.published(SECOND, 1).unwrap().contains(&called));
 }
 
 #[test]
-fn what_a_lender_cannot_count_or_was_not_left_is_an_error() {
-    let mut keeper = keeper_after(0, false);
-    let minutes = Arc::new(Curve { per_ns: 60 * SECOND as u64, ..(*curve(2, 8)).clone() });
-    let vast = curve(2, 1_000_000_000);
-    for wrong in [minutes, vast, curve(1, 8)] {
-        assert!(matches!(keeper.publish(0, 1, wrong, 0), Err(Error::Invalid(_))));
-    }
-    assert!(matches!(keeper.keep(0, 2, terms(), (curve(1, 8), 0), Left::Rows(&[])), Err(Error::Invalid(_))));
+fn what_a_rate_was_not_left_is_an_error() {
+    let (mut keeper, house) = keeper_after(0, false);
+    assert!(matches!(keeper.keep(0, 2, terms(), &house.path, Left::Rows(&[])), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn what_this_process_spends_is_not_lent_and_what_is_lent_is_not_there_for_it() {
+    let (mut keeper, house) = keeper_after(0, false);
+    let here = |now, units| house.path.try_now(&Stands(now), units, None).is_ok();
+    assert!(!here(0, 1), "a keeper begins empty");
+    assert!(here(SECOND, 5));
+    assert_eq!(3 * UNIT, ask(&mut keeper, SECOND, A, draw(1, 3, vec![]))[0].units);
+    assert!(!here(SECOND, 1));
+    // A second later the burst is full but for what is on loan.
+    assert!(here(2 * SECOND, 5) && !here(2 * SECOND, 1));
+}
+
+#[test]
+fn while_the_old_mandate_may_last_this_process_is_refused_as_well() {
+    let (_keeper, house) = keeper_after(0, true);
+    let here = |now| house.path.try_now(&Stands(now), 1, None).is_ok();
+    assert_eq!([false, true], [10 * SECOND, 11 * SECOND].map(here));
+}
+
+#[test]
+fn of_a_quota_each_block_is_a_quarter_of_an_even_part_of_what_is_left_and_ends_with_the_window() {
+    let mut keeper = Keeper::take_over(0, Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: false }, terms());
+    let house = House::new(Measure::Quota, 40, None);
+    keeper.keep(0, 1, terms(), &house.path, Left::Ceiling(0)).unwrap();
+    let first = ask(&mut keeper, 0, A, draw(1, 100, vec![])).remove(0);
+    assert_eq!(10 * UNIT, first.units);
+    assert_eq!(3_750_000, ask(&mut keeper, 0, B, draw(1, 100, vec![]))[0].units, "30 are left, of two holders");
+    let closed = ask(&mut keeper, 0, A, draw(2, 100, vec![used(&first, 4, true)])).remove(0);
+    assert_eq!(4_031_250, closed.units, "6 came back");
+    assert!(house.path.try_now(&Stands(0), 28, None).is_ok() && house.path.try_now(&Stands(0), 1, None).is_err());
+    let mut last = House::new(Measure::Quota, 2, None);
+    last.publish(0, 2, None);
+    let mut keeper = Keeper::take_over(0, Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: false }, terms());
+    keeper.keep(0, 1, terms(), &last.path, Left::Ceiling(0)).unwrap();
+    let block = ask(&mut keeper, 0, A, draw(1, 100, vec![])).remove(0);
+    assert_eq!(UNIT, block.units, "one at least");
+}
+
+#[test]
+fn what_a_block_of_a_quota_had_out_at_its_end_is_used() {
+    let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: false };
+    let mut keeper = Keeper::take_over(0, from, terms());
+    let house = House::new(Measure::Quota, 40, None);
+    keeper.keep(0, 1, terms(), &house.path, Left::Ceiling(0)).unwrap();
+    ask(&mut keeper, 0, A, draw(1, 100, vec![]));
+    keeper.tick(90 * SECOND);
+    let here = |units| house.path.try_now(&Stands(90 * SECOND), units, None).is_ok();
+    assert!(here(30) && !here(1));
 }
 
 proptest! {
@@ -134,7 +180,7 @@ proptest! {
     fn blocks_are_never_above_want_and_never_sum_to_more_than_a_burst_and_what_came_in(
         asks in prop::collection::vec((1u128..4, 0u64..9, 0i64..400), 1..60),
     ) {
-        let mut keeper = keeper_after(0, false);
+        let (mut keeper, _house) = keeper_after(0, false);
         let (mut now, mut lent) = (0, 0);
         for (i, &(who, want, ms)) in asks.iter().enumerate() {
             now += ms * 1_000_000;

@@ -120,6 +120,8 @@ mutations! {
     BlockWithoutEnd,
     /// A gate closes a block that it goes on spending.
     ClosedEarly,
+    /// A keeper's process decides its own demands after its mandate has ended.
+    OwnAfterMandate,
 }
 
 thread_local! {

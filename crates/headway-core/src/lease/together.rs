@@ -1,18 +1,16 @@
 //! Keeper and gates together, without a network: what each message brings about. Faults are the simulation's.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
-use crate::curve::{Curve, Measure, Segment};
+use crate::curve::Measure;
 use crate::error::Error;
+use crate::lease::house::{House, SECOND, UNIT};
 use crate::lease::{
     Effect, FromGate, FromKeeper, Gate, GateEffect, Holder, Inheritance, Keeper, Lease, Left, Outcome, Renew, Row,
     Terms, WriteKind,
 };
+use crate::time::Clock;
 
-const SECOND: i64 = 1_000_000_000;
-const UNIT: u64 = 1_000_000;
 const CONTRACT: u64 = 7;
 const A: Holder = Holder(1);
 const B: Holder = Holder(2);
@@ -21,25 +19,27 @@ fn terms() -> Terms {
     Terms::new(5 * SECOND, SECOND, 10 * SECOND, 1_000).unwrap()
 }
 
-fn curve(version: u64, units: u64, falls: Option<(i64, u64)>) -> Arc<Curve> {
-    let flat = |start_ns, end_ns, units| Segment { start_ns, end_ns, from_micro: units * UNIT, to_micro: units * UNIT };
-    let mut segments = vec![flat(0, falls.map(|f| f.0), units)];
-    segments.extend(falls.map(|(at, to)| flat(at, None, to)));
-    let (stage, raises_when, window, measure) = (String::new(), String::new(), vec![], Measure::Concurrency);
-    Arc::new(
-        Curve { measure, version, stage, segments, per_ns: 0, burst_ns: 0, window, raises_when }.checked().unwrap(),
-    )
+struct Stands(i64);
+
+impl Clock for Stands {
+    fn boot_ns(&self) -> i64 {
+        self.0
+    }
 }
 
-fn keeper_of(curve: Arc<Curve>, rows: &[Row]) -> Keeper {
+fn keeper_of(house: &House, rows: &[Row]) -> Keeper {
     let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: !rows.is_empty() };
     let mut keeper = Keeper::take_over(0, from, terms());
-    keeper.keep(0, CONTRACT, terms(), (curve, 0), Left::Rows(rows)).unwrap();
+    keeper.keep(0, CONTRACT, terms(), &house.path, Left::Rows(rows)).unwrap();
     keeper
 }
 
+fn slots(units: u64) -> House {
+    House::new(Measure::Concurrency, units, None)
+}
+
 fn keeper(units: u64) -> Keeper {
-    keeper_of(curve(1, units, None), &[])
+    keeper_of(&slots(units), &[])
 }
 
 fn renew(counter: u64, want: u64) -> Renew {
@@ -127,14 +127,14 @@ fn a_keeper_whose_mandate_has_ended_says_nothing_and_a_fenced_one_says_so() {
 
 #[test]
 fn what_was_inherited_stays_booked_and_its_holder_renews_at_once() {
-    let mut keeper = keeper_of(curve(1, 10, None), &[Row { holder: A, units: 6 * UNIT }]);
+    let mut keeper = keeper_of(&slots(10), &[Row { holder: A, units: 6 * UNIT }]);
     assert_eq!(vec![4], ask(&mut keeper, 0, B, renew(1, 9)));
     assert_eq!(vec![5], ask(&mut keeper, 1, A, renew(8, 9)), "its share beside B, without a write");
 }
 
 #[test]
 fn up_to_a_planned_fall_the_old_limit_is_used_and_no_lease_crosses_it() {
-    let mut keeper = keeper_of(curve(1, 10, Some((3 * SECOND, 4))), &[]);
+    let mut keeper = keeper_of(&House::new(Measure::Concurrency, 10, Some((3 * SECOND, 4))), &[]);
     let effects = keeper.on(0, A, FromGate::Renew(renew(1, 9)));
     let (_, lease) = carry_out(&mut keeper, 0, effects).remove(0);
     assert_eq!(9 * UNIT, lease.units);
@@ -143,27 +143,65 @@ fn up_to_a_planned_fall_the_old_limit_is_used_and_no_lease_crosses_it() {
 
 #[test]
 fn a_cut_is_pushed_and_a_raise_waits_for_the_renewal() {
-    let mut keeper = keeper(10);
+    let mut house = slots(10);
+    let mut keeper = keeper_of(&house, &[]);
     ask(&mut keeper, 0, A, renew(1, 9));
-    let effects = keeper.publish(1, CONTRACT, curve(2, 5, None), 0).unwrap();
+    house.publish(1, 5, None);
+    let effects = keeper.published(1, CONTRACT).unwrap();
     let pushed = carry_out(&mut keeper, 1, effects);
     assert_eq!((5 * UNIT, None), (pushed[0].1.units, pushed[0].1.in_reply_to));
-    let effects = keeper.publish(2, CONTRACT, curve(3, 20, None), 0).unwrap();
+    house.publish(2, 20, None);
+    let effects = keeper.published(2, CONTRACT).unwrap();
     assert!(carry_out(&mut keeper, 2, effects).is_empty());
 }
 
 #[test]
-fn what_cannot_be_kept_or_published_is_an_error() {
-    let mut keeper = keeper(10);
-    for (contract, version) in [(CONTRACT, 1), (CONTRACT, 0), (CONTRACT + 1, 2)] {
-        assert!(matches!(keeper.publish(0, contract, curve(version, 1, None), 0), Err(Error::Invalid(_))));
-    }
-    assert!(matches!(
-        keeper.keep(0, CONTRACT, terms(), (curve(1, 1, None), 0), Left::Rows(&[])),
-        Err(Error::Invalid(_))
-    ));
-    let hasty = Terms::new(5 * SECOND, SECOND / 2, 0, 0).unwrap();
-    assert!(matches!(keeper.keep(0, 9, hasty, (curve(1, 1, None), 0), Left::Rows(&[])), Err(Error::Invalid(_))));
+fn what_cannot_be_kept_or_is_not_kept_is_an_error() {
+    let (mut keeper, house) = (keeper(10), slots(10));
+    assert!(matches!(keeper.published(0, CONTRACT + 1), Err(Error::Invalid(_))));
+    let mut keeps =
+        |contract, terms, left| matches!(keeper.keep(0, contract, terms, &house.path, left), Err(Error::Invalid(_)));
+    assert!(keeps(CONTRACT, terms(), Left::Rows(&[])), "twice");
+    assert!(keeps(9, Terms::new(5 * SECOND, SECOND / 2, 0, 0).unwrap(), Left::Rows(&[])), "a shorter mandate");
+    assert!(keeps(9, terms(), Left::Ceiling(0)), "blocks of slots");
+}
+
+#[test]
+fn what_this_process_uses_is_not_granted_and_what_is_granted_is_not_there_for_it() {
+    let house = slots(10);
+    let mut keeper = keeper_of(&house, &[]);
+    let here = |units| house.path.try_now(&Stands(0), units, None).is_ok();
+    assert!(here(4));
+    assert_eq!(vec![6], ask(&mut keeper, 0, A, renew(1, 9)));
+    assert!(!here(1));
+    house.path.release(&Stands(0), 4, None);
+    assert!(here(4) && !here(1));
+    let acknowledges = Renew { epoch: 3, seq: 1, lapsed: false, ..renew(2, 2) };
+    assert_eq!(vec![2], ask(&mut keeper, 0, A, acknowledges));
+    assert!(!here(1), "six until the smaller lease is acknowledged");
+    assert_eq!(vec![2], ask(&mut keeper, 0, A, Renew { epoch: 3, seq: 2, lapsed: false, ..renew(3, 2) }));
+    assert!(here(4) && !here(1));
+}
+
+#[test]
+fn where_both_want_more_than_there_is_this_process_is_one_more_party() {
+    let house = slots(10);
+    let mut keeper = keeper_of(&house, &[]);
+    assert_eq!(vec![9], ask(&mut keeper, 0, A, renew(1, 9)));
+    assert!(house.path.try_now(&Stands(0), 1, None).is_ok());
+    keeper.on(0, B, FromGate::Renew(renew(1, 9)));
+    let shares = ask(&mut keeper, 0, A, Renew { epoch: 3, seq: 1, lapsed: false, ..renew(2, 9) });
+    assert!(shares[0] == 4 || shares[0] == 5, "nine for two, {shares:?}");
+}
+
+#[test]
+fn what_was_inherited_counts_on_the_meters_however_low_the_limit_is_now() {
+    let house = slots(4);
+    let mut keeper = keeper_of(&house, &[Row { holder: A, units: 6 * UNIT }]);
+    assert!(house.path.try_now(&Stands(0), 1, None).is_err());
+    let effects = keeper.dead(0, A);
+    carry_out(&mut keeper, 0, effects);
+    assert!(house.path.try_now(&Stands(0), 4, None).is_ok());
 }
 
 #[test]
@@ -193,15 +231,15 @@ fn a_gate_that_claims_more_than_there_is_takes_nothing_from_the_books_but_room()
 
 #[test]
 fn a_term_counts_from_the_message_it_answers_not_from_its_receipt() {
-    let mut gate = gate_with(4, SECOND, SECOND + SECOND / 2, |counter| lease(1, 4, Some(counter)));
-    assert!(gate.take(2_990_000_000, CONTRACT, UNIT));
-    assert!(!gate.take(2_999_000_000, CONTRACT, UNIT), "2 s after the sending, less a thousandth");
+    let gate = gate_with(4, SECOND, SECOND + SECOND / 2, |counter| lease(1, 4, Some(counter)));
+    assert!(gate.door(CONTRACT).unwrap().take(2_990_000_000, UNIT));
+    assert!(!gate.door(CONTRACT).unwrap().take(2_999_000_000, UNIT), "2 s after the sending, less a thousandth");
 }
 
 #[test]
 fn a_gate_that_slept_past_its_end_refuses_its_first_demand() {
     let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(1, 4, Some(counter)));
-    assert!(!gate.take(3_600 * SECOND, CONTRACT, UNIT));
+    assert!(!gate.door(CONTRACT).unwrap().take(3_600 * SECOND, UNIT));
     assert!(sent(&gate.tick(3_600 * SECOND))[0].lapsed);
 }
 
@@ -229,11 +267,11 @@ fn a_push_shrinks_never_lasts_longer_and_is_acknowledged_at_once() {
 #[test]
 fn a_gate_that_leaves_says_goodbye_once_nothing_is_in_flight() {
     let mut gate = gate_with(4, SECOND, SECOND, |counter| lease(1, 4, Some(counter)));
-    assert!(gate.take(SECOND, CONTRACT, UNIT));
+    assert!(gate.door(CONTRACT).unwrap().take(SECOND, UNIT));
     let last = sent(&gate.close(SECOND));
     assert_eq!((0, true, UNIT), (last[0].want, last[0].lapsed, last[0].in_flight));
-    assert!(!gate.take(SECOND, CONTRACT, UNIT));
-    gate.give_back(CONTRACT, UNIT);
+    assert!(!gate.door(CONTRACT).unwrap().take(SECOND, UNIT));
+    gate.door(CONTRACT).unwrap().give_back(UNIT);
     assert_eq!(vec![GateEffect::Send(FromGate::Bye)], gate.tick(SECOND));
     assert!(gate.tick(2 * SECOND).is_empty());
 }
@@ -262,12 +300,12 @@ proptest! {
     fn a_gate_never_has_more_in_flight_than_it_was_granted(
         units in 0u64..10, demands in prop::collection::vec((1u64..4, any::<bool>()), 1..40),
     ) {
-        let mut gate = gate_with(10, SECOND, SECOND, |counter| lease(1, units, Some(counter)));
+        let gate = gate_with(10, SECOND, SECOND, |counter| lease(1, units, Some(counter)));
         let mut held = vec![];
         for (n, ends) in demands {
             if ends && let Some(n) = held.pop() {
-                gate.give_back(CONTRACT, n);
-            } else if gate.take(SECOND, CONTRACT, n * UNIT) {
+                gate.door(CONTRACT).unwrap().give_back(n);
+            } else if gate.door(CONTRACT).unwrap().take(SECOND, n * UNIT) {
                 held.push(n * UNIT);
             }
             prop_assert_eq!(held.iter().sum::<u64>(), gate.in_flight(CONTRACT));

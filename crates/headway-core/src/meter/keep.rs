@@ -36,7 +36,7 @@ impl Meter {
         Some(Kept {
             utc_ns,
             log2: self.grains.log2,
-            k: if is_rate { look.k as i64 - look.e as i64 } else { 0 },
+            k: if is_rate { (look.k - look.on_loan) as i64 - look.e as i64 } else { 0 },
             window_start_utc: start_of(tag_of(used)),
             one,
             drawn: drawn(None, tag_of(used)),

@@ -79,12 +79,14 @@ impl Meter {
     #[inline]
     pub(crate) fn take_plainly(&self, now: i64, key: Option<u64>, n: u64) -> Option<Result<(), Stop>> {
         let look = || self.hot.look(Measure::Rate, now);
-        let took = match (&self.keys, key) {
-            (Some(keys), Some(hash)) => keys.with_known(hash, |word, base| {
+        let took = if let (Some(keys), Some(hash)) = (&self.keys, key) {
+            keys.with_known(hash, |word, base| {
                 let look = || look().filter(|look| look.base == base);
                 rate::take_at_once(word, &self.gives, n, &self.durable_to, look)
-            })?,
-            _ => rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look)?,
+            })?
+        } else {
+            let look = || look().map(|look| self.lifted(look));
+            rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look)?
         };
         match took {
             Ok(_) => Some(Ok(())),
@@ -96,7 +98,7 @@ impl Meter {
     #[inline]
     fn take_rate(&self, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
         if self.keys.is_none() {
-            let look = || self.hot.look(Measure::Rate, now);
+            let look = || self.hot.look(Measure::Rate, now).map(|look| self.lifted(look));
             match rate::take_at_once(&self.one, &self.gives, n, &self.durable_to, look) {
                 Some(Ok(marked)) => return Ok(Taken { n, held: Held::Rate(marked) }),
                 Some(Err(RateStop::Full { mark, look })) => return Err(Stop::Full { amount: mark, look }),

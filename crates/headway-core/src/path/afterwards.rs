@@ -120,7 +120,7 @@ impl Path {
             let toll = step.toll(hash).0;
             let n = toll.charge.of(units);
             let held = match toll.meter.spec.measure {
-                Measure::Rate => Held::Rate(Marked { mark: 0, gives: 0, base: 0 }),
+                Measure::Rate => Held::Rate(Marked::NONE),
                 Measure::Concurrency => continue,
                 Measure::Quota => Held::Used(0),
             };

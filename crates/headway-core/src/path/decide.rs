@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Answer, Key, Mode, Path, Reserved, STEPS_MAX, Stopped};
 use crate::atomics::Ordering;
-use crate::earliest::Retry;
+use crate::earliest::{Retry, Stood};
 use crate::far::{ANSWER_WAIT, Kind, Outcome, Wanted};
 use crate::grain::MICRO;
 use crate::growth::{Closed, Draw, Drawn};
@@ -224,7 +224,14 @@ impl Path {
                 let needed = toll.charge.of(units).saturating_add(own.leaves_always(&toll.meter, &look));
                 let fits_here = needed <= look.limit;
                 let is_simple = fits_here && self.steps.len() == 1;
-                if !is_simple && self.never_fits(now, key, units, (step, Tagged { amount, tag: look.tag })) {
+                if !is_simple
+                    && self.never_fits(
+                        now,
+                        key,
+                        units,
+                        (step, Stood { held: Tagged { amount, tag: look.tag }, on_loan: look.on_loan }),
+                    )
+                {
                     Why::NeverFits
                 } else {
                     Why::Full
@@ -236,7 +243,7 @@ impl Path {
 
     /// On one meter, what is under a burst or level ahead fits once. On several a fall may close one before another opens:
     /// then only the search for the instant can tell.
-    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, Tagged)) -> bool {
+    fn never_fits(&self, now: i64, key: Option<u64>, units: u64, seen: (usize, Stood)) -> bool {
         let mut may_close = false;
         for step in &self.steps {
             let (may_fit, falls) = step.outlook(now, key, units);

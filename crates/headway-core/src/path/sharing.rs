@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Step;
+use super::{Step, Toll};
+use crate::curve::Measure;
 use crate::grain::MICRO;
 use crate::hot::Look;
-use crate::meter::{Guarantee, Meter, Stop, Taken};
+use crate::meter::{Guarantee, Held, Meter, Stop, Taken};
+use crate::rate::Marked;
 use crate::time::Clock;
 
 /// What stands between a path and one of its meters, beside the limit. Absent where nothing does.
@@ -67,7 +69,11 @@ impl Step {
     #[inline]
     pub(super) fn take(&self, clock: &impl Clock, now: i64, key: Option<u64>, units: u64) -> Result<Taken, Stop> {
         let (toll, own) = self.toll(key);
-        let n = toll.charge.of(units);
+        self.take_counts(clock, now, toll, own, toll.charge.of(units))
+    }
+
+    #[inline]
+    fn take_counts(&self, clock: &impl Clock, now: i64, toll: &Toll, own: Option<u64>, n: u64) -> Result<Taken, Stop> {
         match &self.sharing {
             None => toll.meter.take(clock, now, own, n),
             Some(sharing) => sharing.take(&toll.meter, clock, now, own, n),
@@ -137,6 +143,61 @@ impl Step {
         if let Some(guarantee) = self.guarantee() {
             guarantee.charge(now, n);
         }
+    }
+
+    // --- what is lent: steps without keys, in counts ----------------------------------------------------------------
+
+    /// Counts that may be lent at `now`, until `until`.
+    pub(super) fn lendable(&self, now: i64, until: i64) -> u64 {
+        let meter = &self.toll.meter;
+        let for_it = |free: u64, look: &Look| self.free_for_it(meter, now, free, look);
+        match (meter.spec.measure, meter.look(now)) {
+            (Measure::Rate, _) => meter.lendable(now, until, for_it),
+            (_, Some(look)) => for_it(look.limit.saturating_sub(meter.amount(None, &look)), &look),
+            (_, None) => 0,
+        }
+    }
+
+    /// Lends `n` counts until `until`, of a rate; uses or holds them of anything else. None: of a rate.
+    pub(super) fn lend(&self, clock: &impl Clock, now: i64, n: u64, until: i64) -> Result<Option<Taken>, Stop> {
+        let meter = &self.toll.meter;
+        if meter.spec.measure != Measure::Rate {
+            return self.take_counts(clock, now, &self.toll, None, n).map(Some);
+        }
+        meter.lend(now, n, until, |look| self.leaves(meter, now, n, look))?;
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.charge(now, n);
+        }
+        Ok(None)
+    }
+
+    /// Of what was lent until `until`, `n` counts come back.
+    pub(super) fn lent_back(&self, now: i64, taken: Option<&Taken>, n: u64, until: i64) {
+        if let Some(taken) = taken {
+            self.give_back(now, None, taken, n);
+            return;
+        }
+        self.toll.meter.loan_dropped(now, n, until);
+        if let Some(guarantee) = self.guarantee() {
+            guarantee.give_back(now, &Taken { n, held: Held::Rate(Marked::NONE) }, n);
+        }
+    }
+
+    /// Changes what others hold of its slots by what lies between `from` and `to` counts, whatever the limit says.
+    pub(super) fn shift_held(&self, now: i64, from: u64, to: u64) {
+        let (meter, guarantee) = (&self.toll.meter, self.guarantee());
+        if to >= from {
+            meter.hold_over(now, None, to - from);
+            if let Some(guarantee) = guarantee {
+                guarantee.charge(now, to - from);
+            }
+            return;
+        }
+        if let Some(guarantee) = guarantee {
+            guarantee.give_back(now, &Taken { n: from - to, ..Taken::NOTHING }, from - to);
+        }
+        meter.let_go(now, None, from - to);
+        meter.bell.ring();
     }
 
     fn guarantee(&self) -> Option<&Guarantee> {
