@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 
 import pytest
 
@@ -14,6 +15,7 @@ from benches.rls.ours import sheds_of
 from benches.rls.peers import envoyproxy, limitador
 from benches.rls.server import Unavailable
 from benches.rls.targets import targets
+from tests.attach.fronts import ROOT
 
 SAID = """\
 progress: 100% done
@@ -123,3 +125,18 @@ def test_a_peer_that_cannot_be_built_here_says_why(monkeypatch: pytest.MonkeyPat
         envoyproxy.program()
     with pytest.raises(Unavailable, match="no Rust here"):
         limitador.program()
+
+
+def test_what_the_sockets_need_is_what_limitador_is_built_with() -> None:
+    """`make bench-rls` compiles headway-serve's files into a crate of its own, which no other run builds: a dependency that
+    one has and the other lacks would be found only there.
+    """
+    serve, bench = (_dependencies(crate) for crate in ("crates/headway-serve", "benches/rls/limitador"))
+
+    assert serve == {name: told for name, told in bench.items() if name != "limitador"}
+
+
+def _dependencies(crate: str) -> dict[str, object]:
+    """By name; those of our own, whose paths differ, by name alone."""
+    told = tomllib.loads((ROOT / crate / "Cargo.toml").read_text())["dependencies"]
+    return {name: None if name.startswith("headway-") else said for name, said in told.items()}

@@ -2,41 +2,15 @@
 //!
 //!     headway-bench-limitador limitador|nothing DOMAIN SERVICE=LIMIT...
 //!
-//! Everything but `rls` is compiled from headway-serve's own files, so sockets, HTTP/2, tokens, bounds, reading and writing
-//! cost what they cost there. Reads its callers' token from the first line of its standard input, prints the port it listens
-//! on, and serves until that input ends. Each SERVICE is a limit of so many a second for every `user` of it, asked with the
-//! descriptor `{service: SERVICE, user: ...}`.
+//! Everything but `rls` is compiled from headway-serve's own files (`build.rs`), so sockets, HTTP/2, tokens, bounds, reading
+//! and writing cost what they cost there. Reads its callers' token from the first line of its standard input, prints the
+//! port it listens on, and serves until that input ends. Each SERVICE is a limit of so many a second for every `user` of it,
+//! asked with the descriptor `{service: SERVICE, user: ...}`.
 
-// The parts of the data plane that a decision of ours would use.
-#![allow(dead_code)]
+// Parts of the data plane that only a decision of ours would use, and what it says to other crates.
+#![allow(dead_code, unused_imports)]
 
-#[path = "../../../crates/headway-serve/src/accept.rs"]
-mod accept;
-#[path = "../../../crates/headway-serve/src/access.rs"]
-mod access;
-#[path = "../../../crates/headway-serve/src/bounds.rs"]
-mod bounds;
-#[path = "../../../crates/headway-serve/src/check.rs"]
-mod check;
-#[path = "../../../crates/headway-serve/src/death.rs"]
-mod death;
-#[path = "../../../crates/headway-serve/src/descriptors.rs"]
-mod descriptors;
-#[path = "../../../crates/headway-serve/src/hold.rs"]
-mod hold;
-#[path = "../../../crates/headway-serve/src/holders.rs"]
-mod holders;
-#[path = "../../../crates/headway-serve/src/plane.rs"]
-mod plane;
-#[path = "../../../crates/headway-serve/src/receipts.rs"]
-mod receipts;
-#[path = "../../../crates/headway-serve/src/reply.rs"]
-mod reply;
-mod rls;
-#[path = "../../../crates/headway-serve/src/routes.rs"]
-mod routes;
-#[path = "../../../crates/headway-serve/src/service.rs"]
-mod service;
+include!(concat!(env!("OUT_DIR"), "/serve.rs"));
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,10 +18,6 @@ use std::sync::Arc;
 
 use headway_core::{Clock, Growths};
 use sha2::{Digest as _, Sha256};
-
-use crate::access::{Access, Credential, Role};
-use crate::bounds::Bounds;
-use crate::plane::{DataPlane, Start, Ticking};
 
 /// The machine's clock; only what a decision of ours reads it for does not happen here.
 struct Machine;
@@ -78,6 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         clock: Ticking(Arc::new(Machine)),
         bounds: Bounds::default(),
         growths: Arc::new(Growths::default()),
+        tls: None,
     })?;
     println!("{}", plane.address().port());
     io::stdout().flush()?;
