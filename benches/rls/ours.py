@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 import time
 import urllib.request
@@ -36,25 +37,35 @@ enforce: {{bind: [{{rls: {{domain: {DOMAIN}, descriptor: {{service: closed, user
 """
 
 
-def started(runner: Runner) -> Server:
-    """Starts it, with its engine and its API, and waits until its data plane has its contracts."""
-    contracts, store = runner.folder / "contracts.yaml", runner.folder / "store"
-    contracts.write_text(CONTRACTS)
+def started(runner: Runner, contracts: str = CONTRACTS) -> Server:
+    """Starts it, with its engine and its API. It listens when this returns."""
+    path, store = runner.folder / "contracts.yaml", runner.folder / "store"
+    path.write_text(contracts)
     api, port = free_port(), free_port()
     where = ["--listen", f"127.0.0.1:{api}", "--data-plane", f"127.0.0.1:{port}", "--data", str(store)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    process = runner.start([sys.executable, "-m", "headway.cli", "serve", str(contracts), *where], environment)
+    process = runner.start([sys.executable, "-m", "headway.cli", "serve", str(path), *where], environment)
     token = _token(store / "tokens" / "local")
+    _wait_for(lambda: _listens(port))
     return Server(NAME, port, {NAME: process.pid}, version("headway"), token, _sheds(api, token))
 
 
 def _token(path: Path) -> str:
+    _wait_for(lambda: path.exists() and path.read_text() != "")
+    return path.read_text().strip()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wait_for(comes: Callable[[], bool]) -> None:
     until = time.monotonic() + UP_WITHIN_S
-    while not (path.exists() and path.read_text()):
+    while not comes():
         if time.monotonic() > until:
             raise RuntimeError("headway serve did not come up")
         time.sleep(0.05)
-    return path.read_text().strip()
 
 
 def _sheds(api: int, token: str) -> Callable[[], int]:
