@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use headway_core::allocator::Priority;
+use headway_core::lease::{Block, Draw, FromGate, FromKeeper, Gate, GateEffect, Lease, Renew, Terms};
 use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, Part, Path, PathSpec, Segment, ShareSpec};
 
 const SECOND: u64 = 1_000_000_000;
@@ -109,6 +110,43 @@ fn measure(name: &str, mut call: impl FnMut(usize)) {
     println!("{name:44} {:7.1} ns", rounds[3] as f64 / CALLS as f64);
 }
 
+/// A gate that holds a lease of slots and a block of tokens: what a demand costs at its doors, without a clock read.
+fn doors() {
+    let (second, plenty) = (SECOND as i64, 1 << 45);
+    let terms = Terms::new(20 * second, 5 * second, 0, 1_000).expect("terms");
+    let mut gate = Gate::new();
+    gate.demand(0, 1, terms, plenty);
+    gate.demand_tokens(0, 2, terms, plenty);
+    for effect in gate.tick(second) {
+        let lease = |renew: Renew| Lease {
+            contract: 1,
+            epoch: 1,
+            seq: 1,
+            units: plenty,
+            term_ms: 10_000,
+            in_reply_to: Some(renew.counter),
+        };
+        let block = |draw: Draw| Block {
+            contract: 2,
+            epoch: 1,
+            seq: 1,
+            units: plenty,
+            term_ms: 10_000,
+            in_reply_to: draw.counter,
+        };
+        match effect {
+            GateEffect::Send(FromGate::Renew(renew)) => gate.on(second, FromKeeper::Lease(lease(renew))),
+            GateEffect::Send(FromGate::Draw(draw)) => gate.on(second, FromKeeper::Block(block(draw))),
+            _ => vec![],
+        };
+    }
+    let (slots, tokens) = (gate.door(1).expect("slots"), gate.door(2).expect("tokens"));
+    measure("a door of tokens", |_| assert!(tokens.take(second, 1)));
+    measure("a door of slots", |_| assert!(slots.take(second, 1)));
+    measure("a slot given back at its door", |_| slots.give_back(1));
+    measure("a refusal at a door", |_| assert!(!black_box(&tokens).take(second, 1 << 47)));
+}
+
 fn main() {
     let meters = Meters::default();
     let rates = ["a", "b", "c", "d"];
@@ -150,6 +188,7 @@ fn main() {
         let stopped = shut.try_now(&Boot, 1, None).expect_err("a limit of 0");
         black_box(shut.conclude(&Boot, 1, None, stopped));
     });
+    doors();
     let slots = path(&meters, &[("slots", false)]);
     measure("a slot taken and given back (two clock reads)", |_| {
         assert!(slots.try_now(&Boot, 1, None).is_ok());

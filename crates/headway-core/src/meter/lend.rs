@@ -119,7 +119,6 @@ impl Meter {
     /// Of what was lent until `until`, `n` grains can no longer be spent: they are free again.
     pub(crate) fn loan_dropped(&self, now: i64, n: u64, until: i64) {
         self.leave_loan(now, n, until, true);
-        self.bell.ring();
     }
 
     /// Takes at most `n` grains off the loan; off the word as well where they were not spent.
@@ -131,6 +130,8 @@ impl Meter {
             // Whatever is on loan was lent under a curve; without one there is no word to settle.
             self.on_word(None, at, |word, _| rate::settle(word, dropped, |_| self.look(at))).unwrap_or(());
             self.on_loan.fetch_sub(n, Ordering::SeqCst);
+            // Spent or not: what is on loan was in the way of whoever waits for more than was left of the burst.
+            self.bell.ring();
         }
     }
 }
