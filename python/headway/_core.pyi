@@ -623,8 +623,8 @@ class DataPlane:
         `off_loopback`: what is spoken would not be encrypted.
     tls: certificate chain and key, PEM; a ValueError where they are none or do not belong together.
     credentials: (name, SHA-256 of the token, roles) of each token; roles are viewer, operator, approver, gate.
-    threads: that answer, 1 to 256. connections: at once, one more is closed. in_flight: requests under way at once; more are
-        refused as `overloaded`.
+    threads: that answer, 1 to 256. connections: at once, one more is closed. per_peer: of these, from one address (a
+        /64 of IPv6), loopback too. in_flight: requests under way at once; more are refused as `overloaded`.
     deadline_ms: from a rate-limit request's first sight to its decision; later, nothing is charged, and contracts that enforce
         refuse as `overloaded`. 0: all are late. check_deadline_ms: the same for a check, which only waits for a durable draw.
     idle_ms: a connection on which no request began or ended for that long is closed; so is, after ten seconds or that long,
@@ -640,6 +640,7 @@ class DataPlane:
         credentials: Sequence[tuple[str, bytes, Sequence[str]]],
         threads: int = 2,
         connections: int = 1_024,
+        per_peer: int = 256,
         in_flight: int = 4_096,
         deadline_ms: int = 10,
         check_deadline_ms: int = 1_000,

@@ -145,10 +145,10 @@ impl DataPlane {
     #[new]
     #[pyo3(
         signature = (
-            meters, listen = "127.0.0.1:0", *, credentials, threads = 2, connections = 1_024, in_flight = 4_096,
-            deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false, tls = None
+            meters, listen = "127.0.0.1:0", *, credentials, threads = 2, connections = 1_024, per_peer = 256,
+            in_flight = 4_096, deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false, tls = None
         ),
-        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False, tls=None)"
+        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, per_peer=256, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False, tls=None)"
     )]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -158,6 +158,7 @@ impl DataPlane {
         credentials: Vec<(String, Vec<u8>, Vec<String>)>,
         threads: usize,
         connections: usize,
+        per_peer: usize,
         in_flight: usize,
         deadline_ms: u64,
         check_deadline_ms: u64,
@@ -177,7 +178,8 @@ impl DataPlane {
                 "{listen} is not of this machine alone, and tokens would cross the network in the clear"
             )));
         }
-        if !(1..=THREADS_MAX).contains(&threads) || connections == 0 || in_flight == 0 || idle_ms == 0 {
+        let bounds_are_some = connections > 0 && per_peer > 0 && in_flight > 0 && idle_ms > 0;
+        if !(1..=THREADS_MAX).contains(&threads) || !bounds_are_some {
             let most = format!("1 to {THREADS_MAX} threads");
             return Err(PyValueError::new_err(format!("a data plane has {most}, and bounds of at least 1")));
         }
@@ -186,8 +188,18 @@ impl DataPlane {
         let (deadline, idle) = (Duration::from_millis(deadline_ms), Duration::from_millis(idle_ms));
         let check_deadline = Duration::from_millis(check_deadline_ms);
         let (first, closing) = (usual.first.min(idle), usual.closing.min(idle));
-        let bounds =
-            Bounds { threads, connections, in_flight, deadline, check_deadline, idle, first, closing, ..usual };
+        let bounds = Bounds {
+            threads,
+            connections,
+            per_peer,
+            in_flight,
+            deadline,
+            check_deadline,
+            idle,
+            first,
+            closing,
+            ..usual
+        };
         let growths = Arc::clone(meters.inner.growths());
         let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds, growths, tls };
         let plane = py.detach(|| headway_serve::DataPlane::start(start)).map_err(PyOSError::new_err)?;

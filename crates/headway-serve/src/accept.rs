@@ -4,7 +4,7 @@
 //! `Bounds::idle`. Requests themselves are bounded by their body's time and never wait for longer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::bounds::Bounds;
+use crate::peers::Peers;
 use crate::plane::Shared;
 use crate::service;
 
@@ -29,20 +30,22 @@ const CONNECTION_WINDOW: u32 = 1_024 * 1_024;
 /// Takes connections until it is told to close.
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, mut closing: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(shared.bounds.connections));
+    let peers: Arc<Peers> = Arc::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = closing.changed() => return,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, address)) = accepted else {
             tokio::time::sleep(NO_SOCKETS).await;
             continue;
         };
+        let Some(own) = peers.take(address.ip(), shared.bounds.per_peer) else { continue };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let (shared, closing) = (Arc::clone(&shared), closing.clone());
         tokio::spawn(async move {
             serve(stream, shared, closing).await;
-            drop(place);
+            drop((place, own));
         });
     }
 }
@@ -61,6 +64,9 @@ pub(crate) struct Progress {
     is_pinged: bool,
     /// Told where it is to end: no more requests.
     leave: Notify,
+    /// Streams that last.
+    lasting: AtomicUsize,
+    closing: watch::Receiver<bool>,
 }
 
 impl Progress {
@@ -93,6 +99,18 @@ impl Lasting {
     pub(crate) fn leave(&self) {
         self.0.leave.notify_one();
     }
+
+    /// Until the plane closes.
+    pub(crate) async fn closing(&self) {
+        // An error says that the plane is gone already.
+        drop(self.0.closing.clone().wait_for(|is_closing| *is_closing).await);
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.0.lasting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A request from its first sight to its last byte.
@@ -109,9 +127,12 @@ impl Underway {
         Underway { shared: Arc::clone(shared), progress: Arc::clone(progress) }
     }
 
-    /// Goes on as a stream.
-    pub(crate) fn lasting(self) -> Lasting {
-        Lasting(Arc::clone(&self.progress))
+    /// Goes on as a stream; None where its connection has as many as it may.
+    pub(crate) fn lasting(self) -> Option<Lasting> {
+        let most = self.shared.bounds.lasting;
+        let one_more = |count: usize| (count < most).then_some(count + 1);
+        self.progress.lasting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Lasting(Arc::clone(&self.progress)))
     }
 }
 
@@ -143,6 +164,8 @@ where
         has_begun: AtomicBool::new(false),
         is_pinged,
         leave: Notify::new(),
+        lasting: AtomicUsize::new(0),
+        closing: closing.clone(),
     });
     let service = service_fn(|request| {
         let underway = Underway::begin(&shared, &progress);

@@ -11,15 +11,20 @@ use std::time::Duration;
 
 use headway_core::{Booked, Growths, Path, Reserved};
 use headway_wire::Tell;
+use headway_wire::grpc::{Failed, Status};
 use headway_wire::hold::{HELD_MAX, HOLDER_BYTES, Held};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
+use crate::death::Watch;
 use crate::plane::Ticking;
 
 pub(crate) type Name = [u8; HOLDER_BYTES];
 
 /// Gates at once; one more is turned away.
 pub(crate) const HOLDERS_MAX: usize = 10_000;
+/// Processes whose end is seen at once; of more gates, silence alone tells.
+const WATCHES_MAX: usize = 256;
 /// How long what a keeper says holds, from when it was asked. Demands are decided here, so it bounds how late an answer may
 /// be used, not when a cut is in force.
 pub(crate) const TERM: Duration = Duration::from_millis(3_740);
@@ -91,6 +96,8 @@ struct State {
     is_lasting: bool,
     held: HashMap<u64, Holding>,
     rows: HashMap<Place, Row>,
+    /// Sees its process end.
+    watch: Option<Watch>,
     /// Slots of a keeper before this one, until the holder restates what it has.
     inherited: Vec<(Kept, u64, Option<Arc<str>>)>,
 }
@@ -120,15 +127,26 @@ pub(crate) enum Turned {
     NotYours,
 }
 
+impl Turned {
+    pub(crate) fn failed(self) -> Failed {
+        match self {
+            Turned::TooMany => Failed::new(Status::ResourceExhausted, "there are as many gates as there may be"),
+            Turned::NotYours => Failed::new(Status::PermissionDenied, "another token came under this holder's name"),
+        }
+    }
+}
+
 pub(crate) struct Holders {
     all: Mutex<HashMap<Name, Arc<Holder>>>,
     growths: Arc<Growths>,
     clock: Arc<Ticking>,
+    /// Processes that are watched: each is a file that is open.
+    pub(crate) watches: Arc<Semaphore>,
 }
 
 impl Holders {
     pub(crate) fn new(growths: Arc<Growths>, clock: Arc<Ticking>) -> Holders {
-        Holders { all: Mutex::default(), growths, clock }
+        Holders { all: Mutex::default(), growths, clock, watches: Arc::new(Semaphore::new(WATCHES_MAX)) }
     }
 
     fn holder(&self, name: Name, credential: &str) -> Arc<Holder> {
@@ -253,6 +271,12 @@ impl Holder {
             state.heard_at = now;
         }
         state.stream == stream && !state.has_ended
+    }
+
+    /// Its process is watched in the place of what was watched before: a stream that comes back leaves nothing behind.
+    pub(crate) fn watch(&self, watch: Option<Watch>) {
+        let before = std::mem::replace(&mut lock(&self.state).watch, watch);
+        drop(before);
     }
 
     /// The stream is gone; what is held stays.

@@ -1,7 +1,7 @@
 //! The data plane: the check and Envoy's rate-limit service, on sockets and threads of its own.
 //!
 //! `plane` starts and ends it, `accept` holds the connections, `service` takes a request to what answers it: `check`,
-//! `rls`, `rlqs` with its `divisions`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP,
+//! `rls`, `health`, `reflection`, `rlqs` with its `divisions`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP,
 //! through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
 //! Time is read from the machine's clock for deadlines, and decisions read the meters' own.
 
@@ -12,11 +12,14 @@ mod check;
 mod death;
 mod descriptors;
 mod divisions;
+mod health;
 mod hold;
 mod holders;
 mod leases;
+mod peers;
 mod plane;
 mod receipts;
+mod reflection;
 mod reply;
 mod rlqs;
 mod rls;

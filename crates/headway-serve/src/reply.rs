@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +22,9 @@ const PIECE: usize = 32 * 1_024;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// How a stream ends where it does not end well: set before its last sender is dropped.
+pub(crate) type Ending = Arc<OnceLock<Failed>>;
+
 /// A body in one piece. The request it answers is under way until it is sent, or given up.
 #[derive(Default)]
 pub(crate) struct Reply {
@@ -30,6 +34,7 @@ pub(crate) struct Reply {
     pieces: Option<mpsc::Receiver<Bytes>>,
     /// The same, of a stream whose pieces mean nothing later: the instant by which each has to go out.
     timed: Option<mpsc::Receiver<(i64, Bytes)>>,
+    ending: Ending,
     #[expect(dead_code, reason = "its drop is what ends the request")]
     underway: Option<Underway>,
 }
@@ -37,6 +42,10 @@ pub(crate) struct Reply {
 impl Reply {
     pub(crate) fn until_sent(self, underway: Underway) -> Reply {
         Reply { underway: Some(underway), ..self }
+    }
+
+    pub(crate) fn ended_by(self, ending: Ending) -> Reply {
+        Reply { ending, ..self }
     }
 }
 
@@ -62,9 +71,14 @@ impl Body for Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(pieces) = &mut self.pieces {
-            match ready!(pieces.poll_recv(context)) {
-                Some(first) => return Poll::Ready(Some(Ok(Frame::data(gathered(first, pieces))))),
-                None => self.pieces = None,
+            if let Some(first) = ready!(pieces.poll_recv(context)) {
+                return Poll::Ready(Some(Ok(Frame::data(gathered(first, pieces)))));
+            }
+            self.pieces = None;
+            if let Some(failed) = self.ending.get() {
+                let mut trailers = HeaderMap::with_capacity(2);
+                insert_status(&mut trailers, failed);
+                self.trailers = Some(trailers);
             }
         }
         if let Some(timed) = &mut self.timed {
@@ -153,8 +167,12 @@ fn stream(reply: Reply) -> Response<Reply> {
 pub(crate) fn failed(failed: &Failed) -> Response<Reply> {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(CONTENT_TYPE, GRPC);
+    insert_status(&mut headers, failed);
+    whole(200, headers, Bytes::new())
+}
+
+fn insert_status(headers: &mut HeaderMap, failed: &Failed) {
     headers.insert(GRPC_STATUS, HeaderValue::from(failed.status as u16));
     let message = HeaderValue::from_str(&failed.encoded_message()).expect("percent-encoded text is a header's");
     headers.insert(GRPC_MESSAGE, message);
-    whole(200, headers, Bytes::new())
 }

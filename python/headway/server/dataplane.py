@@ -86,6 +86,11 @@ class RoutedPlane:
         is divided among proxies. Booked is what may still be in use, old assignments included."""
         return self._plane.divided()
 
+    @property
+    def holders(self) -> int:
+        """Gates that are known: connected, or silent and not yet given up."""
+        return self._plane.holders
+
     def close(self) -> None:
         """Lets requests under way end, at most five seconds. A second time does nothing."""
         self._changes.close()
