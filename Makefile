@@ -12,10 +12,10 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
 build: $(STAMPS)/core  ## .venv/bin/headway, from nothing; a second call does nothing
 
@@ -63,6 +63,13 @@ bless: build  ## rewrite golden files; review the diff as code
 
 bench: $(STAMPS)/bench  ## decisions beside their peers, interleaved; results in benches/results/
 	$(BIN)/python -m benches.python
+
+bench-rls: $(STAMPS)/bench  ## the rate-limit service beside its peers, under h2load; about 5 minutes
+	tools/debian.sh nghttp2-client redis-server
+	$(BIN)/python -m benches.rls --rounds $(or $(ROUNDS),7)
+
+bench-gates: build  ## what a demand costs that is asked at the server; about 1 minute
+	$(BIN)/python -m benches.gates
 
 meters: build  ## ten million random decisions against the exact twin
 	$(BIN)/python -m benches.meters --decisions 10000000 --seed $(SEED)

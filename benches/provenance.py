@@ -1,7 +1,8 @@
-"""Which code a result speaks of."""
+"""Which code a result speaks of, and which machine."""
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,14 @@ def commit_of_checkout() -> str:
     """
     changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)benches/results")
     return _git("rev-parse", "HEAD") + ("+changes" if changes else "")
+
+
+def processor() -> str:
+    """The processor's name, as the kernel has it."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def _git(*words: str) -> str:

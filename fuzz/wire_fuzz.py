@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TARGETS = ("wire_rls", "wire_check", "wire_grpc")
+TARGETS = ("wire_rls", "wire_rlqs", "wire_check", "wire_grpc", "wire_frames", "wire_hold")
 CASE_S = 1
 """The longest a case may take."""
 RSS_MIB = 512

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benches.provenance import commit_of_checkout
+from benches.provenance import commit_of_checkout, processor
 from benches.python import exactness, ours
 from benches.python.targets import Measured, Target
 
@@ -63,7 +63,7 @@ def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int
         "commit": commit_of_checkout(),
         "seed": seed,
         "rounds": rounds,
-        "machine": {"python": platform.python_version(), "processor": _processor(), "system": platform.platform()},
+        "machine": {"python": platform.python_version(), "processor": processor(), "system": platform.platform()},
         "ns": [{"who": who, "case": case, **asdict(cost)} for (who, case), cost in measured.costs.items()],
         "p999_wall_ns": {who: asdict(tail) for who, tail in measured.tails.items()},
         "memory": [
@@ -77,10 +77,3 @@ def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int
     path = RESULTS / f"python-{date}.json"
     path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()

@@ -37,6 +37,7 @@ __all__ = [
     "Ready",
     "Refusal",
     "Refused",
+    "RlqsRoute",
     "RlsRoute",
     "Segment",
     "ShareSpec",
@@ -538,6 +539,19 @@ class CheckRoute:
     ) -> CheckRoute: ...
 
 @final
+class RlqsRoute:
+    """A bucket of Envoy's quota service that a limiter's rate is divided for: the same domain, the same entries of its id.
+
+    within_ns: by when all that was assigned has ended; at least 3 s. A contract that is divided is asked by nobody else: what is
+        assigned is spent where it is.
+    ValueError for a limiter that is bound to a key, and a shorter `within_ns`.
+    """
+
+    def __new__(
+        cls, domain: str, bucket: dict[str, str], limiter: Limiter, *, within_ns: int = 5_000_000_000
+    ) -> RlqsRoute: ...
+
+@final
 class RlsRoute:
     """A descriptor of Envoy's rate-limit service that meets a limiter: the same domain, the same entries in any order.
 
@@ -564,7 +578,8 @@ class RlsRoute:
 class HoldRoute:
     """A contract that gates (`Gate`) may ask about, with a limiter for each of its workloads, slots included.
 
-    tell: how much refusals say to gates; tell_http: to those that lease over HTTP. max_hold_ns: how long a slot may outlive the term of its gate.
+    tell: how much refusals say to gates; tell_http: to those that lease over HTTP.
+    max_hold_ns: how long a slot may outlive the term of its gate.
     """
 
     def __new__(
@@ -585,7 +600,8 @@ class Gate:
     own. ValueError: no address, or a token that is not one word.
     """
 
-    def __new__(cls, address: str, token: str, /) -> Gate: ...
+    def __new__(cls, address: str, token: str, trusted: Sequence[bytes] | None = None, /) -> Gate:
+        """trusted: certificates (DER) of authorities that vouch for the keeper; None: plain HTTP/2."""
     def limiter(self, contract: str, workload: str | None = None, /) -> Limiter:
         """A limiter whose demands the keeper decides; refused as `cut_off` while it cannot be asked. Does not wait for it."""
     def paths(self) -> list[PathReading]:
@@ -603,11 +619,12 @@ class DataPlane:
     It listens once it is made, with no routes: every check is HW404, every descriptor is met by nobody. Every call but health
     (`/healthz`, `grpc.health.v1.Health/Check`) needs a token with the role gate or operator.
 
-    listen: an IP address and a port, 0 for any. Another address than loopback's is a ValueError without `off_loopback`: what
-        is spoken here is not encrypted.
+    listen: an IP address and a port, 0 for any. Another address than loopback's is a ValueError without `tls` or
+        `off_loopback`: what is spoken would not be encrypted.
+    tls: certificate chain and key, PEM; a ValueError where they are none or do not belong together.
     credentials: (name, SHA-256 of the token, roles) of each token; roles are viewer, operator, approver, gate.
-    threads: that answer, 1 to 256. connections: at once, one more is closed. in_flight: requests under way at once; more are
-        refused as `overloaded`.
+    threads: that answer, 1 to 256. connections: at once, one more is closed. per_peer: of these, from one address (a
+        /64 of IPv6), loopback too. in_flight: requests under way at once; more are refused as `overloaded`.
     deadline_ms: from a rate-limit request's first sight to its decision; later, nothing is charged, and contracts that enforce
         refuse as `overloaded`. 0: all are late. check_deadline_ms: the same for a check, which only waits for a durable draw.
     idle_ms: a connection on which no request began or ended for that long is closed; so is, after ten seconds or that long,
@@ -623,11 +640,13 @@ class DataPlane:
         credentials: Sequence[tuple[str, bytes, Sequence[str]]],
         threads: int = 2,
         connections: int = 1_024,
+        per_peer: int = 256,
         in_flight: int = 4_096,
         deadline_ms: int = 10,
         check_deadline_ms: int = 1_000,
         idle_ms: int = 120_000,
         off_loopback: bool = False,
+        tls: tuple[bytes, bytes] | None = None,
     ) -> DataPlane: ...
     @property
     def address(self) -> str:
@@ -637,12 +656,16 @@ class DataPlane:
     @property
     def holders(self) -> int:
         """Gates that are known: connected, or silent and not yet given up."""
+    def divided(self) -> list[tuple[str, int, int, int, int]]:
+        """(contract, streams, those told to deny, tokens a second assigned, those that may still be in use) of every limit that
+        is divided."""
     def routes(
         self,
         checks: Sequence[CheckRoute],
         rls: Sequence[RlsRoute],
         holds: Sequence[HoldRoute] = (),
         booked: Sequence[tuple[str, str, str, str, int]] = (),
+        rlqs: Sequence[RlqsRoute] = (),
         /,
     ) -> None:
         """Puts routes in the place of those there are, all at once; a request is answered by the ones it found. No gate is
@@ -653,7 +676,8 @@ class DataPlane:
 
         ValueError, with nothing changed: a contract, workload or entry twice, a limiter of another contract, a limiter that
         holds slots (nobody would give them back), `each` where there are no keys or none where there are, post-paid hits
-        without a bound on their cost or together with `refundable`.
+        without a bound on their cost or together with `refundable`, a bucket twice, a division of what is no rate on one
+        meter without keys.
         """
     def close(self) -> None:
         """Takes no more connections, lets requests under way end (five seconds at most), and ends its threads. Again: nothing."""

@@ -61,6 +61,7 @@ def of_keeper(code: str, problem: str) -> HeadwayError:
         "HW401": "pass `token=` or `token_file=`, or set HEADWAY_TOKEN to a token with the role gate or operator",
         "HW403": "use a token with the role gate or operator",
         "HW404": "apply it first: headway apply PATH",
+        "HW445": "pass `ca_file=` with the certificate of who signed the server's, and connect to a name it is for",
     }
     return HeadwayError(problem, code=code, mend=mends.get(code, ""))
 

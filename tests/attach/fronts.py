@@ -202,10 +202,13 @@ def _haproxy(binary: str, text: str, place: Place) -> list[str]:
 
 def _envoy(binary: str, text: str, place: Place) -> list[str]:
     text = text.replace("timeout: 0.1s", "timeout: 10s")
-    filters, route, clusters = (
+    parts = [
         yaml.safe_load(part.partition("\n")[2].replace("${HEADWAY_TOKEN}", place.token))
         for part in text.split("# In ")[1:]
-    )
+    ]
+    filters, clusters = parts[0], parts[-1]
+    # Where the limit is divided the filter stands alone.
+    route = parts[1] if len(parts) == 3 else {}
     application = {
         "name": "application",
         "type": "STATIC",

@@ -13,6 +13,7 @@ RATE = Attachment("orders-api", "rate", domain="edge", descriptor={"service": "o
 KEYED = Attachment(
     "exports", "quota", keyed=True, workload="web", domain="edge", descriptor={"service": "exports", "team": "each"}
 )
+DIVIDED = Attachment("checkout", "rate", domain="edge", bucket={"name": "checkout"})
 BY_ADDRESS = ("nginx", "caddy", "haproxy")
 """Fronts that can name a key in the address that they ask."""
 
@@ -25,6 +26,23 @@ def test_a_rate_behind_a_front(front: str, bless: bool):
 @pytest.mark.parametrize("front", [*BY_ADDRESS, "envoy"])
 def test_a_quota_for_each_key_behind_a_front(front: str, bless: bool):
     compare(f"{front}-keyed.txt", FRONTS[front](KEYED), bless)
+
+
+def test_a_rate_that_is_divided_among_envoys(bless: bool):
+    compare("envoy-divided.txt", FRONTS["envoy"](DIVIDED), bless)
+
+
+@pytest.mark.parametrize("front", sorted(set(FRONTS) - {"envoy"}))
+def test_what_is_divided_among_envoys_is_asked_by_no_other_front(front: str):
+    with pytest.raises(NotAttachable, match="checkout is divided among Envoys"):
+        FRONTS[front](DIVIDED)
+
+
+def test_a_buckets_texts_are_quoted():
+    """A value that is a number to YAML, or ends a mapping, is a text all the same."""
+    asked = Attachment("checkout", "rate", domain="edge", bucket={"a b": "1", "c": "x}, d: {"})
+
+    assert 'bucket_id_builder: {"a b": {string_value: "1"}, "c": {string_value: "x}, d: {"}}' in FRONTS["envoy"](asked)
 
 
 def compare(name: str, text: str, bless: bool) -> None:

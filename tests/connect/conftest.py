@@ -16,6 +16,7 @@ from headway.server.dataplane import ANSWERED, RoutedPlane
 from headway.server.listen import Address
 
 TOKEN = "a-gate's-token"
+TOKEN_OF_ANOTHER = "another-gate's-token"
 VIEWER = "a-viewer's-token"
 CONTRACTS = """\
 contract: api
@@ -68,14 +69,15 @@ class Keeper:
         self._path.write_text(CONTRACTS)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+            self.port = free.getsockname()[1]
         self.start()
 
     def start(self) -> None:
         self.engine = Engine.open(self._path, data=self._folder / "data", meters=Meters(), answered=ANSWERED)
         credentials = [Credential("gate", sha256_of(TOKEN), frozenset({"gate"}))]
+        credentials.append(Credential("another", sha256_of(TOKEN_OF_ANOTHER), frozenset({"gate"})))
         credentials.append(Credential("eve", sha256_of(VIEWER), frozenset({"viewer"})))
-        self.plane = RoutedPlane(self.engine, Address("127.0.0.1", self._port), Access(credentials))
+        self.plane = RoutedPlane(self.engine, Address("127.0.0.1", self.port), Access(credentials))
 
     def stop(self) -> None:
         self.plane.close()
@@ -83,7 +85,12 @@ class Keeper:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def holders(self) -> int:
+        """Gates that the data plane knows."""
+        return self.plane.holders
 
     def in_use(self, meter: str) -> int:
         """Units, as the keeper's own meter counts them."""

@@ -204,10 +204,10 @@ def test_demands_that_mean_nothing_are_mistakes(gate: headway.Connected):
 
 
 @pytest.mark.parametrize(
-    "url", ["127.0.0.1:7701", "https://127.0.0.1:7701", "http://127.0.0.1:7701/v1", "http://me@host", "http://"]
+    "url", ["127.0.0.1:7701", "ftp://127.0.0.1:7701", "http://127.0.0.1:7701/v1", "http://me@host", "http://"]
 )
 def test_a_url_that_is_no_data_plane_is_a_mistake(url: str):
-    with pytest.raises(ValueError, match="http://HOST:PORT"):
+    with pytest.raises(ValueError, match="HOST:PORT of a server"):
         headway.connect(url, token=TOKEN)
 
 

@@ -90,10 +90,11 @@ def test_an_abstract_contract_is_not_asked_whether_it_runs() -> None:
 
 
 def test_a_binding_runs_where_somebody_answers_it() -> None:
-    """Envoy is answered by a data plane: with one the contract runs, without one it does not, and nobody answers RLQS."""
+    """Envoy is answered by a data plane: with one the contract runs, without one it does not, asked or divided."""
     rls = "owner: team-web\nenforce: {bind: [{rls: {domain: edge, descriptor: {service: api}}}]}\n"
     text = API.replace("owner: team-web\n", rls)
+    divided = text.replace("rls: {domain: edge, descriptor", "rlqs: {domain: edge, bucket")
 
-    assert ["rls"] == fields(text)
-    assert [] == not_yet(read_text(text.encode()).documents, answered={"rls"})
-    assert ["rlqs"] == fields(text.replace("rls:", "rlqs:"))
+    assert (["rls"], ["rlqs"]) == (fields(text), fields(divided))
+    both = text + "---\n" + divided.replace("contract: api", "contract: b")
+    assert [] == not_yet(read_text(both.encode()).documents, answered={"rls", "rlqs"})

@@ -79,8 +79,8 @@ def test_health_is_anybodys(open_house: House) -> None:
 
 
 def test_calls_that_are_not_served_are_unimplemented(open_house: House) -> None:
-    """Watching health, reflection, and anything made up: with a token, for the list of calls is nobody's without one."""
-    paths = ["/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/x"]
+    """Other calls of services that there are, another version, and anything made up, with a token."""
+    paths = ["/grpc.health.v1.Health/List", "/grpc.reflection.v2.ServerReflection/ServerReflectionInfo", "/x"]
 
     with open_house.envoy() as envoy:
         assert [UNIMPLEMENTED] * 3 == [envoy.call(path, b"").grpc for path in paths]

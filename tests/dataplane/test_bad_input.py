@@ -101,15 +101,16 @@ def test_streams_that_are_reset_as_they_are_opened_end_their_connection(house: H
     """Rapid reset (CVE-2023-44487): 2,000 in one piece, again and again; the peer is cut off, others are answered as before."""
     with house.envoy() as rude, house.envoy() as envoy:
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            open_and_reset(rude, pieces=20, each=2_000)
+            open_and_reset(rude, SHOULD_RATE_LIMIT, pieces=20, each=2_000)
         assert OK == envoy.ask(request(ONE)).code
     assert 1 == admitted(house)
 
 
-def open_and_reset(envoy: Connection, *, pieces: int, each: int) -> None:
+def open_and_reset(envoy: Connection, path: str, *, pieces: int, each: int) -> None:
+    """Begins calls and gives them up, so many in one piece."""
     for _ in range(pieces):
         for _ in range(each):
-            envoy.h2.reset_stream(envoy.start(SHOULD_RATE_LIMIT), h2.errors.ErrorCodes.CANCEL)
+            envoy.h2.reset_stream(envoy.start(path), h2.errors.ErrorCodes.CANCEL)
         envoy.flush()
 
 
@@ -190,6 +191,37 @@ def test_connections_beyond_their_number_are_closed_at_once(serve: Serve) -> Non
         with socket.create_connection(("127.0.0.1", house.port), timeout=10) as third:
             assert b"" == third.recv(100)
         assert OK == first.ask(request()).code
+
+
+def test_one_peer_has_no_more_than_its_share_of_them(serve: Serve) -> None:
+    """Two from one address, of eight in all: the third is closed at once, and when one leaves there is room again."""
+    house = serve(connections=8, per_peer=2, deadline_ms=60_000)
+
+    with house.envoy() as first:
+        with house.envoy() as second:
+            assert [OK, OK] == [envoy.ask(request()).code for envoy in (first, second)]
+            with socket.create_connection(("127.0.0.1", house.port), timeout=10) as third:
+                assert b"" == third.recv(100)
+            with socket.create_connection(
+                ("127.0.0.1", house.port), timeout=10, source_address=("127.0.0.2", 0)
+            ) as other:
+                other.sendall(b"GET /healthz HTTP/1.1\r\nhost: headway\r\n\r\n")
+                assert other.recv(100).startswith(b"HTTP/1.1 200")
+        assert OK == first.ask(request()).code
+        _until_there_is_room(house)
+
+
+def _until_there_is_room(house: House) -> None:
+    """A closed connection leaves its place as soon as its end is seen; at most a thousand attempts."""
+    for _ in range(1_000):
+        with socket.create_connection(("127.0.0.1", house.port), timeout=10) as again:
+            try:
+                again.sendall(b"GET /healthz HTTP/1.1\r\nhost: headway\r\n\r\n")
+                if again.recv(100).startswith(b"HTTP/1.1 200"):
+                    return
+            except ConnectionError:
+                continue
+    raise AssertionError("the place stayed taken")
 
 
 def test_requests_beyond_their_number_are_overloaded(serve: Serve) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headway._core import CheckRoute, DataPlane, Meters, RlsRoute
+from headway._core import CheckRoute, DataPlane, Meters, RlqsRoute, RlsRoute
 from tests.core.making import MICRO
 from tests.dataplane.conftest import CREDENTIALS, House, Serve, hashed
 from tests.dataplane.envoy import OK, SHOULD_RATE_LIMIT, data_frame, descriptor, frame, request
@@ -80,6 +80,16 @@ def test_routes_that_mean_nothing_are_told_and_change_nothing(house: House) -> N
     for checks, rls in mistakes:
         with pytest.raises(ValueError, match=r"\w"):
             house.plane.routes(checks, rls)
+    divided = [
+        [RlqsRoute("edge", {"a": "b"}, keyed)],
+        [RlqsRoute("edge", {"a": "b"}, house.limiter("pool"))],
+        [RlqsRoute("edge", {"a": "b"}, plain), RlqsRoute("edge", {"a": "b"}, house.limiter("api"))],
+    ]
+    for rlqs in divided:
+        with pytest.raises(ValueError, match=r"\w"):
+            house.plane.routes([], [], [], [], rlqs)
+    with pytest.raises(ValueError, match="too short"):
+        RlqsRoute("edge", {"a": "b"}, plain, within_ns=2_999_999_999)
 
     with house.http() as front:
         assert 200 == front.get("/check/api").status_code

@@ -16,6 +16,7 @@ from headway.engine.engine import Engine
 from headway.server.access import Access, Credential, sha256_of
 from headway.server.dataplane import ANSWERED, RoutedPlane
 from headway.server.listen import Address
+from headway.server.metrics import exposition
 from headway.server.problems import ServerError
 
 TOKEN = "a-gate's-token"
@@ -83,9 +84,12 @@ def test_a_contract_that_is_applied_later_is_met_from_then_on(engine: Engine, pl
     assert 200 == answer.status_code
 
 
-def test_what_is_in_flight_is_nothing_to_check(plane: RoutedPlane):
-    """No front tells when a request has ended."""
-    assert 404 == check(plane, "pool").status_code
+def test_what_is_in_flight_is_nothing_to_check_without_an_end(plane: RoutedPlane):
+    """No front tells when a request has ended: a slot over HTTP is a lease, which says how long it is held."""
+    answer = check(plane, "pool")
+
+    assert (422, True) == (answer.status_code, "say how long" in answer.json()["problem"])
+    assert 200 == check(plane, "pool", hold="1s").status_code
 
 
 @pytest.mark.parametrize(("roles", "status"), [(("gate",), 200), (("operator",), 200), (("viewer", "approver"), 403)])
@@ -122,3 +126,28 @@ def test_a_contract_bound_to_envoy_runs_only_where_a_data_plane_answers(tmp_path
     [finding] = caught.value.findings
     assert ("HW290", "binding to `rls` is read and checked, and not acted on here") == (finding.code, finding.problem)
     assert "headway serve" in finding.mend
+
+
+DIVIDED = LATER.replace("rls: {domain: edge, descriptor", "rlqs: {domain: edge, bucket").replace("per: 1h", "per: 1s")
+DIVIDED = DIVIDED.replace("limit: 2}", "limit: 20}")
+
+
+def test_a_contract_that_is_divided_is_asked_by_nobody_else(engine: Engine, plane: RoutedPlane):
+    """What is assigned is spent where it is: a check would spend it a second time."""
+    engine.apply(read_text(DIVIDED.encode()), actor="token:ana", reason="new")
+    for _ in range(2_000):
+        status = check(plane, "later").status_code
+        if plane.divided():
+            break
+
+    assert ([("later", 0, 0, 0, 0)], 404) == (plane.divided(), status)
+
+
+def test_what_is_divided_is_a_metric(engine: Engine):
+    """One proxy of two may let nothing through; 38 a second are assigned, and 76 may still be in use."""
+    text = exposition(engine, lambda: [("checkout", 2, 1, 38, 76)]).decode()
+
+    assert 'headway_divided_streams{contract="checkout",state="assigned"} 1.0' in text
+    assert 'headway_divided_streams{contract="checkout",state="denied"} 1.0' in text
+    assert 'headway_divided_assigned{contract="checkout"} 38.0' in text
+    assert 'headway_divided_booked{contract="checkout"} 76.0' in text

@@ -91,17 +91,20 @@ pub(crate) fn let_go(word: &Word, n: u64) -> bool {
 }
 
 /// Counts `n` more slots as held, whatever the level says: what one workload holds of a level, or what is in use already.
-/// False where the word is being moved.
-pub(crate) fn add(word: &Word, n: u64) -> bool {
+/// None where the word is being moved; false, with nothing added, where it cannot count that many. Counting as many as fit
+/// would be wrong: given back whole, they would take those of others with them.
+pub(crate) fn add(word: &Word, n: u64) -> Option<bool> {
     loop {
         let seen = word.load();
         if seen.is_frozen() {
-            return false;
+            return None;
         }
         let held = Tagged::of(seen.value());
-        let amount = held.amount.saturating_add(n).min(AMOUNT_MAX);
+        let Some(amount) = held.amount.checked_add(n).filter(|amount| *amount <= AMOUNT_MAX) else {
+            return Some(false);
+        };
         if word.replace(seen, Tagged { amount, ..held }.value()).is_ok() {
-            return true;
+            return Some(true);
         }
         pause();
     }

@@ -8,6 +8,7 @@ mod atomics;
 mod bell;
 mod counts;
 mod curve;
+pub mod divide;
 mod earliest;
 mod error;
 mod far;

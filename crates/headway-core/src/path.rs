@@ -319,6 +319,18 @@ impl Path {
         &self.spec
     }
 
+    /// Whether its limit can be divided among streams: a rate on one meter, without keys, a unit a unit.
+    pub fn may_divide(&self) -> bool {
+        self.only_meter().is_some_and(|meter| meter.spec.measure == Measure::Rate)
+    }
+
+    /// The meter of a path over one, charged one unit a unit and without keys; None for any other.
+    pub(crate) fn only_meter(&self) -> Option<&Meter> {
+        let [step] = &self.steps[..] else { return None };
+        let is_plain = self.spec.cost_ppm == MICRO && self.spec.steps[0].1 == MICRO && !step.keyed;
+        is_plain.then_some(&*step.toll.meter)
+    }
+
     /// Whether a demand has to name its key, or may not.
     pub fn needs_key(&self) -> bool {
         self.needs_key

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::desk::{Answered, Desk};
 use crate::distant::Distant;
+use crate::tls::Trust;
 use crate::{identity, stream};
 
 /// How often this process came out of a fork.
@@ -29,6 +30,8 @@ pub struct Settings {
     /// `HOST:PORT`.
     pub address: String,
     pub token: String,
+    /// How the keeper shows who it is; None: it does not, and nothing is encrypted.
+    pub tls: Option<Trust>,
 }
 
 impl fmt::Debug for Settings {

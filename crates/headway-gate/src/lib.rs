@@ -9,5 +9,7 @@ mod distant;
 mod gate;
 mod identity;
 mod stream;
+mod tls;
 
 pub use gate::{Gate, Settings, forked};
+pub use tls::Trust;

@@ -19,6 +19,7 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::gate::Link;
@@ -112,11 +113,30 @@ async fn hold(link: &Arc<Link>) -> Result<(), Lost> {
     let socket = tokio::time::timeout(DIAL, TcpStream::connect(address)).await??;
     // Demands are small and waited for.
     socket.set_nodelay(true)?;
+    match &link.settings.tls {
+        None => speak(link, socket).await,
+        Some(trust) => {
+            let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+            let greeted = tokio::time::timeout(DIAL, trust.greet(host, socket)).await?;
+            // Not somebody to send a token to, and no wait mends it.
+            let socket = greeted.map_err(|error| Lost::Denied { code: "HW445", problem: error.to_string() })?;
+            speak(link, socket).await
+        }
+    }
+}
+
+/// The stream on a connection that stands.
+async fn speak<S>(link: &Arc<Link>, socket: S) -> Result<(), Lost>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let address = &link.settings.address;
     let (mut requests, connection) =
         http2::Builder::new(TokioExecutor::new()).timer(TokioTimer::new()).handshake(TokioIo::new(socket)).await?;
     let driver = tokio::spawn(async move { drop(connection.await) });
+    let scheme = if link.settings.tls.is_some() { "https" } else { "http" };
     let stream = link.desk().dialled(headway_clock::boot_ns(), &link.holder, identity::process());
-    let mut request = Request::post(format!("http://{address}{HOLD}"))
+    let mut request = Request::post(format!("{scheme}://{address}{HOLD}"))
         .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
         .header(TE, HeaderValue::from_static("trailers"))
         .body(Outgoing { link: Arc::clone(link), stream })

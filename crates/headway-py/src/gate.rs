@@ -1,6 +1,7 @@
 //! The gate of a process, as Python makes, asks and ends it.
 
-use headway_gate::Settings;
+use headway_gate::{Settings, Trust};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::clock::Time;
@@ -14,9 +15,10 @@ pub(crate) struct Gate(headway_gate::Gate);
 #[pymethods]
 impl Gate {
     #[new]
-    #[pyo3(signature = (address, token, /))]
-    fn new(py: Python<'_>, address: String, token: String) -> PyResult<Gate> {
-        headway_gate::Gate::new(Settings { address, token }).map(Gate).map_err(|error| raised(py, &error))
+    #[pyo3(signature = (address, token, trusted = None, /))]
+    fn new(py: Python<'_>, address: String, token: String, trusted: Option<Vec<Vec<u8>>>) -> PyResult<Gate> {
+        let tls = trusted.map(Trust::of).transpose().map_err(PyValueError::new_err)?;
+        headway_gate::Gate::new(Settings { address, token, tls }).map(Gate).map_err(|error| raised(py, &error))
     }
 
     /// A limiter whose demands the keeper decides. Does not wait for it.

@@ -43,7 +43,7 @@ mod _core {
     #[pymodule_export]
     use crate::refusal::{Never, Refusal, Unknown};
     #[pymodule_export]
-    use crate::serve::{CheckRoute, DataPlane, HoldRoute, RlsRoute};
+    use crate::serve::{CheckRoute, DataPlane, HoldRoute, RlqsRoute, RlsRoute};
     #[pymodule_export]
     use crate::specs::{MeterSpec, PathSpec, ShareSpec};
     #[pymodule_export]

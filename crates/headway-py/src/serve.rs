@@ -1,10 +1,12 @@
 //! The data plane as Python starts, routes and ends it. No request comes through here.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use headway_serve::{Access, Bounds, Credential, Role, Routes, Start, Tell, Ticking};
+use headway_core::divide;
+use headway_serve::{Access, Bounds, Credential, Role, Routes, Start, Tell, Ticking, Tls};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -105,6 +107,29 @@ impl RlsRoute {
     }
 }
 
+/// A bucket of Envoy's quota service that a limiter's rate is divided for.
+#[pyclass(frozen, module = "headway._core")]
+pub(crate) struct RlqsRoute {
+    domain: String,
+    bucket: BTreeMap<String, String>,
+    path: Arc<headway_core::Path>,
+    terms: divide::Terms,
+}
+
+#[pymethods]
+impl RlqsRoute {
+    #[new]
+    #[pyo3(signature = (domain, bucket, limiter, *, within_ns = 5_000_000_000))]
+    fn new(domain: String, bucket: BTreeMap<String, String>, limiter: &Limiter, within_ns: i64) -> PyResult<RlqsRoute> {
+        let path = path_of(limiter)?;
+        let delay_ns = headway_serve::DELAY.as_nanos() as i64;
+        let terms = divide::Terms::within(within_ns, delay_ns).ok_or_else(|| {
+            PyValueError::new_err(format!("{within_ns} ns are too short: what is assigned lives at least two seconds"))
+        })?;
+        Ok(RlqsRoute { domain, bucket, path, terms })
+    }
+}
+
 /// The check and Envoy's rate-limit service on a socket, answered by threads that never take the interpreter's lock.
 #[pyclass(frozen, module = "headway._core")]
 pub(crate) struct DataPlane {
@@ -120,10 +145,10 @@ impl DataPlane {
     #[new]
     #[pyo3(
         signature = (
-            meters, listen = "127.0.0.1:0", *, credentials, threads = 2, connections = 1_024, in_flight = 4_096,
-            deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false
+            meters, listen = "127.0.0.1:0", *, credentials, threads = 2, connections = 1_024, per_peer = 256,
+            in_flight = 4_096, deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false, tls = None
         ),
-        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False)"
+        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, per_peer=256, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False, tls=None)"
     )]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -133,21 +158,28 @@ impl DataPlane {
         credentials: Vec<(String, Vec<u8>, Vec<String>)>,
         threads: usize,
         connections: usize,
+        per_peer: usize,
         in_flight: usize,
         deadline_ms: u64,
         check_deadline_ms: u64,
         idle_ms: u64,
         off_loopback: bool,
+        tls: Option<(Vec<u8>, Vec<u8>)>,
     ) -> PyResult<DataPlane> {
         let listen: SocketAddr = listen.parse().map_err(|_| {
             PyValueError::new_err(format!("{listen:?} is no IP address with a port, as 127.0.0.1:7701"))
         })?;
-        if !listen.ip().is_loopback() && !off_loopback {
+        let tls = tls
+            .map(|(certificate, key)| Tls::from_pem(&certificate, &key))
+            .transpose()
+            .map_err(PyValueError::new_err)?;
+        if !listen.ip().is_loopback() && !off_loopback && tls.is_none() {
             return Err(PyValueError::new_err(format!(
                 "{listen} is not of this machine alone, and tokens would cross the network in the clear"
             )));
         }
-        if !(1..=THREADS_MAX).contains(&threads) || connections == 0 || in_flight == 0 || idle_ms == 0 {
+        let bounds_are_some = connections > 0 && per_peer > 0 && in_flight > 0 && idle_ms > 0;
+        if !(1..=THREADS_MAX).contains(&threads) || !bounds_are_some {
             let most = format!("1 to {THREADS_MAX} threads");
             return Err(PyValueError::new_err(format!("a data plane has {most}, and bounds of at least 1")));
         }
@@ -156,10 +188,20 @@ impl DataPlane {
         let (deadline, idle) = (Duration::from_millis(deadline_ms), Duration::from_millis(idle_ms));
         let check_deadline = Duration::from_millis(check_deadline_ms);
         let (first, closing) = (usual.first.min(idle), usual.closing.min(idle));
-        let bounds =
-            Bounds { threads, connections, in_flight, deadline, check_deadline, idle, first, closing, ..usual };
+        let bounds = Bounds {
+            threads,
+            connections,
+            per_peer,
+            in_flight,
+            deadline,
+            check_deadline,
+            idle,
+            first,
+            closing,
+            ..usual
+        };
         let growths = Arc::clone(meters.inner.growths());
-        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds, growths };
+        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds, growths, tls };
         let plane = py.detach(|| headway_serve::DataPlane::start(start)).map_err(PyOSError::new_err)?;
         let (address, process) = (plane.address(), std::process::id());
         Ok(DataPlane { plane: Mutex::new(Some(plane)), address, process })
@@ -176,13 +218,14 @@ impl DataPlane {
     }
 
     /// Puts routes in the place of those there are, all at once.
-    #[pyo3(signature = (checks, rls, holds = vec![], booked = vec![], /), text_signature = "($self, checks, rls, holds=(), booked=(), /)")]
+    #[pyo3(signature = (checks, rls, holds = vec![], booked = vec![], rlqs = vec![], /), text_signature = "($self, checks, rls, holds=(), booked=(), rlqs=(), /)")]
     fn routes(
         &self,
         checks: Vec<PyRef<'_, CheckRoute>>,
         rls: Vec<PyRef<'_, RlsRoute>>,
         holds: Vec<PyRef<'_, HoldRoute>>,
         booked: Vec<headway_serve::BookedRow>,
+        rlqs: Vec<PyRef<'_, RlqsRoute>>,
     ) -> PyResult<()> {
         let check = |route: &PyRef<'_, CheckRoute>| headway_serve::CheckRoute {
             contract: route.contract.clone(),
@@ -204,16 +247,32 @@ impl DataPlane {
             max_hold_ns: route.max_hold_ns,
             tell_http: route.tell_http,
         };
+        let rlqs_route = |route: &PyRef<'_, RlqsRoute>| headway_serve::RlqsRoute {
+            domain: route.domain.clone(),
+            bucket: route.bucket.clone(),
+            path: Arc::clone(&route.path),
+            terms: route.terms,
+        };
         let routes = Routes::new(
             checks.iter().map(check).collect(),
             rls.iter().map(rls_route).collect(),
             holds.iter().map(hold).collect(),
+            rlqs.iter().map(rlqs_route).collect(),
         );
         let routes = routes.map_err(PyValueError::new_err)?;
         if let Some(plane) = &*self.plane.lock().unwrap_or_else(PoisonError::into_inner) {
             plane.route(routes, &booked);
         }
         Ok(())
+    }
+
+    /// (contract, streams, denied, assigned a second, booked a second) of every limit that is divided.
+    fn divided(&self) -> Vec<(String, u64, u64, u64, u64)> {
+        let plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = plane.as_ref().map(headway_serve::DataPlane::divided).unwrap_or_default();
+        all.into_iter()
+            .map(|(contract, one)| (contract, one.streams, one.denied, one.assigned_per_s, one.booked_per_s))
+            .collect()
     }
 
     /// Gates that are known: connected, or silent and not yet given up.

@@ -4,16 +4,18 @@
 //! `Bounds::idle`. Requests themselves are bounded by their body's time and never wait for longer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::bounds::Bounds;
+use crate::peers::Peers;
 use crate::plane::Shared;
 use crate::service;
 
@@ -28,28 +30,43 @@ const CONNECTION_WINDOW: u32 = 1_024 * 1_024;
 /// Takes connections until it is told to close.
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, mut closing: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(shared.bounds.connections));
+    let peers: Arc<Peers> = Arc::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = closing.changed() => return,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, address)) = accepted else {
             tokio::time::sleep(NO_SOCKETS).await;
             continue;
         };
+        let Some(own) = peers.take(address.ip(), shared.bounds.per_peer) else { continue };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let (shared, closing) = (Arc::clone(&shared), closing.clone());
         tokio::spawn(async move {
             serve(stream, shared, closing).await;
-            drop(place);
+            drop((place, own));
         });
     }
 }
+
+/// From a peer's last sign of life to the ping, and from there to the end of its connection. Only where a limit is divided:
+/// what was assigned is then received soon, or never.
+const PING: Duration = Duration::from_millis(400);
+/// Within that after it is handed to a connection, a message has arrived or its connection has ended.
+pub(crate) const PINGED: Duration = Duration::from_millis(800);
 
 /// When a request last began or ended on a connection.
 pub(crate) struct Progress {
     last: AtomicI64,
     has_begun: AtomicBool,
+    /// Whether its peer is asked for signs of life.
+    is_pinged: bool,
+    /// Told where it is to end: no more requests.
+    leave: Notify,
+    /// Streams that last.
+    lasting: AtomicUsize,
+    closing: watch::Receiver<bool>,
 }
 
 impl Progress {
@@ -72,6 +89,28 @@ impl Lasting {
     pub(crate) fn mark(&self) {
         self.0.mark();
     }
+
+    /// Whether what is sent on it has arrived within `PINGED`, or never does.
+    pub(crate) fn is_pinged(&self) -> bool {
+        self.0.is_pinged
+    }
+
+    /// Ends the connection after what is under way, so that its peer makes a new one.
+    pub(crate) fn leave(&self) {
+        self.0.leave.notify_one();
+    }
+
+    /// Until the plane closes.
+    pub(crate) async fn closing(&self) {
+        // An error says that the plane is gone already.
+        drop(self.0.closing.clone().wait_for(|is_closing| *is_closing).await);
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.0.lasting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A request from its first sight to its last byte.
@@ -88,9 +127,12 @@ impl Underway {
         Underway { shared: Arc::clone(shared), progress: Arc::clone(progress) }
     }
 
-    /// Goes on as a stream.
-    pub(crate) fn lasting(self) -> Lasting {
-        Lasting(Arc::clone(&self.progress))
+    /// Goes on as a stream; None where its connection has as many as it may.
+    pub(crate) fn lasting(self) -> Option<Lasting> {
+        let most = self.shared.bounds.lasting;
+        let one_more = |count: usize| (count < most).then_some(count + 1);
+        self.progress.lasting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Lasting(Arc::clone(&self.progress)))
     }
 }
 
@@ -101,17 +143,35 @@ impl Drop for Underway {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, mut closing: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, shared: Arc<Shared>, closing: watch::Receiver<bool>) {
     // Answers are small and waited for. Where the option cannot be set, they are only slower.
     stream.set_nodelay(true).unwrap_or(());
+    let Some(tls) = shared.tls.clone() else { return speak(stream, shared, closing).await };
+    // Who does not end a handshake in time, or cannot, has no connection.
+    if let Ok(Ok(stream)) = tokio::time::timeout(shared.bounds.first, tls.acceptor().accept(stream)).await {
+        speak(stream, shared, closing).await;
+    }
+}
+
+async fn speak<S>(stream: S, shared: Arc<Shared>, mut closing: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let bounds = shared.bounds;
-    let progress =
-        Arc::new(Progress { last: AtomicI64::new(headway_clock::boot_ns()), has_begun: AtomicBool::new(false) });
+    let is_pinged = shared.routes().divides();
+    let progress = Arc::new(Progress {
+        last: AtomicI64::new(headway_clock::boot_ns()),
+        has_begun: AtomicBool::new(false),
+        is_pinged,
+        leave: Notify::new(),
+        lasting: AtomicUsize::new(0),
+        closing: closing.clone(),
+    });
     let service = service_fn(|request| {
         let underway = Underway::begin(&shared, &progress);
         service::answer(Arc::clone(&shared), request, underway)
     });
-    let builder = builder(&bounds);
+    let builder = builder(&bounds, is_pinged);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut ends = false;
     loop {
@@ -120,6 +180,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, mut closing: watch::Recei
             // How it ended is the peer's affair: what was decided on it is counted where it was decided.
             _ended = connection.as_mut() => return,
             _ = closing.changed(), if !ends => {}
+            () = progress.leave.notified(), if !ends => {}
             () = tokio::time::sleep(left) => {
                 if ends {
                     return;
@@ -134,7 +195,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, mut closing: watch::Recei
     }
 }
 
-fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
+fn builder(bounds: &Bounds, is_pinged: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -149,6 +210,8 @@ fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
         .max_header_list_size(bounds.header_bytes)
         .max_pending_accept_reset_streams(RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(is_pinged.then_some(PING))
+        .keep_alive_timeout(PING);
     builder
 }

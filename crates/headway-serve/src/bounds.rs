@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headway_wire::rls;
+use headway_wire::{rlqs, rls};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -10,8 +10,12 @@ pub struct Bounds {
     pub threads: usize,
     /// Connections at once; one more is closed as soon as it is taken.
     pub connections: usize,
+    /// Of these, from one peer: an IPv4 address or a /64 of IPv6, loopback too. One more is closed as soon as it is taken.
+    pub per_peer: usize,
     /// Requests under way on one HTTP/2 connection; the peer is told, and one more is refused by the protocol.
     pub streams: u32,
+    /// Of these, streams that last (gates', health watches'); one more is RESOURCE_EXHAUSTED. A gate has one.
+    pub lasting: usize,
     /// Bytes of a request's headers: 431, or the stream is reset.
     pub header_bytes: u32,
     /// Requests under way at once; more are refused as `overloaded` by contracts that enforce.
@@ -31,6 +35,8 @@ pub struct Bounds {
     pub closing: Duration,
     /// What is read of a rate-limit request; more is INVALID_ARGUMENT.
     pub rls: rls::Bounds,
+    /// What is read of a report of usage; more ends its stream.
+    pub rlqs: rlqs::Bounds,
 }
 
 impl Default for Bounds {
@@ -38,7 +44,9 @@ impl Default for Bounds {
         Bounds {
             threads: 2,
             connections: 1_024,
+            per_peer: 256,
             streams: 1_000,
+            lasting: 64,
             header_bytes: 16 * 1_024,
             in_flight: 4_096,
             deadline: Duration::from_millis(10),
@@ -48,6 +56,7 @@ impl Default for Bounds {
             idle: Duration::from_mins(2),
             closing: Duration::from_secs(5),
             rls: rls::Bounds::default(),
+            rlqs: rlqs::Bounds::default(),
         }
     }
 }

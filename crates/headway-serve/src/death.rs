@@ -8,14 +8,28 @@ use std::sync::Arc;
 use headway_wire::hold::Process;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use crate::holders::Holder;
 
-/// Ends a holder when its process does. Where that cannot be seen from here, silence alone ends it.
-pub(crate) fn watch(process: &Process, holder: &Arc<Holder>) {
-    let Some(descriptor) = seen(process) else { return };
+/// Looks at a process until it is dropped.
+pub(crate) struct Watch(AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Ends a holder when its process does. None where that cannot be seen from here, or so many are watched already: silence
+/// alone ends it.
+pub(crate) fn watch(process: &Process, holder: &Arc<Holder>, watches: &Arc<Semaphore>) -> Option<Watch> {
+    let place = Arc::clone(watches).try_acquire_owned().ok()?;
+    let descriptor = seen(process)?;
     let holder = Arc::downgrade(holder);
-    tokio::spawn(async move {
+    let looking = tokio::spawn(async move {
+        let _place = place;
         // SAFETY: an `OwnedFd` stays the same open descriptor until it is dropped, with the registration that owns it.
         let Ok(descriptor) = (unsafe { AsyncFd::register(descriptor) }) else { return };
         if descriptor.readable().await.is_ok()
@@ -24,6 +38,7 @@ pub(crate) fn watch(process: &Process, holder: &Arc<Holder>) {
             holder.end();
         }
     });
+    Some(Watch(looking.abort_handle()))
 }
 
 /// The process itself, if what was said of it is true here and now: the same machine, the same namespace of process ids,

@@ -11,43 +11,61 @@ use bytes::Bytes;
 use headway_core::{Answer, Clock as _, Key, Mode, Polled, Refusal, Reserved, Retry, Stopped, Ticket, Why};
 use headway_wire::grpc::{Failed, Frames, Status, framed};
 use headway_wire::hold::{self as wire, Again, Ask, Facts, FromKeeper, Held, Hello, ToGate, ToKeeper};
-use headway_wire::{Tell, sentence};
+use headway_wire::{Tell, Unreadable, sentence};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc};
 
 use crate::accept::Lasting;
-use crate::holders::{Holder, Kept, Name, TERM, Turned};
+use crate::holders::{Holder, Kept, Name, TERM};
 use crate::plane::Shared;
+use crate::reply::Ending;
 use crate::{death, routes::Routes};
 
 /// Answers on their way to one gate; one that does not read them is cut off.
 pub(crate) const ANSWERS_MAX: usize = 32_768;
 /// How long a demand waits for a durable draw.
 const DRAW_WAIT: Duration = Duration::from_secs(2);
+/// Demands of one stream that have no answer yet; beyond it they are refused as `overloaded`. A gate of ours asks no more.
+const ASKED_MAX: usize = 20_000;
 /// The longest that a demand may queue.
 const WAIT_MAX: Duration = Duration::from_hours(1);
 
 /// Where answers go.
 pub(crate) type Answers = mpsc::Sender<Bytes>;
 
+/// A gate as it is told things: its answers, and at the end what was wrong with what it said.
+pub(crate) struct Asking {
+    pub(crate) answers: Answers,
+    pub(crate) ending: Ending,
+}
+
+impl Asking {
+    /// Ends the stream as a failure, unless something else did before.
+    fn fail(&self, failed: Failed) {
+        self.ending.get_or_init(|| failed);
+    }
+}
+
 /// Reads a gate's stream to its end.
-pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming, answers: Answers, lasting: Lasting) {
+pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming, asking: Asking, lasting: Lasting) {
     let mut reader = Reader { body, frames: Frames::new(wire::MESSAGE_MAX) };
-    // What is wrong with what a gate says ends its stream: there is nobody to tell but the gate, and it sees that.
-    let Ok(Ok(Some(ToKeeper::Hello(hello)))) = tokio::time::timeout(shared.bounds.first, reader.next()).await else {
-        return;
+    let hello = match reader.within(shared.bounds.first).await {
+        Ok(Some(ToKeeper::Hello(hello))) => hello,
+        Ok(Some(_)) => return asking.fail(Unreadable::Malformed("a stream begins with a hello").into()),
+        Ok(None) => return,
+        Err(failed) => return asking.fail(failed),
     };
     let Ok(name) = Name::try_from(hello.holder.as_slice()) else { return };
-    let mut stream = Stream { shared, answers, opened: HashMap::new(), waiting: Arc::default(), last_id: 0 };
+    let mut stream = Stream { shared, asking, opened: HashMap::new(), waiting: Arc::default(), last_id: 0 };
     let (facts, held) = stream.opened_by(&hello);
     let now = headway_clock::boot_ns();
     let (holder, number) = match stream.shared.holders.attach(now, name, &credential, held) {
         Ok(attached) => attached,
-        Err(Turned::TooMany | Turned::NotYours) => return,
+        Err(turned) => return stream.asking.fail(turned.failed()),
     };
     if let Some(process) = &hello.process {
-        death::watch(process, &holder);
+        holder.watch(death::watch(process, &holder, &stream.shared.holders.watches));
     }
     let session = Session { holder, number };
     stream.say(ToGate::Welcome(wire::Welcome { term_ms: TERM.as_millis() as u32 }));
@@ -55,7 +73,14 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
         stream.say(ToGate::Facts(facts));
     }
     loop {
-        let Ok(Ok(Some(message))) = tokio::time::timeout(TERM, reader.next()).await else { break };
+        let message = match reader.within(TERM).await {
+            Ok(Some(message)) => message,
+            Ok(None) => break,
+            Err(failed) => {
+                stream.asking.fail(failed);
+                break;
+            }
+        };
         lasting.mark();
         if !session.holder.heard(headway_clock::boot_ns(), session.number) {
             stream.say(ToGate::Retire(wire::Retire {}));
@@ -76,6 +101,13 @@ struct Reader {
 }
 
 impl Reader {
+    /// The next message; None at the stream's end. Errors: none that can be taken, or not a whole one in this time, however
+    /// many bytes of it came.
+    async fn within(&mut self, time: Duration) -> Result<Option<ToKeeper>, Failed> {
+        let late = |_| Err(Failed::new(Status::DeadlineExceeded, "no whole message came in time"));
+        tokio::time::timeout(time, self.next()).await.unwrap_or_else(late)
+    }
+
     async fn next(&mut self) -> Result<Option<ToKeeper>, Failed> {
         loop {
             if let Some(message) = self.frames.pop()? {
@@ -105,7 +137,7 @@ struct Opened {
 
 struct Stream {
     shared: Arc<Shared>,
-    answers: Answers,
+    asking: Asking,
     opened: HashMap<u64, Opened>,
     /// Demands that queue, to be told when their gate gives up on them.
     waiting: Arc<Mutex<HashMap<u64, Arc<Notify>>>>,
@@ -115,7 +147,11 @@ struct Stream {
 impl Stream {
     /// False: the gate does not read, and its stream ends.
     fn say(&self, is: ToGate) -> bool {
-        self.answers.try_send(framed(&FromKeeper { is: Some(is) }).into()).is_ok()
+        let is_taken = self.asking.answers.try_send(framed(&FromKeeper { is: Some(is) }).into()).is_ok();
+        if !is_taken {
+            self.asking.fail(Failed::new(Status::ResourceExhausted, "this gate does not read its answers"));
+        }
+        is_taken
     }
 
     /// The paths and slots that a gate comes with.
@@ -139,22 +175,27 @@ impl Stream {
                 Facts { path: path.id, code: problem.code.to_owned(), problem: problem.problem, ..Facts::default() }
             }
         };
-        if self.opened.len() < wire::PATHS_MAX || self.opened.contains_key(&path.id) {
-            let opened = Opened { contract: path.contract.clone(), workload: path.workload.clone() };
-            self.opened.insert(path.id, opened);
-        }
+        let opened = Opened { contract: path.contract.clone(), workload: path.workload.clone() };
+        self.opened.insert(path.id, opened);
         facts
     }
 
     /// False: the stream ends.
     fn take(&mut self, session: &Session, message: ToKeeper) -> bool {
         match message {
-            ToKeeper::Hello(_) => false,
+            ToKeeper::Hello(_) => {
+                self.asking.fail(Unreadable::Malformed("a stream has one hello").into());
+                false
+            }
             ToKeeper::Bye(_) => {
                 session.holder.end();
                 false
             }
             ToKeeper::Alive(alive) => self.say(ToGate::Alive(alive)),
+            ToKeeper::Path(path) if self.opened.len() >= wire::PATHS_MAX && !self.opened.contains_key(&path.id) => {
+                self.asking.fail(Failed::new(Status::ResourceExhausted, "this gate has as many paths as it may"));
+                false
+            }
             ToKeeper::Path(path) => {
                 let facts = self.open(&path);
                 self.say(ToGate::Facts(facts))
@@ -177,6 +218,10 @@ impl Stream {
     }
 
     fn ask(&self, session: &Session, ask: Ask) -> bool {
+        // Each demand without an answer holds on to who waits.
+        if Arc::strong_count(&self.waiting) > ASKED_MAX {
+            return self.say(refused_as(ask.id, Why::Overloaded, "this gate has asked for too much at once"));
+        }
         let routes = self.shared.routes();
         let Some((kept, tell)) = self.path_of(&routes, ask.path) else {
             return self.say(refused_as(ask.id, Why::NotPublished, "there is no such path"));
@@ -192,7 +237,7 @@ impl Stream {
             kept: kept.clone(),
             tell: *tell,
             ask,
-            answers: self.answers.clone(),
+            answers: self.asking.answers.clone(),
             waiting: Arc::clone(&self.waiting),
         };
         let (ask, key) = (&asked.ask, asked.key());
@@ -239,7 +284,9 @@ impl Stream {
                 }
             }
         }
-        tokio::spawn(asked.wait(patience));
+        // Before it runs, so that no end of it is missed.
+        let gives_up = asked.enlist();
+        tokio::spawn(asked.wait(patience, gives_up));
         true
     }
 
@@ -299,10 +346,15 @@ impl Demand {
         }
     }
 
-    /// Queues until it fits, its patience ends, or its gate gives up.
-    async fn wait(self, patience: Duration) {
+    /// From now on its gate may give it up.
+    fn enlist(&self) -> Arc<Notify> {
         let gives_up = Arc::new(Notify::new());
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(self.ask.id, Arc::clone(&gives_up));
+        gives_up
+    }
+
+    /// Queues until it fits, its patience ends, or its gate gives up.
+    async fn wait(self, patience: Duration, gives_up: Arc<Notify>) {
         let ended = tokio::select! {
             ended = self.wait_turn(patience) => Some(ended),
             () = gives_up.notified() => None,

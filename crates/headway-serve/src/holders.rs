@@ -11,23 +11,31 @@ use std::time::Duration;
 
 use headway_core::{Booked, Growths, Path, Reserved};
 use headway_wire::Tell;
+use headway_wire::grpc::{Failed, Status};
 use headway_wire::hold::{HELD_MAX, HOLDER_BYTES, Held};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
+use crate::death::Watch;
 use crate::plane::Ticking;
 
 pub(crate) type Name = [u8; HOLDER_BYTES];
 
 /// Gates at once; one more is turned away.
 pub(crate) const HOLDERS_MAX: usize = 10_000;
+/// Processes whose end is seen at once; of more gates, silence alone tells.
+const WATCHES_MAX: usize = 256;
 /// How long what a keeper says holds, from when it was asked. Demands are decided here, so it bounds how late an answer may
 /// be used, not when a cut is in force.
 pub(crate) const TERM: Duration = Duration::from_millis(3_740);
 /// How long a demand waits for its row to be durable.
 const BOOKING_WAIT_NS: i64 = 2_000_000_000;
-/// Slots that a row covers at least; it doubles as more are held.
-const ROW_LEAST: u64 = 4;
+/// A row grows by a quarter where it has to, or by what is asked for: few writes, and little that is booked for nobody.
+const ROW_PARTS: u64 = 4;
 const MICRO: i64 = 1_000_000;
+/// How names begin under which leases over HTTP are held. Who knows a credential's name can work them out, so no gate may
+/// come under one: it would let go of what others use.
+const LEASES: &[u8] = b"leases\0\0";
 
 /// So long here that at least `ns` pass on a clock that is a thousandth slower.
 fn longer(ns: i64) -> i64 {
@@ -88,8 +96,18 @@ struct State {
     is_lasting: bool,
     held: HashMap<u64, Holding>,
     rows: HashMap<Place, Row>,
+    /// Sees its process end.
+    watch: Option<Watch>,
     /// Slots of a keeper before this one, until the holder restates what it has.
     inherited: Vec<(Kept, u64, Option<Arc<str>>)>,
+}
+
+impl State {
+    /// Whether one more demand may be kept, under an id of its own: in the place of another one, that one's slots would
+    /// be nobody's.
+    fn may_hold(&self, id: u64) -> bool {
+        self.held.len() < HELD_MAX && !self.held.contains_key(&id)
+    }
 }
 
 pub(crate) struct Holder {
@@ -105,19 +123,30 @@ pub(crate) struct Holder {
 pub(crate) enum Turned {
     /// As many as there may be are there.
     TooMany,
-    /// Another credential came under this name.
+    /// Another credential came under this name, or it is one of ours.
     NotYours,
+}
+
+impl Turned {
+    pub(crate) fn failed(self) -> Failed {
+        match self {
+            Turned::TooMany => Failed::new(Status::ResourceExhausted, "there are as many gates as there may be"),
+            Turned::NotYours => Failed::new(Status::PermissionDenied, "another token came under this holder's name"),
+        }
+    }
 }
 
 pub(crate) struct Holders {
     all: Mutex<HashMap<Name, Arc<Holder>>>,
     growths: Arc<Growths>,
     clock: Arc<Ticking>,
+    /// Processes that are watched: each is a file that is open.
+    pub(crate) watches: Arc<Semaphore>,
 }
 
 impl Holders {
     pub(crate) fn new(growths: Arc<Growths>, clock: Arc<Ticking>) -> Holders {
-        Holders { all: Mutex::default(), growths, clock }
+        Holders { all: Mutex::default(), growths, clock, watches: Arc::new(Semaphore::new(WATCHES_MAX)) }
     }
 
     fn holder(&self, name: Name, credential: &str) -> Arc<Holder> {
@@ -133,6 +162,9 @@ impl Holders {
         credential: &str,
         held: impl IntoIterator<Item = (Held, Kept)>,
     ) -> Result<(Arc<Holder>, u64), Turned> {
+        if name.starts_with(LEASES) {
+            return Err(Turned::NotYours);
+        }
         let mut all = lock(&self.all);
         if all.len() >= HOLDERS_MAX && !all.contains_key(&name) {
             return Err(Turned::TooMany);
@@ -149,9 +181,11 @@ impl Holders {
 
     /// Who holds the leases of a credential.
     pub(crate) fn leases(&self, credential: &str) -> Arc<Holder> {
-        let digest: [u8; 32] = Sha256::digest([b"leases of ", credential.as_bytes()].concat()).into();
+        let digest: [u8; 32] = Sha256::digest(credential.as_bytes()).into();
         let mut name = Name::default();
-        name.copy_from_slice(&digest[..HOLDER_BYTES]);
+        let (kind, whose) = name.split_at_mut(LEASES.len());
+        kind.copy_from_slice(LEASES);
+        whose.copy_from_slice(&digest[..whose.len()]);
         let mut all = lock(&self.all);
         let holder = Arc::clone(all.entry(name).or_insert_with(|| self.holder(name, credential)));
         drop(all);
@@ -162,7 +196,9 @@ impl Holders {
     /// A row of the ledger: slots that a holder had at a keeper before this one.
     pub(crate) fn inherit(&self, now: i64, name: Name, kept: &Kept, key: Option<Arc<str>>, units: u64) {
         let holder = Arc::clone(lock(&self.all).entry(name).or_insert_with(|| self.holder(name, "")));
-        kept.path.hold_over(&*self.clock, units, key.as_deref().map(|text| kept.path.key(text).hash));
+        if !kept.path.hold_over(&*self.clock, units, key.as_deref().map(|text| kept.path.key(text).hash)) {
+            return;
+        }
         let mut state = lock(&holder.state);
         state.heard_at = now;
         state.rows.entry(place(&kept.path, key.clone())).or_default().durable += units;
@@ -200,9 +236,12 @@ impl Holder {
         for (held, kept) in held {
             if let Some(known) = before.remove(&held.id) {
                 state.held.insert(held.id, known);
-            } else if !held.is_reserved && kept.path.has_slots() {
+            } else if !held.is_reserved && !state.held.contains_key(&held.id) {
                 let key: Option<Arc<str>> = held.key.as_deref().map(Arc::from);
-                kept.path.hold_over(&*self.clock, held.units, Self::hash(&kept.path, key.as_ref()));
+                // Nobody holds what no meter can count; and said twice it is one.
+                if !kept.path.hold_over(&*self.clock, held.units, Self::hash(&kept.path, key.as_ref())) {
+                    continue;
+                }
                 state.rows.entry(place(&kept.path, key.clone())).or_default().in_use += held.units;
                 let one = Holding { kept, units: held.units, key, has_slots: true, reserved: None, ends_at: None };
                 state.held.insert(held.id, one);
@@ -234,6 +273,12 @@ impl Holder {
         state.stream == stream && !state.has_ended
     }
 
+    /// Its process is watched in the place of what was watched before: a stream that comes back leaves nothing behind.
+    pub(crate) fn watch(&self, watch: Option<Watch>) {
+        let before = std::mem::replace(&mut lock(&self.state).watch, watch);
+        drop(before);
+    }
+
     /// The stream is gone; what is held stays.
     pub(crate) fn detach(&self, stream: u64) {
         let mut state = lock(&self.state);
@@ -257,7 +302,7 @@ impl Holder {
         if state.stream != stream || state.has_ended {
             return false;
         }
-        if state.held.len() >= HELD_MAX {
+        if !state.may_hold(id) {
             return false;
         }
         let key = key.map(Arc::from);
@@ -283,7 +328,7 @@ impl Holder {
         let is_durable = self.durable(&at).await;
         let one = Holding { kept, units, key, has_slots: true, reserved, ends_at: None };
         let mut state = lock(&self.state);
-        if is_durable && state.stream == stream && !state.has_ended && state.held.len() < HELD_MAX {
+        if is_durable && state.stream == stream && !state.has_ended && state.may_hold(id) {
             state.held.insert(id, one);
             return true;
         }
@@ -349,7 +394,7 @@ impl Holder {
                     return true;
                 }
                 if row.growing.is_none() {
-                    let by = (row.in_use - row.durable).max(row.durable).max(ROW_LEAST);
+                    let by = (row.in_use - row.durable).max(row.durable / ROW_PARTS);
                     let Some(booked) = self.book(at, by as i64) else { return false };
                     row.growing = Some((by, booked));
                 }

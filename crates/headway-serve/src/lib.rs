@@ -1,7 +1,8 @@
 //! The data plane: the check and Envoy's rate-limit service, on sockets and threads of its own.
 //!
 //! `plane` starts and ends it, `accept` holds the connections, `service` takes a request to what answers it: `check`,
-//! `rls`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP, through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
+//! `rls`, `health`, `reflection`, `rlqs` with its `divisions`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP,
+//! through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
 //! Time is read from the machine's clock for deadlines, and decisions read the meters' own.
 
 mod accept;
@@ -10,18 +11,26 @@ mod bounds;
 mod check;
 mod death;
 mod descriptors;
+mod divisions;
+mod health;
 mod hold;
 mod holders;
 mod leases;
+mod peers;
 mod plane;
 mod receipts;
+mod reflection;
 mod reply;
+mod rlqs;
 mod rls;
 mod routes;
 mod service;
+mod tls;
 
 pub use access::{Access, Credential, Role, TOKEN_MAX};
 pub use bounds::Bounds;
+pub use divisions::DELAY;
 pub use headway_wire::Tell;
 pub use plane::{BookedRow, DataPlane, Start, Ticking};
-pub use routes::{CheckRoute, HoldRoute, RlsRoute, Routes};
+pub use routes::{CheckRoute, HoldRoute, RlqsRoute, RlsRoute, Routes};
+pub use tls::Tls;

@@ -2,19 +2,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use headway_core::divide::Divided;
 use headway_core::{Clock, Growths};
 use headway_wire::hold::HOLDER_BYTES;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::access::Access;
 use crate::bounds::Bounds;
 use crate::holders::Holders;
 use crate::routes::Routes;
+use crate::tls::Tls;
 
 /// How often silent gates are looked after.
 const SWEEP: Duration = Duration::from_millis(200);
@@ -42,6 +44,8 @@ pub struct Start {
     pub bounds: Bounds,
     /// Where the slots of gates become durable.
     pub growths: Arc<Growths>,
+    /// None: what is spoken is not encrypted.
+    pub tls: Option<Tls>,
 }
 
 /// What all connections share.
@@ -49,11 +53,16 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) clock: Arc<Ticking>,
     pub(crate) holders: Holders,
+    pub(crate) tls: Option<Tls>,
     pub(crate) bounds: Bounds,
     routes: RwLock<Arc<Routes>>,
     /// Gates are heard from then on: one that restates what it has must find its contracts.
     pub(crate) is_routed: AtomicBool,
     pub(crate) in_flight: AtomicUsize,
+    /// The number of the next stream that a limit is divided for.
+    pub(crate) next_stream: AtomicU64,
+    /// Told to such streams when the plane closes.
+    pub(crate) ends: Notify,
 }
 
 impl Shared {
@@ -98,7 +107,7 @@ pub struct DataPlane {
 impl DataPlane {
     /// Listens, with no routes yet. Errors: the address cannot be used, or the system has no threads to give.
     pub fn start(start: Start) -> io::Result<DataPlane> {
-        let Start { listen, access, clock, bounds, growths } = start;
+        let Start { listen, access, clock, bounds, growths, tls } = start;
         let clock = Arc::new(clock);
         let holders = Holders::new(growths, Arc::clone(&clock));
         let listener = TcpListener::bind(listen)?;
@@ -112,14 +121,25 @@ impl DataPlane {
             .enable_time()
             .build()?;
         let (routes, in_flight) = (RwLock::default(), AtomicUsize::new(0));
-        let shared =
-            Arc::new(Shared { access, clock, holders, bounds, routes, is_routed: AtomicBool::new(false), in_flight });
+        let shared = Arc::new(Shared {
+            access,
+            clock,
+            holders,
+            tls,
+            bounds,
+            routes,
+            is_routed: AtomicBool::new(false),
+            in_flight,
+            next_stream: AtomicU64::new(0),
+            ends: Notify::new(),
+        });
         let (closing, told) = watch::channel(false);
         let listener = {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
         runtime.spawn(crate::accept::run(listener, Arc::clone(&shared), told.clone()));
+        runtime.spawn(crate::rlqs::divide(Arc::clone(&shared), told.clone()));
         runtime.spawn(sweep(Arc::clone(&shared), told));
         Ok(DataPlane { shared, address, closing, runtime: Some(runtime) })
     }
@@ -146,6 +166,12 @@ impl DataPlane {
         *present = Arc::new(routes);
         drop(present);
         self.shared.is_routed.store(true, Ordering::SeqCst);
+    }
+
+    /// (contract, what its division is like) of every limit that is divided here.
+    pub fn divided(&self) -> Vec<(String, Divided)> {
+        let (routes, now) = (self.shared.routes(), self.shared.clock.boot_ns());
+        routes.divisions().map(|division| (division.contract().to_owned(), division.reading(now))).collect()
     }
 
     /// Gates that are known: connected, or silent and not yet given up.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +22,9 @@ const PIECE: usize = 32 * 1_024;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// How a stream ends where it does not end well: set before its last sender is dropped.
+pub(crate) type Ending = Arc<OnceLock<Failed>>;
+
 /// A body in one piece. The request it answers is under way until it is sent, or given up.
 #[derive(Default)]
 pub(crate) struct Reply {
@@ -28,6 +32,9 @@ pub(crate) struct Reply {
     trailers: Option<HeaderMap>,
     /// Pieces that are still to come, of a stream.
     pieces: Option<mpsc::Receiver<Bytes>>,
+    /// The same, of a stream whose pieces mean nothing later: the instant by which each has to go out.
+    timed: Option<mpsc::Receiver<(i64, Bytes)>>,
+    ending: Ending,
     #[expect(dead_code, reason = "its drop is what ends the request")]
     underway: Option<Underway>,
 }
@@ -35,6 +42,10 @@ pub(crate) struct Reply {
 impl Reply {
     pub(crate) fn until_sent(self, underway: Underway) -> Reply {
         Reply { underway: Some(underway), ..self }
+    }
+
+    pub(crate) fn ended_by(self, ending: Ending) -> Reply {
+        Reply { ending, ..self }
     }
 }
 
@@ -60,9 +71,23 @@ impl Body for Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(pieces) = &mut self.pieces {
-            match ready!(pieces.poll_recv(context)) {
-                Some(first) => return Poll::Ready(Some(Ok(Frame::data(gathered(first, pieces))))),
-                None => self.pieces = None,
+            if let Some(first) = ready!(pieces.poll_recv(context)) {
+                return Poll::Ready(Some(Ok(Frame::data(gathered(first, pieces)))));
+            }
+            self.pieces = None;
+            if let Some(failed) = self.ending.get() {
+                let mut trailers = HeaderMap::with_capacity(2);
+                insert_status(&mut trailers, failed);
+                self.trailers = Some(trailers);
+            }
+        }
+        if let Some(timed) = &mut self.timed {
+            match ready!(timed.poll_recv(context)) {
+                Some((until, piece)) if headway_clock::boot_ns() <= until => {
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
+                // One that is late ends the stream, with whatever is behind it.
+                _ => self.timed = None,
             }
         }
         let piece = self.piece.take().map(Frame::data);
@@ -70,11 +95,11 @@ impl Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.is_none() && self.trailers.is_none() && self.pieces.is_none()
+        self.piece.is_none() && self.trailers.is_none() && self.pieces.is_none() && self.timed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.trailers.is_some() || self.pieces.is_some() {
+        if self.trailers.is_some() || self.pieces.is_some() || self.timed.is_some() {
             return SizeHint::default();
         }
         SizeHint::with_exact(self.piece.as_ref().map_or(0, |piece| piece.len() as u64))
@@ -122,10 +147,18 @@ pub(crate) fn message(message: &impl prost::Message) -> Response<Reply> {
 
 /// A stream of messages, each framed already, until their sender is dropped; then it ended well.
 pub(crate) fn messages(pieces: mpsc::Receiver<Bytes>) -> Response<Reply> {
+    stream(Reply { pieces: Some(pieces), ..Reply::default() })
+}
+
+/// The same, each with the instant by which it has to go out; one that is late ends the stream.
+pub(crate) fn timed_messages(timed: mpsc::Receiver<(i64, Bytes)>) -> Response<Reply> {
+    stream(Reply { timed: Some(timed), ..Reply::default() })
+}
+
+fn stream(reply: Reply) -> Response<Reply> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let reply = Reply { pieces: Some(pieces), trailers: Some(trailers), ..Reply::default() };
-    let mut response = Response::new(reply);
+    let mut response = Response::new(Reply { trailers: Some(trailers), ..reply });
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
 }
@@ -134,8 +167,12 @@ pub(crate) fn messages(pieces: mpsc::Receiver<Bytes>) -> Response<Reply> {
 pub(crate) fn failed(failed: &Failed) -> Response<Reply> {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(CONTENT_TYPE, GRPC);
+    insert_status(&mut headers, failed);
+    whole(200, headers, Bytes::new())
+}
+
+fn insert_status(headers: &mut HeaderMap, failed: &Failed) {
     headers.insert(GRPC_STATUS, HeaderValue::from(failed.status as u16));
     let message = HeaderValue::from_str(&failed.encoded_message()).expect("percent-encoded text is a header's");
     headers.insert(GRPC_MESSAGE, message);
-    whole(200, headers, Bytes::new())
 }

@@ -1,12 +1,13 @@
 //! Where traffic meets contracts: checks by name, descriptors by pattern. Made by the engine, swapped as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use headway_core::Path;
+use headway_core::{Path, divide};
 use headway_wire::{Problem, Tell};
 
 use crate::descriptors::{Match, Pattern, Patterns};
+use crate::divisions::Division;
 use crate::holders::Kept;
 use crate::receipts::Receipts;
 
@@ -31,6 +32,16 @@ pub struct RlsRoute {
     pub post_paid: bool,
     /// Hits may be given back (`is_negative_hits`): the last charges are remembered for that.
     pub refundable: bool,
+}
+
+/// A bucket of Envoy's quota service that a contract's rate is divided for.
+pub struct RlqsRoute {
+    pub domain: String,
+    /// The bucket's id, as a set of entries.
+    pub bucket: BTreeMap<String, String>,
+    pub path: Arc<Path>,
+    /// How long an assignment lives.
+    pub terms: divide::Terms,
 }
 
 pub(crate) struct Target {
@@ -63,12 +74,19 @@ pub struct Routes {
     holds: HashMap<String, HashMap<String, (Kept, Tell)>>,
     patterns: Patterns,
     targets: Vec<Target>,
+    divisions: HashMap<(String, BTreeMap<String, String>), Arc<Division>>,
 }
 
 impl Routes {
     /// Errors, as a sentence: a contract or workload twice, a path of another contract, slots (which nobody would give back),
-    /// a pattern that means nothing, a key where the contract has none or none where it has, post-paid hits without a bound.
-    pub fn new(checks: Vec<CheckRoute>, rls: Vec<RlsRoute>, holds: Vec<HoldRoute>) -> Result<Routes, String> {
+    /// a pattern that means nothing, a key where the contract has none or none where it has, post-paid hits without a bound,
+    /// a bucket twice, a division of what is no rate.
+    pub fn new(
+        checks: Vec<CheckRoute>,
+        rls: Vec<RlsRoute>,
+        holds: Vec<HoldRoute>,
+        rlqs: Vec<RlqsRoute>,
+    ) -> Result<Routes, String> {
         let mut routes = Routes::default();
         for HoldRoute { contract, tell, paths, max_hold_ns, tell_http } in holds {
             let by_workload = paths
@@ -112,11 +130,41 @@ impl Routes {
             let RlsRoute { path, tell, post_paid, .. } = route;
             routes.targets.push(Target { path, tell, post_paid, receipts });
         }
+        for RlqsRoute { domain, bucket, path, terms } in rlqs {
+            let contract = &path.spec().contract;
+            if !path.may_divide() {
+                return Err(format!("{contract:?} is no rate on one meter without keys, and is not divided"));
+            }
+            let division = Arc::new(Division::new(bucket.clone(), path, terms));
+            if let Some(other) = routes.divisions.insert((domain, bucket), division) {
+                return Err(format!("the bucket of {:?} is there twice", other.contract()));
+            }
+        }
         Ok(routes)
     }
 
-    /// Takes over what was remembered of charges on paths that stay.
+    /// Whether a limit is divided here.
+    pub(crate) fn divides(&self) -> bool {
+        !self.divisions.is_empty()
+    }
+
+    pub(crate) fn divisions(&self) -> impl Iterator<Item = &Arc<Division>> {
+        self.divisions.values()
+    }
+
+    /// The division of a bucket; None where no contract is bound to it.
+    pub(crate) fn division(&self, domain: &str, bucket: &BTreeMap<&str, &str>) -> Option<&Arc<Division>> {
+        let id = bucket.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.divisions.get(&(domain.to_owned(), id))
+    }
+
+    /// Takes over what was remembered of charges on paths that stay, and what is assigned of buckets that do.
     pub(crate) fn inherit(&mut self, old: &Routes) {
+        for (id, division) in &self.divisions {
+            if let Some(other) = old.divisions.get(id).filter(|other| other.contract() == division.contract()) {
+                division.go_on_from(other);
+            }
+        }
         for target in self.targets.iter_mut().filter(|target| target.receipts.is_some()) {
             let same = |other: &&Target| Arc::ptr_eq(&other.path, &target.path) && other.receipts.is_some();
             if let Some(other) = old.targets.iter().find(same) {

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use headway_wire::check::{self as wire_check, no_such_path};
 use headway_wire::grpc::{Failed, PREFIX, Status, unframed};
-use headway_wire::health::{self, HealthCheckResponse, Serving};
-use headway_wire::{Problem, Unreadable, hold as wire_hold, rls as wire_rls};
+use headway_wire::{Problem, Unreadable, health as wire_health, hold as wire_hold, reflection as wire_reflection};
+use headway_wire::{rlqs as wire_rlqs, rls as wire_rls};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::Body as _;
@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 use crate::accept::Underway;
 use crate::access::Denied;
 use crate::plane::{Asked, Shared};
-use crate::reply::{Reply, failed, message, messages, problem, whole};
-use crate::{check, hold, leases, rls};
+use crate::reply::{Ending, Reply, failed, message, messages, problem, timed_messages, whole};
+use crate::{check, divisions, health, hold, leases, reflection, rlqs, rls};
 
 const HEALTH: &str = "/healthz";
 /// Bytes of a health check's message.
@@ -37,6 +37,15 @@ pub(crate) async fn answer(
         request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if is_grpc && request.uri().path() == wire_hold::HOLD {
         return Ok(hold_on(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
+    }
+    if is_grpc && request.uri().path() == wire_rlqs::STREAM_RATE_LIMIT_QUOTAS {
+        return Ok(divide_for(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
+    }
+    if is_grpc && request.uri().path() == wire_health::WATCH {
+        return Ok(watch(&shared, request, underway).await.unwrap_or_else(|failure| failed(&failure)));
+    }
+    if is_grpc && wire_reflection::CALLS.contains(&request.uri().path()) {
+        return Ok(reflect(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
     }
     let response = if is_grpc {
         call(&shared, request).await.unwrap_or_else(|failure| failed(&failure))
@@ -84,31 +93,80 @@ fn wrong_method() -> Problem {
 
 /// Begins the stream of a gate.
 fn hold_on(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
-    if request.version() != Version::HTTP_2 || request.method() != Method::POST {
-        return Err(Failed::new(Status::Unimplemented, "gRPC is POST over HTTP/2"));
+    let credential = may_stream(shared, &request)?;
+    let lasting = underway.lasting().ok_or_else(too_many_streams)?;
+    let (answers, pieces) = mpsc::channel(hold::ANSWERS_MAX);
+    let ending = Ending::default();
+    let asking = hold::Asking { answers, ending: Arc::clone(&ending) };
+    tokio::spawn(hold::run(Arc::clone(shared), credential, request.into_body(), asking, lasting));
+    Ok(messages(pieces).map(|reply| reply.ended_by(ending)))
+}
+
+/// Begins the stream of a proxy that a limit is divided for.
+fn divide_for(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
+    may_stream(shared, &request)?;
+    let lasting = underway.lasting().ok_or_else(too_many_streams)?;
+    if !lasting.is_pinged() {
+        lasting.leave();
+        return Err(Failed::new(Status::Unavailable, "nothing was divided when this connection was made"));
     }
+    let (pushes, timed) = mpsc::channel(divisions::PUSHES_MAX);
+    tokio::spawn(rlqs::run(Arc::clone(shared), request.into_body(), pushes, lasting));
+    Ok(timed_messages(timed))
+}
+
+/// Who streams: the name of its credential.
+fn may_stream(shared: &Shared, request: &Request<Incoming>) -> Result<String, Failed> {
+    is_a_call(request)?;
     let credential = shared.access.check(request.headers()).map_err(|denied| denied.failed())?.to_owned();
     if !shared.is_routed.load(Ordering::SeqCst) {
         return Err(Failed::new(Status::Unavailable, "the keeper is starting"));
     }
-    let (answers, pieces) = mpsc::channel(hold::ANSWERS_MAX);
-    tokio::spawn(hold::run(Arc::clone(shared), credential, request.into_body(), answers, underway.lasting()));
+    Ok(credential)
+}
+
+/// Begins to watch the plane's health.
+async fn watch(shared: &Shared, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
+    is_a_call(&request)?;
+    let body = whole_body(shared, request.into_body(), HEALTH_MAX).await?;
+    let first = health::first(unframed(&body, HEALTH_MAX)?)?;
+    let lasting = underway.lasting().ok_or_else(too_many_streams)?;
+    let (answers, pieces) = mpsc::channel(health::ANSWERS_MAX);
+    tokio::spawn(health::watch(first, answers, lasting));
     Ok(messages(pieces))
+}
+
+/// Begins to tell what is served, to whoever may ask.
+fn reflect(shared: &Shared, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
+    is_a_call(&request)?;
+    shared.access.check(request.headers()).map_err(|denied| denied.failed())?;
+    let lasting = underway.lasting().ok_or_else(too_many_streams)?;
+    let (answers, pieces) = mpsc::channel(reflection::ANSWERS_MAX);
+    let ending = Ending::default();
+    let (body, time) = (request.into_body(), shared.bounds.body);
+    tokio::spawn(reflection::run(body, answers, Arc::clone(&ending), time, lasting));
+    Ok(messages(pieces).map(|reply| reply.ended_by(ending)))
+}
+
+fn is_a_call(request: &Request<Incoming>) -> Result<(), Failed> {
+    if request.version() == Version::HTTP_2 && request.method() == Method::POST {
+        Ok(())
+    } else {
+        Err(Failed::new(Status::Unimplemented, "gRPC is POST over HTTP/2"))
+    }
+}
+
+fn too_many_streams() -> Failed {
+    Failed::new(Status::ResourceExhausted, "this connection has as many lasting streams as it may")
 }
 
 async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Reply>, Failed> {
     let asked = Asked::now(shared, shared.bounds.deadline);
-    if request.version() != Version::HTTP_2 || request.method() != Method::POST {
-        return Err(Failed::new(Status::Unimplemented, "gRPC is POST over HTTP/2"));
-    }
+    is_a_call(&request)?;
     let (head, body) = request.into_parts();
-    if head.uri.path() == health::CHECK {
+    if head.uri.path() == wire_health::CHECK {
         let body = whole_body(shared, body, HEALTH_MAX).await?;
-        let service = health::read(unframed(&body, HEALTH_MAX)?)?;
-        if !["", wire_rls::SERVICE, wire_hold::SERVICE].contains(&service) {
-            return Err(Failed::new(Status::NotFound, "no such service is served"));
-        }
-        return Ok(message(&HealthCheckResponse { status: Serving::Serving.into() }));
+        return Ok(message(&health::check(unframed(&body, HEALTH_MAX)?)?));
     }
     shared.access.check(&head.headers).map_err(|denied| denied.failed())?;
     if head.uri.path() != wire_rls::SHOULD_RATE_LIMIT {

@@ -19,6 +19,7 @@ pub enum Status {
     DeadlineExceeded = 4,
     NotFound = 5,
     PermissionDenied = 7,
+    ResourceExhausted = 8,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,

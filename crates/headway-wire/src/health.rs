@@ -1,11 +1,15 @@
-//! The standard health check of gRPC: `grpc.health.v1.Health/Check`. Its `Watch` is not served, which it permits.
+//! The standard health check of gRPC: `grpc.health.v1.Health/Check` and `Watch`.
 
 use prost::{Enumeration, Message};
 
 use crate::protobuf::{Fields, Unreadable};
 
-/// The path of the one call.
+/// The service.
+pub const SERVICE: &str = "grpc.health.v1.Health";
+/// The path of the call that is answered once.
 pub const CHECK: &str = "/grpc.health.v1.Health/Check";
+/// The path of the call that is answered at every change.
+pub const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// Bytes of a service's name.
 const NAME_MAX: usize = 256;
@@ -16,6 +20,8 @@ pub enum Serving {
     Unknown = 0,
     Serving = 1,
     NotServing = 2,
+    /// Of a watch alone.
+    ServiceUnknown = 3,
 }
 
 #[derive(Clone, PartialEq, Message)]

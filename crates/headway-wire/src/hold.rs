@@ -5,7 +5,7 @@
 
 use prost::{Enumeration, Message, Oneof};
 
-use crate::grpc::Failed;
+use crate::grpc::{Failed, Status};
 use crate::protobuf::Unreadable;
 
 /// The service, as health checks name it.
@@ -295,6 +295,10 @@ pub fn read(message: &[u8]) -> Result<ToKeeper, Failed> {
             if hello.holder.len() != HOLDER_BYTES {
                 return Err(Unreadable::Malformed("a holder is named by 16 bytes").into());
             }
+            if hello.protocol != PROTOCOL {
+                let said = format!("version {} of the protocol is not spoken here: {PROTOCOL} is", hello.protocol);
+                return Err(Failed::new(Status::Unimplemented, said));
+            }
             bound(hello.paths.len() <= PATHS_MAX, "paths", PATHS_MAX)?;
             bound(hello.held.len() <= HELD_MAX, "slots", HELD_MAX)?;
             hello.paths.iter().try_for_each(path_bound)?;
@@ -347,6 +351,13 @@ mod tests {
     }
 
     #[test]
+    fn another_version_of_the_protocol_is_told_so() {
+        let newer = read(&bytes(ToKeeper::Hello(Hello { protocol: PROTOCOL + 1, ..hello() }))).unwrap_err();
+        assert_eq!(Status::Unimplemented, newer.status);
+        assert!(newer.message.starts_with("version 2 of the protocol is not spoken here"));
+    }
+
+    #[test]
     fn what_is_no_message_or_too_much_of_one_is_an_invalid_argument() {
         let long = Path { id: 1, contract: "x".repeat(NAME_MAX + 1), workload: None };
         let many = Hello { held: vec![Held::default(); HELD_MAX + 1], ..hello() };
@@ -354,7 +365,7 @@ mod tests {
         let key = Ask { key: Some("k".repeat(KEY_MAX + 1)), ..Ask::default() };
         let wrong = [ToKeeper::Path(long), ToKeeper::Hello(many), ToKeeper::Hello(unnamed), ToKeeper::Ask(key)];
         for message in wrong.into_iter().map(bytes).chain([vec![], vec![0xff; 9], b"\x7a\x01a".to_vec()]) {
-            assert_eq!(crate::grpc::Status::InvalidArgument, read(&message).unwrap_err().status);
+            assert_eq!(Status::InvalidArgument, read(&message).unwrap_err().status);
         }
     }
 }

@@ -19,7 +19,8 @@ class Attachment:
     """A contract behind a front.
 
     `data_plane`: HOST:PORT. `keyed`: it has a limit for each key, so the front has to name one. `domain` and `descriptor`
-    are those of its binding to Envoy, empty where there is none; the value `each` stands for the key.
+    are those of its binding to Envoy, empty where there is none; the value `each` stands for the key. `bucket`: where it is
+    divided among proxies, instead of a descriptor.
     """
 
     contract: str
@@ -29,6 +30,7 @@ class Attachment:
     data_plane: str = DATA_PLANE
     domain: str = ""
     descriptor: Mapping[str, str] = field(default_factory=dict)
+    bucket: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -49,6 +51,11 @@ class Attachment:
 
     def asked_by_check(self) -> None:
         """Raises NotAttachable where no answer to a check can enforce it."""
+        if self.bucket:
+            raise NotAttachable(
+                f"{self.contract} is divided among Envoys, each of which spends its part alone; attach envoy, or bind it "
+                "without `rlqs`"
+            )
         if self.measure == "concurrency":
             raise NotAttachable(
                 f"{self.contract} bounds what is in flight, and no front tells a check when a request has ended; "

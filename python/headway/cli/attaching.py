@@ -114,12 +114,15 @@ def attachment_of(contract: Contract, workload: str | None, data_plane: str) -> 
         raise ServerError("HW406", f"{contract.name} has no workload {asks!r}; it has {', '.join(declared)}")
     measures = {constraint.measure for constraint in contract.constraint.values()}
     bound = next((bind.rls for bind in contract.enforce.bind if bind.rls is not None), None)
+    divided = next((bind.rlqs for bind in contract.enforce.bind if bind.rlqs is not None), None)
+    domain = next((one.domain for one in (divided, bound) if one is not None), "")
     return Attachment(
         contract=contract.name,
         measure="concurrency" if "concurrency" in measures else min(measures),
         keyed=contract.each is not None,
         workload=asks,
         data_plane=data_plane,
-        domain="" if bound is None else bound.domain,
+        domain=domain,
         descriptor={} if bound is None else bound.descriptor,
+        bucket={} if divided is None else divided.bucket,
     )

@@ -78,7 +78,7 @@ def serve(
     vet_address(address_of(address), tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
     plane = None if data_plane == NO_DATA_PLANE else data_plane
     if plane is not None:
-        vet_address(address_of(plane), tokens=len(access or ()), tls=False, insecure_no_tls=insecure_no_tls)
+        vet_address(address_of(plane), tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
     hosts = [*(host or ()), *(document.allowed_hosts if document is not None else ())]
     answered = frozenset[str]() if plane is None else ANSWERED
     engine = Engine.open(paths or None, data=folder, watch=watch, answered=answered)

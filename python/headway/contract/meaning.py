@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from headway.contract.documents import Authored
 from headway.contract.faults import FAULTS, Finding
 from headway.contract.model import Contract, Document
-from headway.contract.rules import conditions, links, numbers, questions
+from headway.contract.rules import conditions, divided, links, numbers, questions
 
 __all__ = ["findings_of"]
 
-_ALONE = (*questions.RULES, *numbers.RULES, *conditions.RULES)
+_ALONE = (*questions.RULES, *numbers.RULES, *conditions.RULES, *divided.RULES)
+_TOGETHER = (*links.CONTRACT_RULES, *divided.CONTRACT_RULES)
 
 
 def findings_of(documents: Sequence[Authored], agreed: Sequence[Document] = ()) -> list[Finding]:
@@ -28,7 +29,7 @@ def findings_of(documents: Sequence[Authored], agreed: Sequence[Document] = ()) 
             if model.abstract:
                 continue
             found = [one for alone in _ALONE for one in alone(document, model)]
-            found += [one for together in links.CONTRACT_RULES for one in together(world, document, model)]
+            found += [one for together in _TOGETHER for one in together(world, document, model)]
         elif model is not None:
             found = [one for other in links.DOCUMENT_RULES for one in other(world, document, model)]
         else:

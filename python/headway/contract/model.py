@@ -250,11 +250,19 @@ class Descriptor(Frozen):
         return tuple(entry for entry, value in self.descriptor.items() if value == "each")
 
 
+class Bucket(Frozen):
+    """The bucket of Envoy's quota service that a contract's rate is divided for: the same domain, the same entries of its
+    id, in any order."""
+
+    domain: Text
+    bucket: dict[Text, Text]
+
+
 class Bind(Frozen):
     """Where traffic meets a contract: exactly one of these."""
 
     rls: Descriptor | None = None
-    rlqs: Descriptor | None = None
+    rlqs: Bucket | None = None
     postgres: Plain | None = None
     http: Plain | None = None
 

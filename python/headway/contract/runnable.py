@@ -19,8 +19,12 @@ __all__ = ["not_yet"]
 _Use = tuple[Loc, str, str]
 """Where it stands, what it is, and what works today."""
 
-_LATER = ("yet", "remove it; the Python library and its middleware enforce today, and `rls` through `headway serve`")
-_BINDINGS = {"rls": ("here", "run it with `headway serve`, whose data plane answers Envoy")}
+_LATER = (
+    "yet",
+    "remove it; the Python library and its middleware enforce today, and `rls` and `rlqs` through `headway serve`",
+)
+_SERVED = ("here", "run it with `headway serve`, whose data plane answers Envoy")
+_BINDINGS = {"rls": _SERVED, "rlqs": _SERVED}
 """Where a binding is not acted on, and what works today."""
 
 _CONDITIONS = "not_before, soak, event, approval and requires work today"
@@ -31,7 +35,7 @@ def not_yet(documents: Iterable[Authored], answered: Collection[str] = ()) -> li
 
     Args:
         documents: What would run.
-        answered: Kinds of bindings that whoever runs them answers: `rls` where there is a data plane.
+        answered: Kinds of bindings that whoever runs them answers: `rls` and `rlqs` where there is a data plane.
     """
     return [
         document.finding("HW290", f"{what} is read and checked, and not acted on {where}", loc, key=True, mend=today)

@@ -28,14 +28,19 @@ os.register_at_fork(after_in_child=_core.forked)
 
 
 def connect(
-    url: str = "http://127.0.0.1:7701", *, token: str | None = None, token_file: str | os.PathLike[str] | None = None
+    url: str = "http://127.0.0.1:7701",
+    *,
+    token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
 ) -> Connected:
     """Limits that the server behind a URL keeps. Returns at once: nothing is dialled before the first limiter.
 
     Args:
-        url: The server's data plane, `http://HOST:PORT`; without a port 7701.
+        url: The server's data plane, `https://HOST:PORT`, or `http://` on one machine; without a port 7701.
         token: One with the role gate or operator. Without it `token_file`, else `HEADWAY_TOKEN`.
         token_file: Where it stands; on the server's own machine `DATA/tokens/local`.
+        ca_file: With https, the certificates (PEM) of who vouches for the server; without it those of this machine.
 
     Raises:
         ValueError: The URL is none, or there is no token.
@@ -47,7 +52,10 @@ def connect(
         ...     with hw.limiter("orders-db", "checkout"):
         ...         ...
     """
-    return Connected(Gate(_address(url), _token(token, token_file)))
+    secure, address = _address(url)
+    if ca_file is not None and not secure:
+        raise ValueError(f"`ca_file` goes with https, and {url!r} is not encrypted")
+    return Connected(Gate(address, _token(token, token_file), _trusted(ca_file) if secure else None))
 
 
 class Connected:
@@ -101,12 +109,27 @@ class Connected:
         return f"<headway.Connected, {len(self._limiters)} limiters>"
 
 
-def _address(url: str) -> str:
+def _address(url: str) -> tuple[bool, str]:
+    """Whether it is encrypted, and HOST:PORT."""
     parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
-        raise ValueError(f"{url!r} is not http://HOST:PORT of a server's data plane")
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.username
+    ):
+        raise ValueError(f"{url!r} is not http(s)://HOST:PORT of a server's data plane")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{parts.port or PORT}"
+    return parts.scheme == "https", f"{host}:{parts.port or PORT}"
+
+
+def _trusted(ca_file: str | os.PathLike[str] | None) -> list[bytes]:
+    # Loaded by those who encrypt, and nobody else.
+    import ssl
+
+    context = ssl.create_default_context(cafile=ca_file)
+    return context.get_ca_certs(binary_form=True)
 
 
 def _token(token: str | None, token_file: str | os.PathLike[str] | None) -> str:

@@ -19,6 +19,7 @@ from headway.contract.faults import Unreadable
 from headway.errors import HeadwayError
 from headway.server.access import Access
 from headway.server.doorway import Doorway
+from headway.server.metrics import Divided
 from headway.server.problems import MEDIA_TYPE, ServerError, problem_document, problem_headers, status_of
 from headway.server.rights import Viewer
 from headway.server.routes.acts import acts
@@ -34,7 +35,14 @@ FIELDS_MOST = 50
 """Faulty fields one answer names."""
 
 
-def create_app(engine: Engine, access: Access, *, hosts: Iterable[str] = (), streams: Streams | None = None) -> FastAPI:
+def create_app(
+    engine: Engine,
+    access: Access,
+    *,
+    hosts: Iterable[str] = (),
+    streams: Streams | None = None,
+    divided: Divided = tuple,
+) -> FastAPI:
     """The API over one engine.
 
     Args:
@@ -42,6 +50,7 @@ def create_app(engine: Engine, access: Access, *, hosts: Iterable[str] = (), str
         access: Who may call.
         hosts: Host names it answers to besides loopback's.
         streams: The live streams, where the server that runs it wants to end them itself.
+        divided: What a data plane says of the limits that it divides.
     """
     open_streams = streams or Streams()
 
@@ -56,7 +65,7 @@ def create_app(engine: Engine, access: Access, *, hosts: Iterable[str] = (), str
     app.include_router(reads(engine))
     app.include_router(acts(engine, access))
     app.include_router(ledger_routes(engine))
-    app.include_router(live(engine, open_streams))
+    app.include_router(live(engine, open_streams, divided))
     _add_index(app, engine)
     _add_problems(app)
     app.add_middleware(Doorway, access=access, hosts=tuple(hosts))

@@ -192,6 +192,12 @@ CODES: dict[str, Code] = {
         "Tokens are kept as 64 hexadecimal digits, with or without `sha256:` before them.",
         'Take the output of `printf %s "$TOKEN" | sha256sum`.',
     ),
+    "HW445": Code(
+        0,
+        "the server's certificate is not believed",
+        "Nobody this machine believes vouches for it, or it is for another name; the token was not sent.",
+        "Pass `ca_file=` with the certificate of who signed it, and connect to a name it is for.",
+    ),
     "HW451": Code(
         0,
         "a front that cannot enforce this contract",

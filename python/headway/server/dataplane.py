@@ -11,17 +11,17 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 
-from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlsRoute
+from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlqsRoute, RlsRoute
 from headway.contract.model import Contract
 from headway.engine.engine import Engine
-from headway.engine.specs import MS, PPM, workloads_of
+from headway.engine.specs import MS, PPM, workload_of, workloads_of
 from headway.server.access import Access
 from headway.server.listen import Address
 from headway.server.problems import ServerError
 
 __all__ = ["ANSWERED", "RoutedPlane"]
 
-ANSWERED = frozenset({"rls"})
+ANSWERED = frozenset({"rls", "rlqs"})
 """Kinds of bindings that a data plane answers."""
 
 
@@ -43,9 +43,18 @@ class RoutedPlane:
         access: Access,
         *,
         off_loopback: bool = False,
+        tls: tuple[bytes, bytes] | None = None,
         deadline_ms: int = DEADLINE_MS,
     ) -> None:
         """Listens.
+
+        Args:
+            engine: Open; its owner closes it.
+            address: Where; port 0 takes any free one.
+            access: Who may ask.
+            off_loopback: Something in front encrypts, and the person who runs this knows it.
+            tls: Certificate chain and key, PEM.
+            deadline_ms: Within which Envoy is answered.
 
         Raises:
             ServerError: HW443, the address is taken or is none.
@@ -57,6 +66,7 @@ class RoutedPlane:
                 _numeric(address),
                 credentials=access.hashed(),
                 off_loopback=off_loopback,
+                tls=tls,
                 deadline_ms=deadline_ms,
             )
         except (OSError, ValueError) as error:
@@ -70,6 +80,16 @@ class RoutedPlane:
     def address(self) -> str:
         """Where it listens: IP address and port."""
         return self._plane.address
+
+    def divided(self) -> list[tuple[str, int, int, int, int]]:
+        """(contract, streams, those that may let nothing through, assigned a second, booked a second) of every contract that
+        is divided among proxies. Booked is what may still be in use, old assignments included."""
+        return self._plane.divided()
+
+    @property
+    def holders(self) -> int:
+        """Gates that are known: connected, or silent and not yet given up."""
+        return self._plane.holders
 
     def close(self) -> None:
         """Lets requests under way end, at most five seconds. A second time does nothing."""
@@ -91,7 +111,9 @@ class RoutedPlane:
         Args:
             booked: What gates had in flight when the run before this one ended; told once, with the first routes.
         """
-        all_met = [one.contract for one in self._engine.all()]
+        running = [one.contract for one in self._engine.all()]
+        # What is divided is spent by those it is divided among, and nobody else may ask.
+        all_met = [contract for contract in running if not _is_divided(contract)]
         met = [contract for contract in all_met if not _holds_slots(contract)]
         holds = [
             HoldRoute(
@@ -109,7 +131,8 @@ class RoutedPlane:
         ]
         rls = [route for contract in met for route in self._rls(contract)]
         rows = [(name, workload, holder, key, -(-micro // PPM)) for name, workload, holder, key, micro in booked]
-        self._plane.routes(checks, rls, holds, rows)
+        rlqs = [route for contract in running for route in self._rlqs(contract)]
+        self._plane.routes(checks, rls, holds, rows, rlqs)
 
     def _limiters(self, contract: Contract) -> Iterator[Limiter]:
         for workload in workloads_of(contract):
@@ -125,6 +148,16 @@ class RoutedPlane:
                     tell=contract.enforce.tell or "public",
                 )
 
+    def _rlqs(self, contract: Contract) -> Iterator[RlqsRoute]:
+        for bind in contract.enforce.bind:
+            if bind.rlqs is not None:
+                yield RlqsRoute(
+                    bind.rlqs.domain,
+                    dict(bind.rlqs.bucket),
+                    self._engine.limiter(contract.name, workload_of(contract, None)),
+                    within_ns=contract.enforce.drain_within_ms * MS,
+                )
+
 
 def _numeric(address: Address) -> str:
     """The address without names: what a socket of the core binds to. OSError where its host is not known."""
@@ -134,6 +167,10 @@ def _numeric(address: Address) -> str:
 
 def _holds_slots(contract: Contract) -> bool:
     return any(constraint.measure == "concurrency" for constraint in contract.constraint.values())
+
+
+def _is_divided(contract: Contract) -> bool:
+    return any(bind.rlqs is not None for bind in contract.enforce.bind)
 
 
 def _max_hold_ms(contract: Contract) -> int:

@@ -5,8 +5,8 @@ Labels are bounded by the documents (contracts, meters, workloads, reasons); a k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,6 +18,9 @@ from headway.server.plain import units
 if TYPE_CHECKING:
     from headway.engine.engine import Engine
 
+Divided: TypeAlias = Callable[[], Sequence[tuple[str, int, int, int, int]]]
+"""(contract, streams, those told to deny, assigned a second, booked a second) of each contract that is divided."""
+
 METRICS: Final[dict[str, str]] = {
     "headway_limit": "The limit in force, in units (a rate's: per its `per`); of a keyed meter, of one key.",
     "headway_use": "Units in use: in flight, used in the window, or spent of the burst; of a keyed meter, by one key.",
@@ -26,6 +29,9 @@ METRICS: Final[dict[str, str]] = {
     "headway_admitted_total": "Demands admitted since the process started.",
     "headway_refused_total": "Demands refused since the process started; in `observe`, those that would have been.",
     "headway_waiting": "Demands that wait their turn.",
+    "headway_divided_streams": "Proxies that a limit is divided among; `denied`: those that may let nothing through.",
+    "headway_divided_assigned": "Units a second that proxies are assigned.",
+    "headway_divided_booked": "Units a second that proxies may still use, by what they were assigned before.",
     "headway_stage_index": "Index of the present stage; the first is 0.",
     "headway_clock_suspect": "1 while the clock is suspected, and raises wait.",
     "headway_ledger_entries": "Entries in the ledger.",
@@ -36,8 +42,9 @@ METRICS: Final[dict[str, str]] = {
 class EngineCollector(Collector):
     """Reads an engine once a scrape."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, divided: Divided) -> None:
         self._engine = engine
+        self._divided = divided
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: names are known only by collecting, and registering must not read the engine."""
@@ -46,6 +53,7 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._meters()
         yield from self._paths()
+        yield from self._divisions()
         stage = _gauge("headway_stage_index", "contract")
         for running in self._engine.all():
             stage.add_metric([running.contract.name], running.state.stage)
@@ -80,11 +88,21 @@ class EngineCollector(Collector):
                 refused.add_metric([*label, reason], count)
         yield from (admitted, refused, waiting)
 
+    def _divisions(self) -> Iterator[Metric]:
+        streams = _gauge("headway_divided_streams", "contract", "state")
+        assigned, booked = _gauge("headway_divided_assigned", "contract"), _gauge("headway_divided_booked", "contract")
+        for contract, count, denied, assigned_per_s, booked_per_s in self._divided():
+            streams.add_metric([contract, "assigned"], count - denied)
+            streams.add_metric([contract, "denied"], denied)
+            assigned.add_metric([contract], assigned_per_s)
+            booked.add_metric([contract], booked_per_s)
+        yield from (streams, assigned, booked)
 
-def exposition(engine: Engine) -> bytes:
+
+def exposition(engine: Engine, divided: Divided) -> bytes:
     """All metrics in the text format, version 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(EngineCollector(engine))
+    registry.register(EngineCollector(engine, divided))
     return generate_latest(registry)
 
 

@@ -17,6 +17,7 @@ from headway.server.access import Access, local_tokens
 from headway.server.app import create_app
 from headway.server.dataplane import RoutedPlane
 from headway.server.listen import Address, address_of, vet_address
+from headway.server.metrics import Divided
 from headway.server.problems import ServerError
 from headway.server.routes.live import Streams
 
@@ -104,11 +105,20 @@ def serve(
     Raises:
         ServerError: HW440, HW441 (beyond this machine without tokens or TLS), HW442, HW443.
     """
+    plane: RoutedPlane | None = None
     ready = _prepare(
-        engine, listen, access=access, hosts=hosts, tls=tls, insecure_no_tls=insecure_no_tls, say=say, reveal=True
+        engine,
+        listen,
+        access=access,
+        hosts=hosts,
+        tls=tls,
+        insecure_no_tls=insecure_no_tls,
+        say=say,
+        reveal=True,
+        divided=lambda: () if plane is None else plane.divided(),
     )
     try:
-        plane = _plane_on(engine, data_plane, ready.access, insecure_no_tls=insecure_no_tls, say=say)
+        plane = _plane_on(engine, data_plane, ready.access, tls=tls, insecure_no_tls=insecure_no_tls, say=say)
     except BaseException:
         ready.bound.close()
         raise
@@ -154,13 +164,20 @@ def serve_in_thread(
 
 
 def _plane_on(
-    engine: Engine, listen: str | None, access: Access, *, insecure_no_tls: bool, say: Callable[[str], None]
+    engine: Engine,
+    listen: str | None,
+    access: Access,
+    *,
+    tls: Tls | None,
+    insecure_no_tls: bool,
+    say: Callable[[str], None],
 ) -> RoutedPlane | None:
     if listen is None:
         return None
     asked = address_of(listen)
-    vet_address(asked, tokens=len(access), tls=False, insecure_no_tls=insecure_no_tls)
-    plane = RoutedPlane(engine, asked, access, off_loopback=insecure_no_tls)
+    vet_address(asked, tokens=len(access), tls=tls is not None, insecure_no_tls=insecure_no_tls)
+    pair = None if tls is None else (tls.certificate.read_bytes(), tls.key.read_bytes())
+    plane = RoutedPlane(engine, asked, access, off_loopback=insecure_no_tls, tls=pair)
     say(f"data plane on {plane.address}")
     return plane
 
@@ -185,6 +202,7 @@ def _prepare(
     insecure_no_tls: bool,
     say: Callable[[str], None],
     reveal: bool,
+    divided: Divided = tuple,
 ) -> _Ready:
     asked = address_of(listen)
     configured = access is not None and len(access) > 0
@@ -200,7 +218,7 @@ def _prepare(
     address = Address(asked.host, bound.getsockname()[1])
     streams = Streams()
     config = uvicorn.Config(
-        create_app(engine, access, hosts=(*hosts, asked.host), streams=streams),
+        create_app(engine, access, hosts=(*hosts, asked.host), streams=streams, divided=divided),
         log_level="warning",
         access_log=False,
         server_header=False,

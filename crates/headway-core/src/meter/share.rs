@@ -96,7 +96,8 @@ impl Guarantee {
         let meter = &self.meter;
         let done = meter.on_word(None, now, |word, _| match meter.spec.measure {
             Measure::Rate => rate::use_up(word, n, |_| meter.look(now), |look| meter.whole(look.limit)),
-            Measure::Concurrency => level::add(word, n).then_some(()),
+            // No more than its meter counted, and that fitted.
+            Measure::Concurrency => level::add(word, n).map(drop),
             Measure::Quota => level::charge(word, n, |_| meter.look(now)),
         });
         // Before the first curve nothing was taken.

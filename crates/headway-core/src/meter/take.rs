@@ -213,9 +213,10 @@ impl Meter {
         }
     }
 
-    /// Holds `n` slots that are in use already. A key that cannot be claimed any more is not counted: others are at its limit.
-    pub(crate) fn hold_over(&self, now: i64, key: Option<u64>, n: u64) {
-        self.on_word(key, now, |word, _| level::add(word, n).then_some(())).unwrap_or(());
+    /// Holds `n` slots that are in use already. False, and none is: more than can be counted, or a key that cannot be
+    /// claimed any more, as others are at its limit.
+    pub(crate) fn hold_over(&self, now: i64, key: Option<u64>, n: u64) -> bool {
+        self.on_word(key, now, |word, _| level::add(word, n)).unwrap_or(false)
     }
 
     /// Gives slots back. A key in flight is alive, so its word is always found.

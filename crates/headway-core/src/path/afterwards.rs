@@ -7,6 +7,7 @@ use crate::grain::MICRO;
 use crate::meter::{Held, Taken};
 use crate::rate::Marked;
 use crate::time::Clock;
+use crate::why::Why;
 
 impl Path {
     /// Sets what a reservation really cost. Less is given back without minting, more is charged as debt, at most what
@@ -65,17 +66,24 @@ impl Path {
 
     /// Holds the slots of demands that are in flight already, whatever the limit says: a gate's word, or the ledger's, for
     /// what this process did not admit itself. `release` gives them back.
-    pub fn hold_over(&self, clock: &impl Clock, units: u64, key: Option<u64>) {
+    ///
+    /// False, and nothing is held or to be given back: the path has no slots, or a meter on it cannot count so many.
+    pub fn hold_over(&self, clock: &impl Clock, units: u64, key: Option<u64>) -> bool {
         if !self.has_slots || self.shared.is_forked() {
-            return;
+            return false;
         }
         let now = clock.boot_ns();
-        self.counts.admit(units);
-        for step in &self.steps {
-            if step.toll(key).0.meter.spec.measure == Measure::Concurrency {
-                step.hold_over(now, key, units);
+        let counts_slots = |step: &&super::Step| step.toll(key).0.meter.spec.measure == Measure::Concurrency;
+        for (i, step) in self.steps.iter().filter(counts_slots).enumerate() {
+            if !step.hold_over(now, key, units) {
+                for done in self.steps.iter().filter(counts_slots).take(i) {
+                    done.let_go(now, key, units);
+                }
+                return false;
             }
         }
+        self.counts.admit(units);
+        true
     }
 
     /// Charges what was used already, whatever the limit says: debt, at most what the path's `settle_max_micro` allows for
@@ -89,6 +97,24 @@ impl Path {
         if units == 0 || self.shared.is_forked() {
             return 0;
         }
+        self.charge_all(clock, units, key);
+        units
+    }
+
+    /// Counts what was decided elsewhere, under a part of this limit: charged as it was let through, whatever the limit says.
+    pub fn account(&self, clock: &impl Clock, admitted: u64, refused: u64) {
+        if self.shared.is_forked() {
+            return;
+        }
+        if admitted > 0 {
+            self.charge_all(clock, admitted, None);
+        }
+        if refused > 0 {
+            self.counts.refuse(Why::Full, refused);
+        }
+    }
+
+    fn charge_all(&self, clock: &impl Clock, units: u64, key: Option<super::Key<'_>>) {
         let (now, hash) = (clock.boot_ns(), key.map(|k| k.hash));
         for step in &self.steps {
             let toll = step.toll(hash).0;
@@ -107,6 +133,5 @@ impl Path {
         if self.has_durable {
             self.ask_ahead(now, key);
         }
-        units
     }
 }

@@ -114,14 +114,15 @@ impl Step {
         given
     }
 
-    /// Holds slots that are in use already.
-    pub(super) fn hold_over(&self, now: i64, key: Option<u64>, units: u64) {
+    /// Holds slots that are in use already; false, and none is, where they cannot be counted.
+    pub(super) fn hold_over(&self, now: i64, key: Option<u64>, units: u64) -> bool {
         let (toll, own) = self.toll(key);
         let n = toll.charge.of(units);
-        toll.meter.hold_over(now, own, n);
-        if let Some(guarantee) = self.guarantee() {
+        let is_held = toll.meter.hold_over(now, own, n);
+        if let Some(guarantee) = self.guarantee().filter(|_| is_held) {
             guarantee.charge(now, n);
         }
+        is_held
     }
 
     /// Gives slots back, to the guarantee first: what is free again is never anybody's in between.

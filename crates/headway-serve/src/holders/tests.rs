@@ -100,15 +100,16 @@ fn held(id: u64, units: u64) -> Held {
 }
 
 #[test]
-fn a_slot_is_durable_before_its_gate_hears_of_it_and_a_chunk_covers_the_next_ones() {
+fn a_slot_is_durable_before_its_gate_hears_of_it_and_its_row_covers_the_next_ones() {
     let pool = Pool::new();
     let (holder, stream) = pool.attach(0, vec![]);
     let ledger = pool.ledger(1);
-    assert!(pool.take(&holder, stream, 1, 1));
+    assert!(pool.take(&holder, stream, 1, 4));
     let batch = ledger.join().unwrap();
     assert_eq!(("booking", 4 * MICRO), (batch[0].kind, batch[0].by_micro));
+    holder.settle(stream, 1, None);
     assert!(batch[0].key.starts_with("other\n0101"));
-    for id in 2..5 {
+    for id in 2..6 {
         assert!(pool.take(&holder, stream, id, 1), "the row covers it");
     }
     assert_eq!(4, pool.in_use());
@@ -166,6 +167,46 @@ fn what_a_gate_does_not_restate_it_does_not_hold_and_what_it_restates_it_does_ov
     holder.settle(stream, 9, None);
     holder.settle(stream - 1, 2, None);
     assert_eq!(1, pool.in_use(), "a second time, or from a stream before, is none");
+}
+
+#[test]
+fn a_gate_that_claims_more_than_can_be_counted_holds_none_of_it_and_takes_nothing_from_others() {
+    let pool = Pool::new();
+    pool.attach(0, vec![held(1, 3)]);
+    let liar = |now, held: Vec<Held>| {
+        let held: Vec<(Held, Kept)> = held.into_iter().map(|one| (one, pool.kept.clone())).collect();
+        pool.holders.attach(now, [2; HOLDER_BYTES], "gate", held).unwrap()
+    };
+    let most = ((1 << 48) - 1) / MICRO as u64 - 3;
+
+    liar(0, vec![held(1, u64::MAX), held(2, u64::MAX), held(3, most), held(4, most), held(5, 1)]);
+    assert_eq!((3 + most) as i64, pool.in_use());
+    liar(1, vec![]);
+
+    assert_eq!(3, pool.in_use(), "what another gate holds is held still");
+}
+
+#[test]
+fn an_id_stands_for_one_demand_however_often_it_is_said() {
+    let pool = Pool::new();
+    let (holder, stream) = pool.attach(0, vec![held(1, 2), held(1, 1)]);
+    assert_eq!(2, pool.in_use());
+    let ledger = pool.ledger(1);
+
+    assert!(!pool.take(&holder, stream, 1, 1), "under an id that holds already");
+    ledger.join().unwrap();
+
+    assert_eq!(2, pool.in_use());
+    holder.settle(stream, 1, None);
+    assert_eq!(0, pool.in_use(), "and nothing is left that nobody can let go");
+}
+
+#[test]
+fn no_gate_comes_under_the_name_of_leases_over_http() {
+    let pool = Pool::new();
+    let name = pool.holders.leases("edge").name;
+    assert_eq!(Some(Turned::NotYours), pool.holders.attach(0, name, "edge", []).err());
+    assert_eq!(Some(Turned::NotYours), pool.holders.attach(0, *b"leases\0\0of-whom?", "eve", []).err());
 }
 
 #[test]

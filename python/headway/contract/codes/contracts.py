@@ -235,6 +235,19 @@ CONTRACTS: dict[str, Code] = {
         "write `each` as the value of exactly one entry if the contract has `each`, of none if it has not",
         "enforce: {bind: [{rls: {domain: edge, descriptor: {team: each}}}]}",
     ),
+    "HW255": Code(
+        "a contract that cannot be divided exactly",
+        "a proxy that is assigned a part of a limit (`rlqs`) decides alone until it expires: with this it could let through "
+        "more than was agreed",
+        "remove what stands in the way, or bind the contract by `rls`, which asks for every request",
+        "enforce: {mode: observe, bind: [{rlqs: {domain: edge, bucket: {name: checkout}}}]}",
+    ),
+    "HW256": Code(
+        "a bucket of two contracts",
+        "a proxy reports one bucket once, and is assigned one limit for it",
+        "give each contract a bucket of its own",
+        "enforce: {bind: [{rlqs: {domain: edge, bucket: {name: checkout}}}]}",
+    ),
     "HW290": Code(
         "a field that this version reads and checks, and does not act on yet",
         "running the contract without it would silently do less than was agreed",

@@ -225,7 +225,7 @@ def bindings_name_one_place_each(document: Authored, contract: Contract) -> Iter
             names = " and ".join(f"`{name}`" for name in Bind.model_fields if name in bind.model_fields_set)
             yield document.finding("HW253", f"this binding has {names or 'no attachment'}", loc)
             continue
-        match = bind.rls or bind.rlqs
+        match = bind.rls
         if match is None:
             continue
         where = (*loc, bind.kind, "descriptor")

@@ -1,0 +1,1 @@
+"""Servers that are measured beside ours, each started as its makers say."""
