@@ -155,12 +155,13 @@ fn of_a_quota_each_block_is_a_quarter_of_an_even_part_of_what_is_left_and_ends_w
     let closed = ask(&mut keeper, 0, A, draw(2, 100, vec![used(&first, 4, true)])).remove(0);
     assert_eq!(4_031_250, closed.units, "6 came back");
     assert!(house.path.try_now(&Stands(0), 28, None).is_ok() && house.path.try_now(&Stands(0), 1, None).is_err());
-    let mut last = House::new(Measure::Quota, 2, None);
-    last.publish(0, 2, None);
-    let mut keeper = Keeper::take_over(0, Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: false }, terms());
-    keeper.keep(0, 1, terms(), &last.path, Left::Ceiling(0)).unwrap();
-    let block = ask(&mut keeper, 0, A, draw(1, 100, vec![])).remove(0);
+    let last = House::new(Measure::Quota, 2, None);
+    let from = Inheritance { epoch: 3, asked_at: 95 * SECOND, predecessor_may_live: false };
+    let mut keeper = Keeper::take_over(95 * SECOND, from, terms());
+    keeper.keep(95 * SECOND, 1, terms(), &last.path, Left::Ceiling(0)).unwrap();
+    let block = ask(&mut keeper, 95 * SECOND, A, draw(1, 100, vec![])).remove(0);
     assert_eq!(UNIT, block.units, "one at least");
+    assert!((4_800..5_000).contains(&block.term_ms), "the window ends at 100 s: {} ms", block.term_ms);
 }
 
 #[test]
