@@ -210,7 +210,11 @@ impl Holders {
         let all: Vec<Arc<Holder>> = lock(&self.all).values().cloned().collect();
         for holder in all {
             if holder.sweep(now) {
-                lock(&self.all).remove(&holder.name);
+                let mut all = lock(&self.all);
+                // Beside the list and this loop nobody knows it: who has it still may be about to hold something.
+                if Arc::strong_count(&holder) == 2 && holder.sweep(now) {
+                    all.remove(&holder.name);
+                }
             }
         }
     }
@@ -488,7 +492,8 @@ impl Holder {
             kept.path.release(&*self.clock, units, Self::hash(&kept.path, key.as_ref()));
         }
         let is_silent = state.has_ended || now >= ended_at;
-        if !is_silent || !state.held.is_empty() || !state.inherited.is_empty() {
+        let is_about_to_hold = state.rows.values().any(|row| row.in_use > 0);
+        if !is_silent || is_about_to_hold || !state.held.is_empty() || !state.inherited.is_empty() {
             return false;
         }
         // Rows of who is gone are taken off lazily: one that is lost counts as held after a crash, for a while.

@@ -130,6 +130,7 @@ fn a_closed_stream_is_a_silent_one_and_its_slots_outlive_its_term_by_max_hold() 
     let pool = Pool::new();
     let (holder, stream) = pool.attach(0, vec![held(1, 2)]);
     holder.detach(stream);
+    drop(holder);
     let until = longer(TERM.as_nanos() as i64) + longer(60 * SECOND);
     pool.holders.sweep(until - 1);
     assert_eq!(2, pool.in_use());
@@ -199,6 +200,31 @@ fn an_id_stands_for_one_demand_however_often_it_is_said() {
     assert_eq!(2, pool.in_use());
     holder.settle(stream, 1, None);
     assert_eq!(0, pool.in_use(), "and nothing is left that nobody can let go");
+}
+
+#[test]
+fn who_is_about_to_hold_something_is_not_forgotten() {
+    let pool = Pool::new();
+    let leases = pool.holders.leases("edge");
+    pool.holders.sweep(10 * SECOND);
+    assert_eq!(1, pool.holders.len(), "somebody has it in hand");
+
+    pool.kept.path.try_now(&*pool.clock, 1, None).unwrap();
+    let (kept, until) = (pool.kept.clone(), 100 * SECOND);
+    let keeping = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(leases.keep_lease(Lease { id: 1, kept, units: 1, ends_at: until }, None))
+    });
+    let growths = Arc::clone(pool.meters.growths());
+    let batch = growths.take(100, Duration::from_secs(10));
+    pool.holders.sweep(10 * SECOND);
+    growths.answer(batch[0].batch_id, &[1]).unwrap();
+
+    assert!(keeping.join().unwrap(), "a look at the silent ones takes no row from under it");
+    pool.holders.sweep(until - 1);
+    assert_eq!((1, 1), (pool.in_use(), pool.holders.len()));
+    pool.holders.sweep(until);
+    assert_eq!((0, 0), (pool.in_use(), pool.holders.len()));
 }
 
 #[test]
