@@ -11,23 +11,10 @@ from dataclasses import dataclass
 from benches.python import exactness, ours
 from benches.python.peers import NATIVE
 from benches.python.timing import Cost, Tail
+from benches.target import Target
 
 Costs = Mapping[tuple[str, str], Cost]
 """By (who, case)."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """One bound. `ratio` and `bound` in the unit `what` names; reached where the ratio is on the bound's right side."""
-
-    what: str
-    measured: float
-    bound: float
-    at_least: bool = False
-
-    @property
-    def reached(self) -> bool:
-        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
 
 @dataclass(frozen=True)

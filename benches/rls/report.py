@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benches.provenance import commit_of_checkout, processor
-from benches.python.targets import Target
 from benches.rls import ours
 from benches.rls.measure import Cost, Paced
 from benches.rls.server import Server
+from benches.target import Target
 
 RESULTS = Path(__file__).parents[1] / "results"
 

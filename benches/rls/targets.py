@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benches.python.targets import Target
 from benches.rls import ours
 from benches.rls.asks import CASES
 from benches.rls.measure import Cost, Paced
 from benches.rls.peers import envoyproxy
+from benches.target import Target
 
 TIMES = {"grpcio": 10, "grpcio aio": 10, envoyproxy.NAME: 4, "limitador": 2}
 """Peer -> how many times our CPU a decision it should cost at least."""

@@ -7,7 +7,6 @@ import tomllib
 
 import pytest
 
-from benches.python.targets import Target
 from benches.rls.asks import framed
 from benches.rls.load import Log, Served, Unfit, log_of, served
 from benches.rls.measure import Cost, paced_of
@@ -15,6 +14,7 @@ from benches.rls.ours import sheds_of
 from benches.rls.peers import envoyproxy, limitador
 from benches.rls.server import Unavailable
 from benches.rls.targets import targets
+from benches.target import Target
 from tests.attach.fronts import ROOT
 
 SAID = """\
