@@ -13,7 +13,8 @@ from rich.table import Table
 
 from benches.provenance import commit_of_checkout, processor
 from benches.python import exactness, ours
-from benches.python.targets import Measured, Target
+from benches.python.targets import Measured
+from benches.target import Target
 
 RESULTS = Path(__file__).parent.parent / "results"
 
