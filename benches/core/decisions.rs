@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use headway_core::allocator::Priority;
 use headway_core::lease::{Block, Draw, FromGate, FromKeeper, Gate, GateEffect, Lease, Renew, Terms};
-use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, Part, Path, PathSpec, Segment, ShareSpec};
+use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Part, Path, PathSpec, Segment, ShareSpec};
 
 const SECOND: u64 = 1_000_000_000;
 const UNIT: u64 = 1_000_000;
@@ -30,25 +30,9 @@ fn read(clock: libc::clockid_t) -> i64 {
 }
 
 fn spec(name: &str, measure: Measure, keys_max: Option<u64>) -> MeterSpec {
-    let (scale_ppm, unit) = (vec![], "unit".to_owned());
     let per_ns = if measure == Measure::Rate { SECOND } else { 0 };
     let ceiling_micro = if measure == Measure::Rate { PLENTY } else { 1_000 * UNIT };
-    let (born_empty, durable, chunk_micro) = (false, false, 0);
-    let name = name.to_owned();
-    let shares = vec![];
-    MeterSpec {
-        name,
-        measure,
-        ceiling_micro,
-        per_ns,
-        unit,
-        keys_max,
-        scale_ppm,
-        born_empty,
-        durable,
-        chunk_micro,
-        shares,
-    }
+    MeterSpec { keys_max, ..MeterSpec::plain(name, measure, ceiling_micro, per_ns) }
 }
 
 fn curve(measure: Measure, from: u64, to: u64) -> Arc<Curve> {
@@ -72,11 +56,7 @@ fn path(meters: &Meters, steps: &[(&str, bool)]) -> Arc<Path> {
 
 fn path_of(meters: &Meters, contract: &str, workload: &str, steps: &[(&str, bool)]) -> Arc<Path> {
     let steps = steps.iter().map(|(name, keyed)| ((*name).to_owned(), UNIT, *keyed)).collect();
-    let (contract, workload) = (contract.to_owned(), workload.to_owned());
-    let (mode, cost_ppm, units_max, settle_max_micro, wait_ns) = (Mode::Enforce, UNIT, 0, 0, 0);
-    let shares_as = workload.clone();
-    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns, shares_as };
-    meters.path(spec).expect("a path")
+    meters.path(PathSpec::plain(contract, workload, steps)).expect("a path")
 }
 
 /// A meter that three workloads share: one goes first, one has a guarantee, one has a ceiling and leaves both.

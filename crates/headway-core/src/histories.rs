@@ -59,19 +59,8 @@ fn curve(version: u64, level: u64, burst: u64) -> Arc<Curve> {
 }
 
 fn meter(keyed: bool, renew_at: u64) -> Meter {
-    let spec = MeterSpec {
-        name: "m".into(),
-        measure: Measure::Rate,
-        ceiling_micro: 40 * UNIT,
-        per_ns: SECOND,
-        unit: "unit".into(),
-        keys_max: keyed.then_some(1_000),
-        scale_ppm: vec![],
-        born_empty: false,
-        durable: false,
-        chunk_micro: 0,
-        shares: vec![],
-    };
+    let plain = MeterSpec::plain("m", Measure::Rate, 40 * UNIT, SECOND);
+    let spec = MeterSpec { keys_max: keyed.then_some(1_000), ..plain };
     Meter::renewed_at(spec, SipKey(1, 2), &Arc::new(Growths::default()), renew_at).unwrap()
 }
 

@@ -124,19 +124,7 @@ impl Clock for Stands {
 /// A rate with a burst of so many units, at an instant at which all of it is free; and the grains of a unit.
 fn rate_of(burst: u64) -> (Arc<Meter>, u64) {
     let second = 1_000_000_000;
-    let spec = MeterSpec {
-        name: "m".into(),
-        measure: Measure::Rate,
-        ceiling_micro: 1_000_000,
-        per_ns: second,
-        unit: "unit".into(),
-        keys_max: None,
-        scale_ppm: vec![],
-        born_empty: false,
-        durable: false,
-        chunk_micro: 0,
-        shares: vec![],
-    };
+    let spec = MeterSpec::plain("m", Measure::Rate, 1_000_000, second);
     let meter = Meter::new(spec, SipKey(1, 2), &Shared::new(Growths::default())).unwrap();
     let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: 1_000_000, to_micro: 1_000_000 }];
     let (stage, window, raises_when) = (String::new(), vec![], String::new());

@@ -137,7 +137,7 @@ impl Meters {
             return Err(Error::Invalid(format!("a process has at most {METERS_MAX} limiters")));
         }
         let shared = Arc::clone(&registry.shared);
-        let path = Arc::new(Path::distant(contract.to_owned(), workload.to_owned(), far, shared));
+        let path = Arc::new(Path::distant(contract, workload, far, shared));
         registry.paths.push(Arc::downgrade(&path));
         Ok(path)
     }

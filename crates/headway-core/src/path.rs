@@ -65,6 +65,21 @@ pub struct PathSpec {
 }
 
 impl PathSpec {
+    /// A path like most: enforced, at a unit a demand, shared as its own workload, and nobody waits.
+    pub fn plain(contract: &str, workload: &str, steps: Vec<(String, u64, bool)>) -> PathSpec {
+        PathSpec {
+            contract: contract.to_owned(),
+            workload: workload.to_owned(),
+            steps,
+            mode: Mode::Enforce,
+            cost_ppm: MICRO,
+            units_max: 0,
+            settle_max_micro: 0,
+            wait_ns: 0,
+            shares_as: workload.to_owned(),
+        }
+    }
+
     /// Errors: no steps or too many, a meter twice, factors out of bounds.
     pub fn checked(self) -> Result<PathSpec, Error> {
         let fail = |text: String| Err(Error::Invalid(format!("path {:?}/{:?}: {text}", self.contract, self.workload)));
@@ -264,18 +279,8 @@ impl Path {
     }
 
     /// A path whose demands are decided by `far`, as the workload of a contract that it knows.
-    pub fn distant(contract: String, workload: String, far: Arc<dyn Far>, shared: Arc<Shared>) -> Path {
-        let spec = PathSpec {
-            contract,
-            workload,
-            steps: vec![],
-            mode: Mode::Enforce,
-            cost_ppm: MICRO,
-            units_max: 0,
-            settle_max_micro: 0,
-            wait_ns: 0,
-            shares_as: String::new(),
-        };
+    pub fn distant(contract: &str, workload: &str, far: Arc<dyn Far>, shared: Arc<Shared>) -> Path {
+        let spec = PathSpec::plain(contract, workload, vec![]);
         Path {
             is_plain: false,
             has_slots: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headway_core::allocator::Priority;
-use headway_core::{Clock, Curve, Lending, Measure, MeterSpec, Meters, Mode, Part, Path, PathSpec, Segment, ShareSpec};
+use headway_core::{Clock, Curve, Lending, Measure, MeterSpec, Meters, Part, Path, PathSpec, Segment, ShareSpec};
 use proptest::prelude::*;
 
 const SECOND: i64 = 1_000_000_000;
@@ -27,21 +27,16 @@ fn curve(version: u64, measure: Measure, level: u64) -> Arc<Curve> {
     Arc::new(Curve { measure, version, stage, segments, per_ns, burst_ns, window, raises_when }.checked().unwrap())
 }
 
+fn per_ns(measure: Measure) -> u64 {
+    if measure == Measure::Rate { SECOND as u64 } else { 0 }
+}
+
 /// Meters of these measures and levels; `m0` is the first.
 fn meters(all: &[(Measure, u64)], keyed: bool) -> Meters {
     let meters = Meters::default();
-    let spec = |(i, &(measure, level)): (usize, &(Measure, u64))| MeterSpec {
-        name: format!("m{i}"),
-        measure,
-        ceiling_micro: level.max(1) * MICRO,
-        per_ns: if measure == Measure::Rate { SECOND as u64 } else { 0 },
-        unit: "request".into(),
-        keys_max: keyed.then_some(10),
-        scale_ppm: vec![],
-        born_empty: false,
-        durable: false,
-        chunk_micro: 0,
-        shares: vec![],
+    let spec = |(i, &(measure, level)): (usize, &(Measure, u64))| {
+        let plain = MeterSpec::plain(&format!("m{i}"), measure, level.max(1) * MICRO, per_ns(measure));
+        MeterSpec { keys_max: keyed.then_some(10), ..plain }
     };
     meters.declare(all.iter().enumerate().map(spec).collect()).unwrap();
     let curves = all.iter().enumerate().map(|(i, &(measure, level))| (format!("m{i}"), curve(1, measure, level)));
@@ -51,19 +46,7 @@ fn meters(all: &[(Measure, u64)], keyed: bool) -> Meters {
 
 fn path(meters: &Meters, steps: &[(usize, u64)], keyed: bool) -> Arc<Path> {
     let steps = steps.iter().map(|&(meter, factor)| (format!("m{meter}"), factor, keyed)).collect();
-    let (contract, workload, mode) = ("orders".to_owned(), "web".to_owned(), Mode::Enforce);
-    let spec = PathSpec {
-        contract,
-        workload,
-        steps,
-        mode,
-        cost_ppm: MICRO,
-        units_max: 0,
-        settle_max_micro: 0,
-        wait_ns: 0,
-        shares_as: String::new(),
-    };
-    meters.path(spec).unwrap()
+    meters.path(PathSpec::plain("orders", "web", steps)).unwrap()
 }
 
 fn lending(all: &[(Measure, u64)]) -> (Meters, Arc<Path>, Lending) {
@@ -170,19 +153,7 @@ fn what_is_on_loan_at_a_clean_stop_is_spent_at_the_next_start() {
     let again = Meters::default();
     let saved = meters.save(NOW);
     loan.end(NOW);
-    let spec = MeterSpec {
-        name: "m0".into(),
-        measure: Measure::Rate,
-        ceiling_micro: 10 * MICRO,
-        per_ns: SECOND as u64,
-        unit: "request".into(),
-        keys_max: None,
-        scale_ppm: vec![],
-        born_empty: false,
-        durable: false,
-        chunk_micro: 0,
-        shares: vec![],
-    };
+    let spec = MeterSpec::plain("m0", Measure::Rate, 10 * MICRO, per_ns(Measure::Rate));
     again.declare(vec![spec]).unwrap();
     again.restore(&saved).unwrap();
     again.publish(vec![("m0".into(), curve(2, Measure::Rate, 10))], 0, NOW).unwrap();
@@ -202,39 +173,18 @@ fn a_path_with_keys_is_not_lent_and_a_closed_process_lends_nothing() {
 /// A contract of ten of which four are guaranteed to `batch`: what `web` and `batch` lend from.
 fn shared(measure: Measure) -> (Meters, [(Arc<Path>, Lending); 2]) {
     let meters = Meters::default();
-    let spec = MeterSpec {
-        name: "orders".into(),
-        measure,
-        ceiling_micro: 10 * MICRO,
-        per_ns: if measure == Measure::Rate { SECOND as u64 } else { 0 },
-        unit: "request".into(),
-        keys_max: None,
-        scale_ppm: vec![],
-        born_empty: false,
-        durable: false,
-        chunk_micro: 0,
-        shares: vec![ShareSpec {
-            workload: "batch".into(),
-            priority: Priority::Normal,
-            guarantee: Some(Part::Micro(4 * MICRO)),
-            ceiling: None,
-        }],
-    };
+    let shares = vec![ShareSpec {
+        workload: "batch".into(),
+        priority: Priority::Normal,
+        guarantee: Some(Part::Micro(4 * MICRO)),
+        ceiling: None,
+    }];
+    let spec = MeterSpec { shares, ..MeterSpec::plain("orders", measure, 10 * MICRO, per_ns(measure)) };
     meters.declare(vec![spec]).unwrap();
     meters.publish(vec![("orders".into(), curve(1, measure, 10))], 0, NOW).unwrap();
     let both = ["web", "batch"].map(|workload| {
-        let spec = PathSpec {
-            contract: "orders".into(),
-            workload: workload.into(),
-            steps: vec![("orders".into(), MICRO, false)],
-            mode: Mode::Enforce,
-            cost_ppm: MICRO,
-            units_max: 0,
-            settle_max_micro: 0,
-            wait_ns: 0,
-            shares_as: workload.into(),
-        };
-        let path = meters.path(spec).unwrap();
+        let steps = vec![("orders".to_owned(), MICRO, false)];
+        let path = meters.path(PathSpec::plain("orders", workload, steps)).unwrap();
         let lending = path.lending().unwrap();
         (path, lending)
     });

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use headway_core::allocator::Priority;
-use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, Part, Path, PathSpec, Segment, ShareSpec};
+use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Part, Path, PathSpec, Segment, ShareSpec};
 
 const MICRO: u64 = 1_000_000;
 const LIMIT: u64 = 20;
@@ -30,19 +30,7 @@ fn house() -> Meters {
         share("reports", Priority::Background, None, Some(Part::Ppm(500_000))),
     ];
     let meters = Meters::default();
-    let spec = MeterSpec {
-        name: "db".into(),
-        measure: Measure::Concurrency,
-        ceiling_micro: LIMIT * MICRO,
-        per_ns: 0,
-        unit: "slot".into(),
-        keys_max: None,
-        scale_ppm: vec![],
-        born_empty: false,
-        durable: false,
-        chunk_micro: 0,
-        shares,
-    };
+    let spec = MeterSpec { shares, ..MeterSpec::plain("db", Measure::Concurrency, LIMIT * MICRO, 0) };
     meters.declare(vec![spec]).unwrap();
     publish(&meters, 1, LIMIT);
     meters
@@ -57,11 +45,8 @@ fn publish(meters: &Meters, version: u64, level: u64) {
 }
 
 fn path(meters: &Meters, workload: &str) -> Arc<Path> {
-    let (contract, workload, shares_as) = ("db".to_owned(), workload.to_owned(), workload.to_owned());
-    let (mode, cost_ppm, units_max, settle_max_micro, wait_ns) = (Mode::Enforce, MICRO, 0, 0, 0);
     let steps = vec![("db".to_owned(), MICRO, false)];
-    let spec = PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns, shares_as };
-    meters.path(spec).unwrap()
+    meters.path(PathSpec::plain("db", workload, steps)).unwrap()
 }
 
 /// How many slots it gets, one by one; they are given back.

@@ -28,19 +28,7 @@ impl House {
     /// Rates of `level` a second with a burst of one second, by name, without keys.
     fn with(rates: &[(&str, u64)]) -> House {
         let (meters, clock) = (Meters::default(), Stands(Cell::new(100 * SECOND as i64)));
-        let spec = |name: &str| MeterSpec {
-            name: name.into(),
-            measure: Measure::Rate,
-            ceiling_micro: 1_000 * MICRO,
-            per_ns: SECOND,
-            unit: "request".into(),
-            keys_max: None,
-            scale_ppm: vec![],
-            born_empty: false,
-            durable: false,
-            chunk_micro: 0,
-            shares: vec![],
-        };
+        let spec = |name: &str| MeterSpec::plain(name, Measure::Rate, 1_000 * MICRO, SECOND);
         meters.declare(rates.iter().map(|(name, _)| spec(name)).collect()).unwrap();
         let curves = rates.iter().map(|(name, level)| ((*name).to_owned(), curve(1, *level))).collect();
         meters.publish(curves, 0, clock.boot_ns()).unwrap();
@@ -49,11 +37,7 @@ impl House {
 
     fn path(&self, meter: &str, mode: Mode) -> Arc<Path> {
         let steps = vec![(meter.to_owned(), MICRO, false)];
-        let (contract, workload) = (meter.to_owned(), "web".to_owned());
-        let settle_max_micro = 50 * MICRO;
-        let (cost_ppm, units_max, wait_ns, shares_as) = (MICRO, 0, 0, workload.clone());
-        let spec =
-            PathSpec { contract, workload, steps, mode, cost_ppm, units_max, settle_max_micro, wait_ns, shares_as };
+        let spec = PathSpec { mode, settle_max_micro: 50 * MICRO, ..PathSpec::plain(meter, "web", steps) };
         self.meters.path(spec).unwrap()
     }
 

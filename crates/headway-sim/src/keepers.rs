@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headway_core::lease::{Effect, FromGate, Holder, Inheritance, Keeper, Left, Outcome, Row, Write};
-use headway_core::{Measure, MeterSpec, Meters, Mode, Path, PathSpec};
+use headway_core::{Measure, MeterSpec, Meters, Path, PathSpec};
 
 use crate::clock::{Clock, mutant};
 use crate::setting::UNIT;
@@ -23,33 +23,10 @@ impl House {
     /// `per_ns`: a rate's; None: a concurrency.
     fn new(per_ns: Option<i64>) -> House {
         let meters = Meters::default();
-        let spec = MeterSpec {
-            name: METER.to_owned(),
-            measure: if per_ns.is_some() { Measure::Rate } else { Measure::Concurrency },
-            ceiling_micro: 32 * UNIT,
-            per_ns: per_ns.unwrap_or(0) as u64,
-            unit: "unit".to_owned(),
-            keys_max: None,
-            scale_ppm: vec![],
-            born_empty: false,
-            durable: false,
-            chunk_micro: 0,
-            shares: vec![],
-        };
+        let measure = if per_ns.is_some() { Measure::Rate } else { Measure::Concurrency };
+        let spec = MeterSpec::plain(METER, measure, 32 * UNIT, per_ns.unwrap_or(0) as u64);
         meters.declare(vec![spec]).expect("a meter that can be counted");
-        let (contract, workload, mode) = (METER.to_owned(), METER.to_owned(), Mode::Enforce);
-        let (steps, cost_ppm) = (vec![(METER.to_owned(), UNIT, false)], UNIT);
-        let spec = PathSpec {
-            contract,
-            workload,
-            steps,
-            mode,
-            cost_ppm,
-            units_max: 0,
-            settle_max_micro: 0,
-            wait_ns: 0,
-            shares_as: String::new(),
-        };
+        let spec = PathSpec::plain(METER, METER, vec![(METER.to_owned(), UNIT, false)]);
         let path = meters.path(spec).expect("a path over its only meter");
         House { meters, path }
     }

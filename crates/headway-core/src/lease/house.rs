@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::curve::{Curve, Measure, Segment};
 use crate::meter::MeterSpec;
 use crate::meters::Meters;
-use crate::path::{Mode, Path, PathSpec};
+use crate::path::{Path, PathSpec};
 
 pub(crate) const SECOND: i64 = 1_000_000_000;
 pub(crate) const UNIT: u64 = 1_000_000;
@@ -21,34 +21,10 @@ impl House {
     /// So many units from time 0 on, of a rate a second with a burst of a second; `falls`: to so many, then.
     pub(crate) fn new(measure: Measure, units: u64, falls: Option<(i64, u64)>) -> House {
         let (meters, is_rate) = (Meters::default(), measure == Measure::Rate);
-        let spec = MeterSpec {
-            name: "m".into(),
-            measure,
-            ceiling_micro: 100 * UNIT,
-            per_ns: if is_rate { SECOND as u64 } else { 0 },
-            unit: "unit".into(),
-            keys_max: None,
-            scale_ppm: vec![],
-            born_empty: false,
-            durable: false,
-            chunk_micro: 0,
-            shares: vec![],
-        };
+        let per_ns = if is_rate { SECOND as u64 } else { 0 };
+        let spec = MeterSpec::plain("m", measure, 100 * UNIT, per_ns);
         meters.declare(vec![spec]).unwrap();
-        let (contract, workload, mode) = ("c".to_owned(), "w".to_owned(), Mode::Enforce);
-        let (steps, cost_ppm) = (vec![("m".to_owned(), UNIT, false)], UNIT);
-        let spec = PathSpec {
-            contract,
-            workload,
-            steps,
-            mode,
-            cost_ppm,
-            units_max: 0,
-            settle_max_micro: 0,
-            wait_ns: 0,
-            shares_as: String::new(),
-        };
-        let path = meters.path(spec).unwrap();
+        let path = meters.path(PathSpec::plain("c", "w", vec![("m".to_owned(), UNIT, false)])).unwrap();
         let mut house = House { meters, path, measure, version: 0 };
         house.publish(0, units, falls);
         house

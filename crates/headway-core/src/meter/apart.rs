@@ -42,19 +42,7 @@ fn lendable(meter: &Meter, now: i64, until: i64) -> u64 {
 }
 
 fn meter(renew_at: u64) -> Meter {
-    let spec = MeterSpec {
-        name: "m".into(),
-        measure: Measure::Rate,
-        ceiling_micro: 40 * MICRO,
-        per_ns: SECOND as u64,
-        unit: "unit".into(),
-        keys_max: None,
-        scale_ppm: vec![],
-        born_empty: false,
-        durable: false,
-        chunk_micro: 0,
-        shares: vec![],
-    };
+    let spec = MeterSpec::plain("m", Measure::Rate, 40 * MICRO, SECOND as u64);
     Meter::renewed_at(spec, SipKey(1, 2), &Arc::new(Growths::default()), renew_at).unwrap()
 }
 

@@ -26,6 +26,23 @@ pub struct MeterSpec {
 }
 
 impl MeterSpec {
+    /// A meter like most: without keys, shares or durable draws, full from the start. `per_ns` is a rate's; 0 else.
+    pub fn plain(name: &str, measure: Measure, ceiling_micro: u64, per_ns: u64) -> MeterSpec {
+        MeterSpec {
+            name: name.to_owned(),
+            measure,
+            ceiling_micro,
+            per_ns,
+            unit: "unit".to_owned(),
+            keys_max: None,
+            scale_ppm: vec![],
+            born_empty: false,
+            durable: false,
+            chunk_micro: 0,
+            shares: vec![],
+        }
+    }
+
     /// Errors: a ceiling no meter holds, scales without keys, durable draws where there are none.
     pub fn checked(self) -> Result<MeterSpec, Error> {
         let name = &self.name;

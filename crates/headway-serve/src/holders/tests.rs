@@ -1,7 +1,7 @@
 //! What becomes of slots when gates speak, fall silent, end, and come back.
 
 use super::*;
-use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, Mode, PathSpec, Segment};
+use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, PathSpec, Segment};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 const SECOND: i64 = 1_000_000_000;
@@ -26,19 +26,7 @@ struct Pool {
 impl Pool {
     fn new() -> Pool {
         let meters = Meters::default();
-        let spec = MeterSpec {
-            name: "db".into(),
-            measure: Measure::Concurrency,
-            ceiling_micro: 5_000_000,
-            per_ns: 0,
-            unit: "slot".into(),
-            keys_max: None,
-            scale_ppm: vec![],
-            born_empty: false,
-            durable: false,
-            chunk_micro: 0,
-            shares: vec![],
-        };
+        let spec = MeterSpec::plain("db", Measure::Concurrency, 5_000_000, 0);
         meters.declare(vec![spec]).unwrap();
         let segments = vec![Segment { start_ns: 0, end_ns: None, from_micro: 5_000_000, to_micro: 5_000_000 }];
         let curve = Curve {
@@ -52,17 +40,7 @@ impl Pool {
             raises_when: String::new(),
         };
         meters.publish(vec![("db".into(), Arc::new(curve))], 0, 0).unwrap();
-        let spec = PathSpec {
-            contract: "db".into(),
-            workload: "other".into(),
-            steps: vec![("db".into(), 1_000_000, false)],
-            mode: Mode::Enforce,
-            cost_ppm: 1_000_000,
-            units_max: 0,
-            settle_max_micro: 0,
-            wait_ns: 0,
-            shares_as: String::new(),
-        };
+        let spec = PathSpec::plain("db", "other", vec![("db".into(), 1_000_000, false)]);
         let kept = Kept { path: meters.path(spec).unwrap(), max_hold_ns: 60 * SECOND, tell_http: Tell::Public };
         let clock = Arc::new(Ticking(Arc::new(Still(AtomicI64::new(0)))));
         let holders = Arc::new(Holders::new(Arc::clone(meters.growths()), Arc::clone(&clock)));
