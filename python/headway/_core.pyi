@@ -276,12 +276,13 @@ class Growth(NamedTuple):
     """One durable draw that a meter asks for (`by_micro` > 0) or gives back lazily (< 0)."""
 
     batch_id: int
-    kind: Literal["quota_draw", "rate_mark"]
+    kind: Literal["quota_draw", "rate_mark", "booking"]
     meter: str
     key: str
     by_micro: int
     window_start_ns: int
-    """quota: UTC start of the window drawn for. rate_mark: 0; `by_micro` is then the UTC ns up to which use is durable."""
+    """quota: UTC start of the window drawn for. rate_mark: 0; `by_micro` is then the UTC ns up to which use is durable.
+    booking: 0; `meter` is then the contract, `key` the workload, the holder in hex and the key, a line each."""
 
 @final
 class GrowthQueue:

@@ -38,6 +38,13 @@ workloads: {other: {}}
 ramp: [{stage: now, limit: 1}]
 enforce: {wait: 30s}
 ---
+contract: seats
+owner: team-web
+constraint: {measure: concurrency, unit: seat}
+each: {key: user, count: 5}
+workloads: {other: {}}
+ramp: [{stage: now, limit: 1}]
+---
 contract: mails
 owner: team-web
 constraint: {measure: quota, unit: mail, per: month}

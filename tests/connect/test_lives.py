@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 import headway
 from headway._core import Refusal
 
@@ -78,6 +80,21 @@ def test_slots_of_a_gate_that_died_with_its_keeper_stay_booked(keeper: Keeper):
     keeper.start()
 
     assert 3 == keeper.in_use("db")
+
+
+@pytest.mark.parametrize("key", ["", "ana", "two\nlines"])
+def test_a_keys_slot_stays_its_own_over_a_restart(keeper: Keeper, key: str):
+    """A gate leaves with one seat held. The keeper that starts anew holds that key's seat, the empty one's too, and no other's."""
+    gate = headway.connect(keeper.url, token=TOKEN)
+    held = gate.limiter("seats").try_acquire(key=key)
+    assert held
+    gate.close()
+    keeper.stop()
+    keeper.start()
+
+    with headway.connect(keeper.url, token=TOKEN) as other:
+        seats = other.limiter("seats")
+        assert (False, True) == (bool(seats.try_acquire(key=key)), bool(seats.try_acquire(key="bob")))
 
 
 def test_demands_are_cut_off_while_the_keeper_is_away_and_decided_when_it_is_back(

@@ -33,7 +33,7 @@ impl Clock for Ticking {
     }
 }
 
-/// (contract, workload, holder in hex, key, units) of the ledger; an empty key is none.
+/// (contract, workload, holder in hex, key, units) of the ledger; the key is empty where there are none.
 pub type BookedRow = (String, String, String, String, u64);
 
 /// What a data plane starts with.
@@ -157,7 +157,8 @@ impl DataPlane {
         let now = headway_clock::boot_ns();
         for (contract, workload, holder, key, units) in booked {
             if let (Some(name), Ok((kept, _))) = (name_of(holder), routes.hold(contract, Some(workload))) {
-                let key = (!key.is_empty()).then(|| Arc::from(key.as_str()));
+                // An empty key is a key, where there are keys.
+                let key = kept.path.needs_key().then(|| Arc::from(key.as_str()));
                 self.shared.holders.inherit(now, name, kept, key, *units);
             }
         }
