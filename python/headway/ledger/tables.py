@@ -115,7 +115,8 @@ booking = Table(
     Column("units_micro", BigInteger, nullable=False),
     CheckConstraint("units_micro >= 0", name="booked_is_no_debt"),
 )
-"""What gates may have in flight of a concurrency, `holder` in hex; `key` is empty where there are no keys. It grows before a gate hears."""
+"""What gates may have in flight of a concurrency, `holder` in hex; `key` is empty where there are no keys. It grows before a
+gate hears."""
 
 saved_marks = Table(
     "saved_marks",
