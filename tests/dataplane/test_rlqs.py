@@ -13,7 +13,7 @@ import pytest
 from headway._core import RlqsRoute
 from tests.core.making import MICRO, SECOND, rate_curve
 from tests.dataplane.conftest import VIEWER, House
-from tests.dataplane.envoy import PERMISSION_DENIED, UNAUTHENTICATED
+from tests.dataplane.envoy import INVALID_ARGUMENT, PERMISSION_DENIED, UNAUTHENTICATED, UNIMPLEMENTED
 from tests.dataplane.quota import CHECKOUT, STREAM, Proxy, Told, divided, gone, subscribed, usage
 from tests.dataplane.wire import message
 
@@ -148,9 +148,10 @@ def test_a_report_that_cannot_be_read_ends_its_stream_alone(house: House, proxie
     good.report(usage(CHECKOUT, 1))
     good.told_until("bucket")
     bad.send(raw)
-    bad.connection.wait(bad.stream)
+    ended = bad.connection.wait(bad.stream)
     house.meters.clock.advance(SECOND // 2)
 
+    assert ended.grpc in (INVALID_ARGUMENT, UNIMPLEMENTED), "what was wrong is told"
     assert "bucket" == good.told().kind
 
 

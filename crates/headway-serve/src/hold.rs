@@ -2,34 +2,40 @@
 //!
 //! A demand that may wait queues here, so that nobody asks again and again. Source: interfaces, 4; protocols/leases.md.
 
+mod demand;
+mod said;
+
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headway_core::{Answer, Clock as _, Key, Mode, Polled, Refusal, Reserved, Retry, Stopped, Ticket, Why};
-use headway_wire::grpc::{Failed, Frames, Status, framed};
-use headway_wire::hold::{self as wire, Again, Ask, Facts, FromKeeper, Held, Hello, ToGate, ToKeeper};
-use headway_wire::{Tell, Unreadable, sentence};
-use http_body::Body as _;
+use headway_core::Why;
+use headway_wire::grpc::{Failed, Status, framed};
+use headway_wire::hold::{self as wire, Ask, Facts, FromKeeper, Held, Hello, ToGate, ToKeeper};
+use headway_wire::{Tell, Unreadable};
 use hyper::body::Incoming;
 use tokio::sync::{Notify, mpsc};
 
 use crate::accept::Lasting;
+use crate::death;
+use crate::hold::demand::Demand;
+use crate::hold::said::{facts_of, granted, refused_as};
 use crate::holders::{Holder, Kept, Name, TERM};
 use crate::plane::Shared;
+use crate::reader::Reader;
 use crate::reply::Ending;
-use crate::{death, routes::Routes};
+use crate::routes::Routes;
 
 /// Answers on their way to one gate; one that does not read them is cut off.
 pub(crate) const ANSWERS_MAX: usize = 32_768;
-/// How long a demand waits for a durable draw.
-const DRAW_WAIT: Duration = Duration::from_secs(2);
 /// Demands of one stream that have no answer yet; beyond it they are refused as `overloaded`. A gate of ours asks no more.
 const ASKED_MAX: usize = 20_000;
 /// The longest that a demand may queue.
 const WAIT_MAX: Duration = Duration::from_hours(1);
+
+/// Demands that queue, by id, with what tells them that their gate gave up.
+type Waiting = Arc<Mutex<HashMap<u64, Arc<Notify>>>>;
 
 /// Where answers go.
 pub(crate) type Answers = mpsc::Sender<Bytes>;
@@ -49,8 +55,8 @@ impl Asking {
 
 /// Reads a gate's stream to its end.
 pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming, asking: Asking, lasting: Lasting) {
-    let mut reader = Reader { body, frames: Frames::new(wire::MESSAGE_MAX) };
-    let hello = match reader.within(shared.bounds.first).await {
+    let mut reader = Reader::new(body, wire::MESSAGE_MAX);
+    let hello = match reader.within(shared.bounds.first, wire::read).await {
         Ok(Some(ToKeeper::Hello(hello))) => hello,
         Ok(Some(_)) => return asking.fail(Unreadable::Malformed("a stream begins with a hello").into()),
         Ok(None) => return,
@@ -73,7 +79,7 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
         stream.say(ToGate::Facts(facts));
     }
     loop {
-        let message = match reader.within(TERM).await {
+        let message = match reader.within(TERM, wire::read).await {
             Ok(Some(message)) => message,
             Ok(None) => break,
             Err(failed) => {
@@ -94,35 +100,6 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
     stream.forget_waiting();
 }
 
-/// A gate's messages, as they arrive.
-struct Reader {
-    body: Incoming,
-    frames: Frames,
-}
-
-impl Reader {
-    /// The next message; None at the stream's end. Errors: none that can be taken, or not a whole one in this time, however
-    /// many bytes of it came.
-    async fn within(&mut self, time: Duration) -> Result<Option<ToKeeper>, Failed> {
-        let late = |_| Err(Failed::new(Status::DeadlineExceeded, "no whole message came in time"));
-        tokio::time::timeout(time, self.next()).await.unwrap_or_else(late)
-    }
-
-    async fn next(&mut self) -> Result<Option<ToKeeper>, Failed> {
-        loop {
-            if let Some(message) = self.frames.pop()? {
-                return wire::read(message).map(Some);
-            }
-            let piece = std::future::poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await;
-            let Some(piece) = piece else { return Ok(None) };
-            let piece = piece.map_err(|_| Failed::new(Status::InvalidArgument, "it was cut off on the way"))?;
-            if let Ok(piece) = piece.into_data() {
-                self.frames.push(&piece);
-            }
-        }
-    }
-}
-
 /// Who speaks on a stream.
 #[derive(Clone)]
 struct Session {
@@ -140,7 +117,7 @@ struct Stream {
     asking: Asking,
     opened: HashMap<u64, Opened>,
     /// Demands that queue, to be told when their gate gives up on them.
-    waiting: Arc<Mutex<HashMap<u64, Arc<Notify>>>>,
+    waiting: Waiting,
     last_id: u64,
 }
 
@@ -300,225 +277,4 @@ impl Stream {
             gives_up.notify_one();
         }
     }
-}
-
-/// A demand that could not be answered at once.
-struct Demand {
-    shared: Arc<Shared>,
-    session: Session,
-    kept: Kept,
-    tell: Tell,
-    ask: Ask,
-    answers: Answers,
-    waiting: Arc<Mutex<HashMap<u64, Arc<Notify>>>>,
-}
-
-impl Demand {
-    fn key(&self) -> Option<Key<'_>> {
-        self.ask.key.as_deref().map(|text| self.kept.path.key(text))
-    }
-
-    async fn send(&self, is: ToGate) {
-        // Nobody is there to hear it any more: what was granted is given back when the gate comes back, or does not.
-        drop(self.answers.send(framed(&FromKeeper { is: Some(is) }).into()).await);
-    }
-
-    /// Keeps what the path has admitted, and says so.
-    async fn finish(self, reserved: Option<Reserved>) {
-        let (path, id, units) = (&self.kept.path, self.ask.id, self.ask.units);
-        let is_kept = match reserved {
-            Some(reserved) if !path.has_slots() => {
-                let key = self.ask.key.as_deref();
-                self.session.holder.keep_reserved(self.session.number, id, self.kept.clone(), units, key, reserved)
-            }
-            reserved => {
-                let key = self.ask.key.as_deref();
-                let holder = &self.session.holder;
-                holder.keep_slots(self.session.number, id, self.kept.clone(), units, key, reserved).await
-            }
-        };
-        if is_kept {
-            self.send(granted(id, path.has_slots())).await;
-        } else {
-            let stopped = Stopped::by(Why::NotDurable, self.shared.clock.boot_ns());
-            let answer = path.refuse(units, self.key(), stopped);
-            self.send(self.answer(answer)).await;
-        }
-    }
-
-    /// From now on its gate may give it up.
-    fn enlist(&self) -> Arc<Notify> {
-        let gives_up = Arc::new(Notify::new());
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(self.ask.id, Arc::clone(&gives_up));
-        gives_up
-    }
-
-    /// Queues until it fits, its patience ends, or its gate gives up.
-    async fn wait(self, patience: Duration, gives_up: Arc<Notify>) {
-        let ended = tokio::select! {
-            ended = self.wait_turn(patience) => Some(ended),
-            () = gives_up.notified() => None,
-        };
-        let was_waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.ask.id).is_some();
-        match ended {
-            None => {}
-            // Its gate gave up in this very moment.
-            Some(Ended::Admitted { holds, reserved }) if !was_waiting => {
-                let path = &self.kept.path;
-                let hash = self.key().map(|key| key.hash);
-                if holds {
-                    path.release(&*self.shared.clock, self.ask.units, hash);
-                }
-                if let Some(reserved) = reserved {
-                    path.settle(&*self.shared.clock, &reserved, hash, 0);
-                }
-            }
-            Some(Ended::Admitted { holds: false, reserved: None }) => {
-                let id = self.ask.id;
-                self.send(granted(id, false)).await;
-            }
-            Some(Ended::Admitted { reserved, .. }) => self.finish(reserved).await,
-            Some(Ended::Refused(refusal)) => {
-                let answer = self.answer(Answer::Refused(refusal));
-                self.send(answer).await;
-            }
-        }
-    }
-
-    async fn wait_turn(&self, patience: Duration) -> Ended {
-        if self.ask.kind() == wire::Kind::Reserve || patience.is_zero() {
-            return self.when_drawn().await;
-        }
-        let (clock, path) = (&*self.shared.clock, &self.kept.path);
-        let ticket = match path.ticket(clock, self.ask.units, self.key(), None) {
-            Ok(ticket) => ticket,
-            Err(Answer::Refused(refusal)) => return Ended::Refused(refusal),
-            Err(Answer::Admitted { holds }) => return Ended::Admitted { holds, reserved: None },
-        };
-        let rung = Arc::new(Notify::new());
-        let ring = Arc::clone(&rung);
-        ticket.on_wake(Arc::new(move || ring.notify_one()));
-        let until = clock.boot_ns().saturating_add(patience.as_nanos() as i64);
-        loop {
-            match ticket.poll(clock) {
-                Polled::Admitted { holds } => return Ended::Admitted { holds, reserved: None },
-                Polled::Refused(refusal) => return Ended::Refused(refusal),
-                Polled::Waiting => {}
-            }
-            let now = clock.boot_ns();
-            if now >= until {
-                return give_up(&ticket, clock);
-            }
-            let next = ticket.wake_at().unwrap_or(i64::MAX).min(until);
-            let nap = Duration::from_nanos(next.saturating_sub(now).max(0) as u64);
-            tokio::select! {
-                () = rung.notified() => {}
-                () = tokio::time::sleep(nap) => {}
-            }
-        }
-    }
-
-    /// A first draw may take one commit, whatever the patience.
-    async fn when_drawn(&self) -> Ended {
-        let (clock, path, units) = (&*self.shared.clock, &self.kept.path, self.ask.units);
-        let until = clock.boot_ns().saturating_add(DRAW_WAIT.as_nanos() as i64);
-        loop {
-            let attempt = if self.ask.kind() == wire::Kind::Reserve {
-                path.try_reserve(clock, units, self.key()).map(Some)
-            } else {
-                path.try_now(clock, units, self.key()).map(|()| None)
-            };
-            let stopped = match attempt {
-                Ok(reserved) => return Ended::Admitted { holds: path.has_slots(), reserved },
-                Err(stopped) => stopped,
-            };
-            match path.ask_draw(clock, self.key(), stopped) {
-                Ok(()) if clock.boot_ns() < until => tokio::time::sleep(Duration::from_millis(1)).await,
-                Ok(()) => return Ended::of(path.refuse(units, self.key(), stopped)),
-                Err(stopped) => return Ended::of(path.refuse(units, self.key(), stopped)),
-            }
-        }
-    }
-
-    fn answer(&self, answer: Answer) -> ToGate {
-        match answer {
-            Answer::Admitted { holds } => granted(self.ask.id, holds),
-            Answer::Refused(refusal) => refused(self.ask.id, &refusal, self.tell, self.shared.clock.boot_ns()),
-        }
-    }
-}
-
-enum Ended {
-    Admitted { holds: bool, reserved: Option<Reserved> },
-    Refused(Refusal),
-}
-
-impl Ended {
-    fn of(answer: Answer) -> Ended {
-        match answer {
-            Answer::Admitted { holds } => Ended::Admitted { holds, reserved: None },
-            Answer::Refused(refusal) => Ended::Refused(refusal),
-        }
-    }
-}
-
-fn give_up(ticket: &Ticket, clock: &crate::plane::Ticking) -> Ended {
-    match ticket.give_up(clock) {
-        Some(refusal) => Ended::Refused(refusal),
-        None => Ended::Admitted { holds: ticket.path().has_slots(), reserved: None },
-    }
-}
-
-fn facts_of(id: u64, kept: &Kept) -> Facts {
-    let spec = kept.path.spec();
-    let mode = match spec.mode {
-        Mode::Enforce => wire::Mode::Enforce,
-        Mode::Observe => wire::Mode::Observe,
-        Mode::Record => wire::Mode::Record,
-    };
-    Facts {
-        path: id,
-        workload: spec.workload.clone(),
-        mode: mode.into(),
-        has_slots: kept.path.has_slots(),
-        needs_key: kept.path.needs_key(),
-        units_max: spec.units_max,
-        wait_ms: spec.wait_ns / 1_000_000,
-        max_hold_ms: (kept.max_hold_ns / 1_000_000).max(0) as u64,
-        cost_ppm: spec.cost_ppm,
-        ..Facts::default()
-    }
-}
-
-fn granted(id: u64, holds: bool) -> ToGate {
-    ToGate::Answer(Box::new(wire::Answer { id, granted: true, holds, refused: None }))
-}
-
-fn refused_as(id: u64, why: Why, text: &str) -> ToGate {
-    let refused = wire::Refused { why: why.name().to_owned(), sentence: text.to_owned(), ..wire::Refused::default() };
-    ToGate::Answer(Box::new(wire::Answer { id, refused: Some(Box::new(refused)), ..wire::Answer::default() }))
-}
-
-fn refused(id: u64, refusal: &Refusal, tell: Tell, now: i64) -> ToGate {
-    let (again, retry_ns) = match refusal.retry() {
-        Retry::At(at) => (Again::In, at.saturating_sub(now).max(0) as u64),
-        Retry::Never => (Again::Never, 0),
-        Retry::Unknown => (Again::Unknown, 0),
-    };
-    let is_full = tell == Tell::Full;
-    let refused = wire::Refused {
-        why: refusal.why.name().to_owned(),
-        again: again.into(),
-        retry_ns,
-        version: refusal.version(),
-        stage: if is_full { refusal.stage().to_owned() } else { String::new() },
-        meter: if is_full { refusal.meter_name().to_owned() } else { refusal.contract().to_owned() },
-        unit: refusal.unit().to_owned(),
-        limit_micro: if is_full { refusal.limit_micro() } else { 0 },
-        use_micro: if is_full { refusal.use_micro() } else { 0 },
-        raises_when: if is_full { refusal.raises_when().to_owned() } else { String::new() },
-        sentence: sentence(refusal, tell),
-        reference: refusal.reference(),
-    };
-    ToGate::Answer(Box::new(wire::Answer { id, refused: Some(Box::new(refused)), ..wire::Answer::default() }))
 }

@@ -18,6 +18,7 @@ mod holders;
 mod leases;
 mod peers;
 mod plane;
+mod reader;
 mod receipts;
 mod reflection;
 mod reply;

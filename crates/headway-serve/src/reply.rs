@@ -62,6 +62,17 @@ fn gathered(first: Bytes, pieces: &mut mpsc::Receiver<Bytes>) -> Bytes {
     all.freeze()
 }
 
+impl Reply {
+    /// The trailers of a stream that something was wrong with.
+    fn tell_ending(&mut self) {
+        if let Some(failed) = self.ending.get() {
+            let mut trailers = HeaderMap::with_capacity(2);
+            insert_status(&mut trailers, failed);
+            self.trailers = Some(trailers);
+        }
+    }
+}
+
 impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
@@ -75,11 +86,7 @@ impl Body for Reply {
                 return Poll::Ready(Some(Ok(Frame::data(gathered(first, pieces)))));
             }
             self.pieces = None;
-            if let Some(failed) = self.ending.get() {
-                let mut trailers = HeaderMap::with_capacity(2);
-                insert_status(&mut trailers, failed);
-                self.trailers = Some(trailers);
-            }
+            self.tell_ending();
         }
         if let Some(timed) = &mut self.timed {
             match ready!(timed.poll_recv(context)) {
@@ -87,7 +94,10 @@ impl Body for Reply {
                     return Poll::Ready(Some(Ok(Frame::data(piece))));
                 }
                 // One that is late ends the stream, with whatever is behind it.
-                _ => self.timed = None,
+                _ => {
+                    self.timed = None;
+                    self.tell_ending();
+                }
             }
         }
         let piece = self.piece.take().map(Frame::data);

@@ -3,22 +3,21 @@
 //! Nothing is told in answer: a report is a number, and ten times a second every limit is divided anew and what has
 //! changed is pushed. Source: protocols/envoy.md, *Envoy RLQS*.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use headway_core::Clock as _;
-use headway_wire::grpc::{Failed, Frames, Status};
+use headway_wire::grpc::Failed;
 use headway_wire::rlqs::{Bounds, read};
-use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::accept::Lasting;
 use crate::divisions::{Division, Pushes};
 use crate::plane::Shared;
+use crate::reader::Reader;
+use crate::reply::Ending;
 
 /// How often limits are divided: a cut is heard within that.
 const ROUND: Duration = Duration::from_millis(100);
@@ -41,14 +40,14 @@ pub(crate) async fn divide(shared: Arc<Shared>, mut closing: watch::Receiver<boo
     }
 }
 
-/// Reads a proxy's stream to its end. What is wrong with what it says ends it; what it has stays booked until it has
-/// ended for certain.
-pub(crate) async fn run(shared: Arc<Shared>, body: Incoming, pushes: Pushes, lasting: Lasting) {
+/// Reads a proxy's stream to its end. What is wrong with what it says ends it, and is told; what it has stays booked until
+/// it has ended for certain.
+pub(crate) async fn run(shared: Arc<Shared>, body: Incoming, pushes: Pushes, ending: Ending, lasting: Lasting) {
     let id = shared.next_stream.fetch_add(1, Ordering::Relaxed);
     let mut stream = Stream { shared, id, pushes, domain: String::new(), met: vec![] };
-    let ended = stream.read(body, &lasting).await;
-    // Whoever ends well or badly has said all there is to say.
-    drop(ended);
+    if let Err(failed) = stream.read(body, &lasting).await {
+        ending.get_or_init(|| failed);
+    }
     for division in &stream.met {
         division.end(id);
     }
@@ -65,24 +64,21 @@ struct Stream {
 }
 
 impl Stream {
-    async fn read(&mut self, mut body: Incoming, lasting: &Lasting) -> Result<(), Failed> {
+    async fn read(&mut self, body: Incoming, lasting: &Lasting) -> Result<(), Failed> {
         let bounds = self.shared.bounds.rlqs;
-        let mut frames = Frames::new(bounds.message_bytes);
+        let mut reader = Reader::new(body, bounds.message_bytes);
+        let (pushes, shared) = (self.pushes.clone(), Arc::clone(&self.shared));
         loop {
-            let frame = tokio::select! {
-                frame = next(&mut body) => frame,
+            let taken = tokio::select! {
+                taken = reader.next(|message| self.take(message, &bounds)) => taken?,
                 // Nobody takes what is pushed any more: late messages, or a peer that is gone.
-                () = self.pushes.closed() => return Ok(()),
-                () = self.shared.ends.notified() => return Ok(()),
+                () = pushes.closed() => return Ok(()),
+                () = shared.ends.notified() => return Ok(()),
             };
-            let Some(frame) = frame else { return Ok(()) };
-            let frame = frame.map_err(|_| Failed::new(Status::InvalidArgument, "it was cut off on the way"))?;
-            let Ok(piece) = frame.into_data() else { continue };
-            frames.push(&piece);
-            while let Some(message) = frames.pop()? {
-                lasting.mark();
-                self.take(message, &bounds)?;
+            if taken.is_none() {
+                return Ok(());
             }
+            lasting.mark();
         }
     }
 
@@ -102,8 +98,4 @@ impl Stream {
         }
         Ok(())
     }
-}
-
-async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
-    std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
 }

@@ -111,8 +111,9 @@ fn divide_for(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underw
         return Err(Failed::new(Status::Unavailable, "nothing was divided when this connection was made"));
     }
     let (pushes, timed) = mpsc::channel(divisions::PUSHES_MAX);
-    tokio::spawn(rlqs::run(Arc::clone(shared), request.into_body(), pushes, lasting));
-    Ok(timed_messages(timed))
+    let ending = Ending::default();
+    tokio::spawn(rlqs::run(Arc::clone(shared), request.into_body(), pushes, Arc::clone(&ending), lasting));
+    Ok(timed_messages(timed).map(|reply| reply.ended_by(ending)))
 }
 
 /// Who streams: the name of its credential.
