@@ -1,10 +1,12 @@
 //! What becomes of slots when gates speak, fall silent, end, and come back.
 
+use super::holder::longer;
 use super::*;
 use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, PathSpec, Segment};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 const SECOND: i64 = 1_000_000_000;
+const MICRO: i64 = 1_000_000;
 const A: Name = [1; HOLDER_BYTES];
 
 struct Still(AtomicI64);
