@@ -32,8 +32,8 @@ pub struct Facts {
 pub struct Wanted<'a> {
     pub units: u64,
     pub key: Option<Key<'a>>,
-    /// How long it may queue there; None: as long as the contract says.
-    pub wait: Option<Duration>,
+    /// How long it may queue there.
+    pub wait: Duration,
     pub kind: Kind,
 }
 
@@ -53,8 +53,6 @@ pub trait Far: Send + Sync {
     /// Waits for the facts, a moment at most. Errors: the keeper knows no such path.
     fn learn(&self) -> Result<(), Error>;
     fn has_slots(&self) -> bool;
-    /// Takes from what is lent to this process; false: ask.
-    fn take(&self, now: i64, units: u64) -> bool;
     fn ask(&self, wanted: &Wanted<'_>) -> Arc<Question>;
     /// Nobody waits for the answer any more: what it grants is given back.
     fn give_up(&self, question: &Question);

@@ -62,7 +62,8 @@ impl Path {
     ) -> Result<Ticket, Answer> {
         let hash = key.map(|k| k.hash);
         if let Some(far) = &self.far {
-            let question = far.ask(&Wanted { units, key, wait: patience, kind: Kind::Acquire });
+            let question =
+                far.ask(&Wanted { units, key, wait: patience.unwrap_or_else(|| self.wait()), kind: Kind::Acquire });
             let waiter = Arc::clone(question.waiter());
             return Ok(self.ticket_with(units, key, waiter, Some(question)));
         }

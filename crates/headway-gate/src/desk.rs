@@ -102,8 +102,7 @@ impl Desk {
         if self.asked.len() >= ASKED_MAX {
             return (question, Some(Outcome::Unasked(Why::Overloaded)));
         }
-        let patience = wanted.wait.unwrap_or_default();
-        if self.is_down(now) && patience.is_zero() {
+        if self.is_down(now) && wanted.wait.is_zero() {
             return (question, Some(Outcome::Unasked(Why::CutOff)));
         }
         let kind = match wanted.kind {
@@ -112,9 +111,9 @@ impl Desk {
             Kind::Probe => hold::Kind::Probe,
         };
         let key = wanted.key.map(|key| key.text.to_owned());
-        let wait_ms = wanted.wait.map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+        let wait_ms = u32::try_from(wanted.wait.as_millis()).unwrap_or(u32::MAX);
         let ask = Ask { id: self.last_id, path, units: wanted.units, key: key.clone(), wait_ms, kind: kind.into() };
-        let patient_until = now.saturating_add(i64::try_from(patience.as_nanos()).unwrap_or(i64::MAX));
+        let patient_until = now.saturating_add(i64::try_from(wanted.wait.as_nanos()).unwrap_or(i64::MAX));
         if self.is_up {
             self.say(ToKeeper::Ask(ask.clone()));
         }
@@ -291,7 +290,9 @@ impl Desk {
             return Some((asked.question, Outcome::Unasked(Why::CutOff)));
         }
         if !answer.granted {
-            return Some((asked.question, Outcome::Refused(Arc::new(told(now, *answer.refused.unwrap_or_default())))));
+            // A keeper that does not say what it refused for is none to understand.
+            let refused = answer.refused.map(|refused| Outcome::Refused(Arc::new(told(now, *refused))));
+            return Some((asked.question, refused.unwrap_or(Outcome::Unasked(Why::CutOff))));
         }
         let kind = asked.ask.kind();
         let Asked { path, key, question, .. } = asked;
@@ -308,7 +309,7 @@ impl Desk {
 
     /// An answer holds for its term from when it was asked; one that queued, for its wait more.
     fn waited_ns(&self, asked: &Asked) -> i64 {
-        let waits_ns = i64::from(asked.ask.wait_ms.unwrap_or(0)) * 1_000_000;
+        let waits_ns = i64::from(asked.ask.wait_ms) * 1_000_000;
         self.term_ns().saturating_add(waits_ns)
     }
 }

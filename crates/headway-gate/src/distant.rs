@@ -44,10 +44,6 @@ impl Far for Distant {
         self.facts.load().as_ref().is_some_and(|facts| facts.has_slots)
     }
 
-    fn take(&self, _now: i64, _units: u64) -> bool {
-        false
-    }
-
     fn ask(&self, wanted: &Wanted<'_>) -> Arc<Question> {
         let link = self.gate.link();
         let (question, outcome) = link.with(self).ask(headway_clock::boot_ns(), self.id, wanted);

@@ -145,8 +145,8 @@ pub struct Gate {
 impl Gate {
     /// Errors: an address without a port, a token that is no header's, no random bytes to make a name of.
     pub fn new(settings: Settings) -> Result<Gate, Error> {
-        let (host, port) = settings.address.rsplit_once(':').unwrap_or_default();
-        if host.is_empty() || port.parse::<u16>().is_err() {
+        let parts = settings.address.rsplit_once(':');
+        if parts.is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
             return Err(Error::Invalid(format!("{:?} is no HOST:PORT", settings.address)));
         }
         if settings.token.is_empty() || !settings.token.bytes().all(|byte| byte.is_ascii_graphic()) {

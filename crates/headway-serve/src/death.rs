@@ -52,6 +52,5 @@ fn seen(process: &Process) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
     let descriptor = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid)).ok()?;
-    let started: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    (started == process.started).then_some(descriptor)
+    (Process::started_in(&stat)? == process.started).then_some(descriptor)
 }

@@ -218,7 +218,7 @@ impl Stream {
             waiting: Arc::clone(&self.waiting),
         };
         let (ask, key) = (&asked.ask, asked.key());
-        let patience = ask.wait_ms.map_or_else(|| path.wait(), |ms| Duration::from_millis(ms.into())).min(WAIT_MAX);
+        let patience = Duration::from_millis(ask.wait_ms.into()).min(WAIT_MAX);
         match ask.kind() {
             wire::Kind::Probe => {
                 let answer = path.probe(&**clock, ask.units, key);

@@ -20,11 +20,9 @@ use crate::reply::{Reply, whole};
 const LEASE: HeaderName = HeaderName::from_static("headway-lease");
 const ENDS: HeaderName = HeaderName::from_static("headway-lease-ends-in");
 
-/// Whether a check asks for a slot, or speaks of one.
+/// Whether a check is of a contract of slots.
 pub(crate) fn concerns(shared: &Shared, check: &Check<'_>) -> bool {
-    check.hold.is_some()
-        || check.lease.is_some()
-        || shared.routes().hold(&check.contract, check.workload.as_deref()).is_ok_and(|(kept, _)| kept.path.has_slots())
+    shared.routes().hold(&check.contract, check.workload.as_deref()).is_ok_and(|(kept, _)| kept.path.has_slots())
 }
 
 /// Takes a slot, renews a lease, or ends one.
@@ -61,12 +59,13 @@ pub(crate) async fn answer(
             let path = &kept.path;
             path.check(check.units, check.key.as_deref()).map_err(|error| wrong(error.to_string()))?;
             let key = check.key.as_deref().map(|text| path.key(text));
+            // Where it only looks on there is nothing to end.
+            let refused = |stopped| match path.refuse(check.units, key, stopped) {
+                Answer::Admitted { .. } => held(0, hold),
+                Answer::Refused(refusal) => refusing(&refusal, kept.tell_http, check.dialect, &[]),
+            };
             if let Err(stopped) = path.try_now(&*shared.clock, check.units, key) {
-                return Ok(match path.refuse(check.units, key, stopped) {
-                    // It only looks on: there is nothing to end.
-                    Answer::Admitted { .. } => held(0, hold),
-                    Answer::Refused(refusal) => refusing(&refusal, kept.tell_http, check.dialect, &[]),
-                });
+                return Ok(refused(stopped));
             }
             let lease = RandomState::new().hash_one(now) | 1;
             let ends_at = now.saturating_add(hold.as_nanos() as i64);
@@ -74,11 +73,7 @@ pub(crate) async fn answer(
             if holder.keep_lease(asked, check.key.as_deref()).await {
                 return Ok(held(lease, hold));
             }
-            let stopped = Stopped::by(Why::NotDurable, shared.clock.boot_ns());
-            Ok(match path.refuse(check.units, key, stopped) {
-                Answer::Admitted { .. } => held(0, hold),
-                Answer::Refused(refusal) => refusing(&refusal, kept.tell_http, check.dialect, &[]),
-            })
+            Ok(refused(Stopped::by(Why::NotDurable, shared.clock.boot_ns())))
         }
     }
 }

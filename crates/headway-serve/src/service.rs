@@ -73,10 +73,14 @@ async fn fetch(shared: &Shared, request: &Request<Incoming>) -> Result<Response<
     if request.headers().contains_key(check::TEST) {
         return check::tested(&shared.routes(), &check);
     }
-    if leases::concerns(shared, &check) {
-        return leases::answer(shared, credential, request.method(), &check).await;
+    if check.hold.is_none() && check.lease.is_none() {
+        let answered = check::answer(&shared.routes(), &shared.clock, &check, &asked).await;
+        // Contracts of slots are none that are simply checked: what they want is told.
+        if answered.is_ok() || !leases::concerns(shared, &check) {
+            return answered;
+        }
     }
-    check::answer(&shared.routes(), &shared.clock, &check, &asked).await
+    leases::answer(shared, credential, request.method(), &check).await
 }
 
 fn wrong_method() -> Problem {

@@ -123,9 +123,9 @@ pub struct Ask {
     pub units: u64,
     #[prost(string, optional, tag = "4")]
     pub key: Option<String>,
-    /// How long it may queue; None: as long as the contract says.
-    #[prost(uint32, optional, tag = "5")]
-    pub wait_ms: Option<u32>,
+    /// How long it may queue.
+    #[prost(uint32, tag = "5")]
+    pub wait_ms: u32,
     #[prost(enumeration = "Kind", tag = "6")]
     pub kind: i32,
 }
@@ -277,6 +277,15 @@ pub enum Again {
     Never = 2,
 }
 
+impl Process {
+    /// When a process was started: the 22nd field of its `stat`; its name, the second, may hold anything but ends with the
+    /// last bracket.
+    pub fn started_in(stat: &str) -> Option<u64> {
+        let (_, rest) = stat.rsplit_once(')')?;
+        rest.split_whitespace().nth(19)?.parse().ok()
+    }
+}
+
 /// This keeper answers no more on this stream: the holder has a newer one, or it is closing. Dial again.
 #[derive(Clone, PartialEq, Message)]
 pub struct Retire {}
@@ -337,7 +346,7 @@ mod tests {
 
     #[test]
     fn what_a_gate_says_is_read_as_it_was_said() {
-        let ask = Ask { id: 9, path: 2, units: 3, key: Some("ana".into()), wait_ms: Some(0), kind: 1 };
+        let ask = Ask { id: 9, path: 2, units: 3, key: Some("ana".into()), wait_ms: 7, kind: 1 };
         for is in [
             ToKeeper::Hello(hello()),
             ToKeeper::Ask(ask),
@@ -355,6 +364,13 @@ mod tests {
         let newer = read(&bytes(ToKeeper::Hello(Hello { protocol: PROTOCOL + 1, ..hello() }))).unwrap_err();
         assert_eq!(Status::Unimplemented, newer.status);
         assert!(newer.message.starts_with("version 2 of the protocol is not spoken here"));
+    }
+
+    #[test]
+    fn a_process_is_told_from_those_that_had_its_number() {
+        let of = Process::started_in;
+        assert_eq!(Some(77), of("9 (a) b) c) R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 77 20"));
+        assert_eq!([None, None], [of("9 (a"), of("9 (a) R 1")]);
     }
 
     #[test]

@@ -145,9 +145,8 @@ impl Path {
         if self.shared.is_closed() {
             return Err(Stopped::by(Why::Closed, now));
         }
-        if let Some(far) = &self.far {
-            let held = key.is_none() && keep.is_none() && far.take(now, units);
-            return if held { Ok(()) } else { Err(Stopped::far(now)) };
+        if self.far.is_some() {
+            return Err(Stopped::far(now));
         }
         let hash = key.map(|k| k.hash);
         if self.steps.len() <= STEPS_FEW {
@@ -324,7 +323,7 @@ impl Path {
         if self.shared.is_closed() {
             return (self.refuse(units, key, Stopped::by(Why::Closed, now)), None);
         }
-        let question = far.ask(&Wanted { units, key, wait: Some(Duration::ZERO), kind });
+        let question = far.ask(&Wanted { units, key, wait: Duration::ZERO, kind });
         let Some(outcome) = question.wait(ANSWER_WAIT) else {
             far.give_up(&question);
             return (self.refuse(units, key, Stopped::by(Why::CutOff, clock.boot_ns())), None);
