@@ -3,13 +3,14 @@ limit, by instants that are certain.
 
     python -m tests.connect.kills --kills 500 --seed 1
 
-Workers keep a journal (`worker`). An admission lies somewhere between its asking and its answer, so a count is over only
+Gates stamp what they are told (`asker`). An admission lies somewhere between its asking and its answer, so a count is over only
 where it is over wherever in between each one was.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -19,13 +20,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import count
 from pathlib import Path
 
 from benches.provenance import commit_of_checkout
-from tests.connect.worker import now_ns
+from examples.shop import clock
+from examples.shop.count import Admission, Count, read_record
+from tests.connect.asker import Gate
 
 POOL, RATE, BURST_MS, MAILS = 3, 300, 100, 40_000
 """Slots; requests a second and their burst; mails a month."""
@@ -50,12 +54,16 @@ workloads: {{other: {{}}}}
 ramp: [{{stage: now, limit: {MAILS}}}]
 """
 
-WORKERS = 4
+GATES = 4
+ASKED = ("pool", "pool", "api", "api", "api", "mails")
+
+LAST_S = 2
+"""The life at the end, in which everything comes back once more."""
 LIFE_S = (0.3, 2.0)
 """How long a keeper lives after it is up."""
 
 FROZEN_S = (0.1, 2.0)
-"""How long a keeper or a worker is frozen now and then: less than `max_hold`, by which work has to end."""
+"""How long a keeper or a gate is frozen now and then: less than `max_hold`, by which work has to end."""
 
 
 @dataclass
@@ -64,7 +72,7 @@ class Found:
 
     seed: int
     kills: int = 0
-    worker_kills: int = 0
+    gate_kills: int = 0
     freezes: int = 0
     admitted: dict[str, int] = field(default_factory=dict)
     most_slots: int = 0
@@ -103,96 +111,77 @@ class Keeper:
         self.process.kill()
         self.process.wait()
 
+    def freeze(self, seconds: float) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(20)
         self._log.close()
 
 
-class Worker:
-    """One gate, with a journal of each of its lives."""
-
-    numbers = count()
-
-    def __init__(self, keeper: Keeper, folder: Path, seed: int) -> None:
-        self.journal = folder / f"worker-{next(self.numbers)}"
-        command = [sys.executable, "-m", "tests.connect.worker", keeper.url, str(keeper.token_file), str(self.journal)]
-        self.process = subprocess.Popen([*command, str(seed)])
-        self.ended_ns: int | None = None
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.ended_ns = now_ns()
-
-
 def run(kills: int, seed: int, folder: Path) -> Found:
     """Kills, and judges what is left."""
     chance, found = random.Random(seed), Found(seed)
-    keeper = Keeper(folder)
+    keeper, numbers = Keeper(folder), itertools.count(1)
+    count = Count(folder / "count.jsonl", clock.boot_ns)
+    count.begin(1, seed, clock.utc_ns())
+
+    def begin() -> Gate:
+        return Gate(keeper.url, keeper.token_file, count, next(numbers), chance.randrange(1 << 30), ASKED)
+
     keeper.start()
-    workers = [Worker(keeper, folder, chance.randrange(1 << 30)) for _ in range(WORKERS)]
-    all_workers, ups = list(workers), [now_ns()]
+    gates, ups = [begin() for _ in range(GATES)], [clock.boot_ns()]
     try:
         for _ in range(kills):
             time.sleep(chance.uniform(*LIFE_S))
             if chance.random() < 0.2:
-                at = chance.randrange(WORKERS)
-                workers[at].kill()
-                workers[at] = Worker(keeper, folder, chance.randrange(1 << 30))
-                all_workers.append(workers[at])
-                found.worker_kills += 1
+                at = chance.randrange(GATES)
+                gates[at].kill()
+                gates[at] = begin()
+                found.gate_kills += 1
             if chance.random() < 0.2:
-                frozen = chance.choice([keeper.process, *(worker.process for worker in workers)])
-                frozen.send_signal(signal.SIGSTOP)
-                time.sleep(chance.uniform(*FROZEN_S))
-                frozen.send_signal(signal.SIGCONT)
+                chance.choice([keeper, *gates]).freeze(chance.uniform(*FROZEN_S))
                 found.freezes += 1
             keeper.kill()
             found.kills += 1
             keeper.start()
-            ups.append(now_ns())
-        time.sleep(2)
+            ups.append(clock.boot_ns())
+        time.sleep(LAST_S)
     finally:
-        for worker in workers:
-            worker.kill()
+        for gate in gates:
+            gate.kill()
         keeper.stop()
-    judge(found, all_workers, ups)
+        count.close()
+    judge(found, read_record(count.path).admissions, ups)
     return found
 
 
-def judge(found: Found, workers: Sequence[Worker], ups: Sequence[int]) -> None:
+def judge(found: Found, admissions: Sequence[Admission], ups: Sequence[int]) -> None:
     """Whether anything was certainly over."""
     slots: list[tuple[int, int]] = []
-    asked: list[int] = []
-    got: list[int] = []
-    for worker in workers:
-        held: dict[str, int] = {}
-        for kind, number, first, second in _lines(worker.journal):
-            found.admitted[kind] = found.admitted.get(kind, 0) + (kind != "F")
-            if kind == "S":
-                held[number] = second
-            elif kind == "F":
-                slots += [(held.pop(number), 1), (first, -1)]
-            elif kind == "R":
-                asked.append(first)
-                got.append(second)
-        for since in held.values():
-            slots += [(since, 1), (worker.ended_ns or since, -1)]
-    found.admitted.pop("F", None)
+    rates = [one for one in admissions if one.contract == "api"]
+    found.admitted = dict(Counter(one.contract for one in admissions))
+    for one in admissions:
+        if one.contract == "pool" and one.freed is not None:
+            slots += [(one.after_ns, 1), (one.freed[0], -1)]
     in_use = 0
     for _, change in sorted(slots):
         in_use += change
         found.most_slots = max(found.most_slots, in_use)
-    found.most_over_rate = _over(asked, got)
-    back = sorted(min((at - up for at in got if at > up), default=0) / 1e6 for up in ups)
+    got = sorted(one.after_ns for one in rates)
+    found.most_over_rate = _over([one.before_ns for one in rates], got)
+    after = [bisect(got, up) for up in ups]
+    back = sorted((got[at] - up) / 1e6 for at, up in zip(after, ups, strict=True) if at < len(got))
     found.back_ms = {"median": back[len(back) // 2], "most": back[-1]}
     if found.most_slots > POOL:
         found.wrong.append(f"{found.most_slots} slots of {POOL} at once")
     if found.most_over_rate > 0:
         found.wrong.append(f"{found.most_over_rate:.1f} requests over the burst and what the limit allowed")
-    if found.admitted.get("Q", 0) > MAILS:
-        found.wrong.append(f"{found.admitted['Q']} mails of {MAILS}")
+    if found.admitted.get("mails", 0) > MAILS:
+        found.wrong.append(f"{found.admitted['mails']} mails of {MAILS}")
 
 
 def _over(asked: Sequence[int], got: Sequence[int]) -> float:
@@ -212,16 +201,6 @@ def _over(asked: Sequence[int], got: Sequence[int]) -> float:
             least = min(least, begun - per_ns * at)
             begun += 1
     return worst - burst
-
-
-def _lines(journal: Path) -> Iterator[tuple[str, str, int, int]]:
-    """(kind, number, instant, instant); the last line of a killed worker may be cut short."""
-    if not journal.exists():
-        return
-    for line in journal.read_text().splitlines():
-        words = line.split()
-        if len(words) == 4:
-            yield words[0], words[1], int(words[2]), int(words[3])
 
 
 def _free_port() -> int:
@@ -245,7 +224,7 @@ def main(arguments: Sequence[str]) -> int:
     result.parent.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps(record, indent=2) + "\n")
     print(json.dumps(record, indent=2))
-    return 0 if not found.wrong and set(found.admitted) == {"S", "R", "Q"} else 1
+    return 0 if not found.wrong and set(found.admitted) == set(ASKED) else 1
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +30,7 @@ from headway.ramp.observations import VerbCall
 from headway.server.access import Access, Credential, sha256_of
 from headway.server.dataplane import RoutedPlane
 from headway.server.listen import Address
+from tests.connect.asker import Gate
 from tests.connect.faults import Faulty
 
 CONTRACTS = """\
@@ -55,7 +54,8 @@ workloads: {other: {}}
 ramp: [{stage: now, limit: 60}]
 """
 LIMITS = {"pool": 10, "api": 60}
-GATES, APART = 8, 10**9
+GATES = 8
+ASKED = ("pool", "pool/reports", "api", "api")
 TOKEN = "a-gate's-token"
 FROZEN_S = (0.1, 2.5)
 """Less than `max_hold`, by which work has to end whatever happens to its gate."""
@@ -77,7 +77,7 @@ class Seen:
 
 
 class Asker:
-    """One gate's process, started again when it is killed, behind a network of its own."""
+    """One gate behind a network of its own, started again when it is killed."""
 
     def __init__(self, place: int, port: int, folder: Path, count: Count, seed: int) -> None:
         self._network = Faulty(port, seed)
@@ -91,42 +91,20 @@ class Asker:
         return self._network.faults
 
     def _start(self, seed: int) -> None:
-        self._first, self._next = self._next * APART, self._next + 1
-        command = [sys.executable, "-m", "tests.connect.asker", self._network.url, str(self._folder / "token")]
-        self.process = subprocess.Popen([*command, str(self._count.path), str(self._first), str(seed)])
-
-    def kill(self) -> None:
-        """What it held was held until now, and is not any more."""
-        before = clock.boot_ns()
-        self.process.kill()
-        self.process.wait()
-        after = clock.boot_ns()
-        for number in _open(self._count.path, self._first):
-            self._count.write("freed", number, before, after)
+        token_file = self._folder / "token"
+        self._gate = Gate(self._network.url, token_file, self._count, self._next, seed, ASKED)
+        self._next += 1
 
     def again(self, seed: int) -> None:
-        self.kill()
+        self._gate.kill()
         self._start(seed)
 
     def freeze(self, seconds: float) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.process.send_signal(signal.SIGCONT)
+        self._gate.freeze(seconds)
 
     def close(self) -> None:
-        self.kill()
+        self._gate.kill()
         self._network.close()
-
-
-def _open(path: Path, first: int) -> set[int]:
-    """Admissions of one process that were not freed."""
-    admitted: set[int] = set()
-    for line in path.read_bytes().split(b"\n"):
-        if line.startswith((b'["admitted",', b'["freed",')):
-            kind, number, *_ = json.loads(line)
-            if first <= number < first + APART:
-                (admitted.add if kind == "admitted" else admitted.discard)(number)
-    return admitted
 
 
 def run(minutes: float, seed: int, folder: Path) -> Seen:
