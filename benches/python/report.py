@@ -14,7 +14,7 @@ from rich.table import Table
 from benches.provenance import commit_of_checkout, processor
 from benches.python import exactness, ours
 from benches.python.targets import Measured
-from benches.target import Target
+from benches.target import Target, table_of
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -46,15 +46,7 @@ def show(console: Console, measured: Measured, reached: Sequence[Target]) -> Non
         filling = f"{tail.filling_ns:,.0f} ns while they come"
         console.print(f"100,000 keys, p99.9 (wall): {who} {tail.known_ns:,.0f} ns, {filling}", highlight=False)
 
-    goals = Table(title="targets (design, section 10)", title_justify="left")
-    goals.add_column("what")
-    for heading in ("measured", "to reach"):
-        goals.add_column(heading, justify="right")
-    goals.add_column("")
-    for goal in reached:
-        bound = f"{'≥' if goal.at_least else '≤'} {goal.bound:g}"
-        goals.add_row(goal.what, f"{goal.measured:,.2f}", bound, "reached" if goal.reached else "NOT reached")
-    console.print(goals)
+    console.print(table_of(reached))
 
 
 def write(measured: Measured, reached: Sequence[Target], *, date: str, seed: int, rounds: int) -> Path:

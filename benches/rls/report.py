@@ -16,7 +16,7 @@ from benches.provenance import commit_of_checkout, processor
 from benches.rls import ours
 from benches.rls.measure import Cost, Paced
 from benches.rls.server import Server
-from benches.target import Target
+from benches.target import Target, table_of
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -49,15 +49,7 @@ def show(
     for who, why in absent.items():
         console.print(f"{who} is not there: {why}", highlight=False)
 
-    goals = Table(title="targets (design, section 10)", title_justify="left")
-    goals.add_column("what")
-    for heading in ("measured", "to reach"):
-        goals.add_column(heading, justify="right")
-    goals.add_column("")
-    for goal in reached:
-        digits = f"{goal.measured:,.6f}" if goal.bound < 1 else f"{goal.measured:,.2f}"
-        goals.add_row(goal.what, digits, f"≥ {goal.bound:g}", "reached" if goal.reached else "NOT reached")
-    console.print(goals)
+    console.print(table_of(reached))
 
 
 def write(
