@@ -276,13 +276,14 @@ class Growth(NamedTuple):
     """One durable draw that a meter asks for (`by_micro` > 0) or gives back lazily (< 0)."""
 
     batch_id: int
-    kind: Literal["quota_draw", "rate_mark", "booking"]
+    kind: Literal["quota_draw", "rate_mark", "booking", "lent_slots", "loan_ceiling"]
     meter: str
     key: str
     by_micro: int
     window_start_ns: int
     """quota: UTC start of the window drawn for. rate_mark: 0; `by_micro` is then the UTC ns up to which use is durable.
-    booking: 0; `meter` is then the contract, `key` the workload, the holder in hex and the key, a line each."""
+    booking: 0; `meter` is then the contract, `key` the workload, the holder in hex and the key, a line each.
+    lent_slots: the same without a key. loan_ceiling: `key` is the workload, `by_micro` what may be on loan from now on."""
 
 @final
 class GrowthQueue:
@@ -580,7 +581,8 @@ class HoldRoute:
     """A contract that gates (`Gate`) may ask about, with a limiter for each of its workloads, slots included.
 
     tell: how much refusals say to gates; tell_http: to those that lease over HTTP.
-    max_hold_ns: how long a slot may outlive the term of its gate.
+    max_hold_ns: how long a slot may outlive the term of its gate. drain_within_ns: within which a cut is in force at gates that
+        are lent a part; below 100 ms nothing is lent.
     """
 
     def __new__(
@@ -591,6 +593,7 @@ class HoldRoute:
         tell: Literal["full", "public"] = "full",
         tell_http: Literal["full", "public"] = "public",
         max_hold_ns: int = 60_000_000_000,
+        drain_within_ns: int = 5_000_000_000,
     ) -> HoldRoute: ...
 
 @final
@@ -630,6 +633,7 @@ class DataPlane:
         refuse as `overloaded`. 0: all are late. check_deadline_ms: the same for a check, which only waits for a durable draw.
     idle_ms: a connection on which no request began or ended for that long is closed; so is, after ten seconds or that long,
         one that has not sent its first.
+    epoch: the number of this run, above those of all before it over the same ledger: leases are ordered by it.
     ValueError for what means nothing; OSError where the address cannot be used.
     """
 
@@ -648,6 +652,7 @@ class DataPlane:
         idle_ms: int = 120_000,
         off_loopback: bool = False,
         tls: tuple[bytes, bytes] | None = None,
+        epoch: int = 1,
     ) -> DataPlane: ...
     @property
     def address(self) -> str:
@@ -667,6 +672,8 @@ class DataPlane:
         holds: Sequence[HoldRoute] = (),
         booked: Sequence[tuple[str, str, str, str, int]] = (),
         rlqs: Sequence[RlqsRoute] = (),
+        lent: Sequence[tuple[str, str, str, int]] = (),
+        ceilings: Sequence[tuple[str, str, int]] = (),
         /,
     ) -> None:
         """Puts routes in the place of those there are, all at once; a request is answered by the ones it found. No gate is
@@ -674,6 +681,8 @@ class DataPlane:
 
         booked: at the first call, (contract, workload, holder in hex, key, units) of slots that gates had at a process before
             this one. They stay held until the gate restates what it has, or is silent for its term and `max_hold`.
+        lent, ceilings: likewise (contract, workload, holder in hex, micro-units) of slots lent to gates, and (contract, workload,
+            micro-units) of what may be on loan of rates.
 
         ValueError, with nothing changed: a contract, workload or entry twice, a limiter of another contract, a limiter that
         holds slots (nobody would give them back), `each` where there are no keys or none where there are, post-paid hits

@@ -16,7 +16,7 @@ use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use headway_core::{Clock, Growths};
+use headway_core::{Clock, Meters};
 use sha2::{Digest as _, Sha256};
 
 /// The machine's clock; only what a decision of ours reads it for does not happen here.
@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         access: Access::new(vec![gate]),
         clock: Ticking(Arc::new(Machine)),
         bounds: Bounds::default(),
-        growths: Arc::new(Growths::default()),
+        meters: Arc::default(),
+        epoch: 1,
         tls: None,
     })?;
     println!("{}", plane.address().port());

@@ -53,6 +53,9 @@ pub trait Far: Send + Sync {
     /// Waits for the facts, a moment at most. Errors: the keeper knows no such path.
     fn learn(&self) -> Result<(), Error>;
     fn has_slots(&self) -> bool;
+    /// Takes a demand without a key from what the keeper has lent here, at `now`. False: that does not cover it, and the
+    /// keeper has to be asked.
+    fn take(&self, now: i64, units: u64) -> bool;
     fn ask(&self, wanted: &Wanted<'_>) -> Arc<Question>;
     /// Nobody waits for the answer any more: what it grants is given back.
     fn give_up(&self, question: &Question);

@@ -13,6 +13,7 @@ use crate::curve::Measure;
 use crate::error::Error;
 use crate::hot::Look;
 use crate::keys::Keys;
+use crate::listeners::Listeners;
 use crate::meter::Meter;
 use crate::word::{AMOUNT_MAX, Tagged};
 
@@ -25,12 +26,12 @@ const PARTS: u64 = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Growth {
     pub batch_id: u64,
-    /// `quota_draw`, `rate_mark` or `booking`.
+    /// `quota_draw`, `rate_mark`, `booking`, `lent_slots` or `loan_ceiling`.
     pub kind: &'static str,
     pub meter: String,
     /// Empty where the meter has no keys.
     pub key: String,
-    /// Quota: micro-units. Rate: the UTC ns up to which use becomes durable.
+    /// Quota: micro-units. Rate: the UTC ns up to which use becomes durable. Ceiling: the micro-units that it is now.
     pub by_micro: i64,
     pub window_start_ns: i64,
 }
@@ -70,19 +71,20 @@ impl Booked {
 /// What waits for the writer.
 enum Item {
     Draw(Pending),
-    Booking { contract: String, holder: String, by_micro: i64, draw: Arc<Draw> },
+    /// What is out at gates.
+    Out { kind: &'static str, contract: String, whose: String, micro: i64, draw: Arc<Draw> },
 }
 
 impl Item {
     fn growth(&self, batch_id: u64) -> Growth {
         match self {
             Item::Draw(pending) => pending.growth(batch_id),
-            Item::Booking { contract, holder, by_micro, .. } => Growth {
+            Item::Out { kind, contract, whose, micro, .. } => Growth {
                 batch_id,
-                kind: "booking",
+                kind,
                 meter: contract.clone(),
-                key: holder.clone(),
-                by_micro: *by_micro,
+                key: whose.clone(),
+                by_micro: *micro,
                 window_start_ns: 0,
             },
         }
@@ -91,7 +93,7 @@ impl Item {
     fn end(self, outcome: Drawn) {
         match self {
             Item::Draw(pending) => pending.end(outcome),
-            Item::Booking { draw, .. } => *lock(&draw.0) = outcome,
+            Item::Out { draw, .. } => *lock(&draw.0) = outcome,
         }
     }
 }
@@ -163,6 +165,7 @@ pub struct Growths {
     asked: Mutex<Asked>,
     has_asked: Condvar,
     has_answered: Condvar,
+    listeners: Listeners,
 }
 
 impl Growths {
@@ -185,15 +188,29 @@ impl Growths {
         growths
     }
 
-    /// Adds to what a holder has booked of a contract, or takes off. None: the queue is closed or full.
+    /// Adds to what a holder has booked of a contract by single demands, or takes off. None: the queue is closed or full.
     pub fn book(&self, contract: &str, holder: &str, by_micro: i64) -> Option<Booked> {
+        self.put("booking", contract, holder.to_owned(), by_micro)
+    }
+
+    /// Adds to the slots that a holder is lent of a contract's workload, or takes off. None: the queue is closed or full.
+    pub fn lend_slots(&self, contract: &str, workload: &str, holder: u128, by_micro: i64) -> Option<Booked> {
+        self.put("lent_slots", contract, format!("{workload}\n{holder:032x}"), by_micro)
+    }
+
+    /// Sets how many micro-units of a contract's workload may be on loan. None: the queue is closed or full.
+    pub fn loan_ceiling(&self, contract: &str, workload: &str, to_micro: u64) -> Option<Booked> {
+        self.put("loan_ceiling", contract, workload.to_owned(), i64::try_from(to_micro).ok()?)
+    }
+
+    fn put(&self, kind: &'static str, contract: &str, whose: String, micro: i64) -> Option<Booked> {
         let draw = Arc::new(Draw(Mutex::new(Drawn::Pending)));
-        let (contract, holder, kept) = (contract.to_owned(), holder.to_owned(), Arc::clone(&draw));
+        let (contract, kept) = (contract.to_owned(), Arc::clone(&draw));
         let mut asked = lock(&self.asked);
         if asked.closed.is_some() || asked.queue.len() >= PENDING_MAX {
             return None;
         }
-        asked.queue.push_back(Item::Booking { contract, holder, by_micro, draw: kept });
+        asked.queue.push_back(Item::Out { kind, contract, whose, micro, draw: kept });
         self.has_asked.notify_one();
         Some(Booked(draw))
     }
@@ -239,11 +256,17 @@ impl Growths {
         lock(&self.asked).closed = None;
     }
 
+    /// Calls `told` whenever the store has answered, for as long as its owner keeps it.
+    pub fn on_answer(&self, told: &Arc<dyn Fn() + Send + Sync>) {
+        self.listeners.add(told);
+    }
+
     /// Lets waiting demands look at their draws; the lock orders this after their own look.
     fn wake_waiting(&self) {
         let asked = lock(&self.asked);
         self.has_answered.notify_all();
         drop(asked);
+        self.listeners.tell();
     }
 
     /// Waits for the end of a draw, at most `at_most`.

@@ -24,6 +24,7 @@ mod keys;
 pub mod lease;
 mod level;
 mod line;
+mod listeners;
 mod meter;
 mod meters;
 mod path;

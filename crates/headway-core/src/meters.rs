@@ -8,6 +8,7 @@ use crate::curve::Curve;
 use crate::error::Error;
 use crate::far::Far;
 use crate::growth::Growths;
+use crate::listeners::Listeners;
 use crate::meter::{Meter, MeterSpec, Share};
 use crate::path::{Path, PathSpec};
 use crate::reading::{MeterReading, PathReading};
@@ -42,6 +43,7 @@ pub struct Meters {
     registry: Mutex<Registry>,
     growths: Arc<Growths>,
     flags: Arc<AtomicU64>,
+    published: Listeners,
 }
 
 impl Default for Meters {
@@ -50,7 +52,7 @@ impl Default for Meters {
         let flags = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared::new(SipKey::random(), Arc::clone(&growths), Arc::clone(&flags)));
         let registry = Registry { meters: HashMap::new(), order: vec![], paths: vec![], shared, anchor: None };
-        Meters { registry: Mutex::new(registry), growths, flags }
+        Meters { registry: Mutex::new(registry), growths, flags, published: Listeners::default() }
     }
 }
 
@@ -112,7 +114,13 @@ impl Meters {
             meter.scaled.iter().for_each(|scaled| scaled.meter.bell.ring());
             meter.shares.iter().flat_map(Share::meters).for_each(|own| own.bell.ring());
         }
+        self.published.tell();
         Ok(now)
+    }
+
+    /// Calls `told` after every publish, for as long as its owner keeps it.
+    pub fn on_publish(&self, told: &Arc<dyn Fn() + Send + Sync>) {
+        self.published.add(told);
     }
 
     /// Errors: a meter that was not declared, a path that means nothing.

@@ -3,22 +3,35 @@
 //! Pure: time is an argument (ns of the clock that runs through suspend), and nothing here waits. Answers are handed out,
 //! not delivered, so that nobody is woken under the lock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
+use headway_core::lease::{FromKeeper, Terms};
 use headway_core::{Kind, Outcome, Question, Retry, Told, Wanted, Why};
 use headway_wire::hold::{self, Again, Answer, Ask, Facts, Held, Hello, Path, Process, Settle, ToKeeper};
 
 use crate::distant::Distant;
+use crate::lent::{Doors, Lent};
 
 /// Demands without an answer; beyond it they are refused as `overloaded`.
 const ASKED_MAX: usize = 20_000;
 /// By how much a clock's rate may be wrong: a thousandth.
 const EPS: i64 = 1_000;
 
-/// A question, and what its answer is.
-pub(crate) type Answered = (Arc<Question>, Outcome);
+/// How long a keeper's no is good for at most, and at least: a gate that is full asks that often.
+const NO_MOST_NS: i64 = 50_000_000;
+const NO_LEAST_NS: i64 = 5_000_000;
+/// The same where the keeper does not know when there is room.
+const NO_VAGUE_NS: i64 = 20_000_000;
+
+/// A question of a path, and what its answer is.
+pub(crate) struct Answered {
+    pub(crate) path: u64,
+    pub(crate) question: Arc<Question>,
+    pub(crate) outcome: Outcome,
+}
 
 struct Asked {
     question: Arc<Question>,
@@ -28,6 +41,12 @@ struct Asked {
     sent_at: i64,
     /// It may wait for a keeper that is away until then.
     patient_until: i64,
+}
+
+impl Asked {
+    fn unasked(self, why: Why) -> Answered {
+        Answered { path: self.path, question: self.question, outcome: Outcome::Unasked(why) }
+    }
 }
 
 /// What a demand holds until it is settled.
@@ -50,6 +69,9 @@ struct Opened {
 pub(crate) struct Desk {
     last_id: u64,
     asked: BTreeMap<u64, Asked>,
+    /// Of these, by path, those that queue and could be served from what is lent.
+    lines: HashMap<u64, BTreeSet<u64>>,
+    lent: Lent,
     slots: BTreeMap<u64, Kept>,
     /// Slots that are alike: which of them is let go makes no difference.
     alike: HashMap<(u64, Option<u64>, u64), Vec<u64>>,
@@ -105,6 +127,19 @@ impl Desk {
         if self.is_down(now) && wanted.wait.is_zero() {
             return (question, Some(Outcome::Unasked(Why::CutOff)));
         }
+        if wanted.key.is_none() && wanted.kind == Kind::Acquire {
+            let messages = self.lent.missed(now, path);
+            self.say_all(messages);
+            if wanted.wait.is_zero()
+                && let Some(told) = self.lent.refused(now, path, wanted.units)
+            {
+                return (question, Some(Outcome::Refused(told)));
+            }
+            if !wanted.wait.is_zero() {
+                self.lines.entry(path).or_default().insert(self.last_id);
+                self.count_line(path);
+            }
+        }
         let kind = match wanted.kind {
             Kind::Acquire => hold::Kind::Acquire,
             Kind::Reserve => hold::Kind::Reserve,
@@ -123,30 +158,114 @@ impl Desk {
     }
 
     /// Nobody waits for this one any more; `outcome` is what it was answered with, if it was.
-    pub(crate) fn give_up(&mut self, question: &Question, outcome: Option<&Outcome>) {
-        if self.asked.remove(&question.id).is_some() {
-            self.end(question.id, None);
-        } else if matches!(outcome, Some(Outcome::Granted { .. })) {
-            self.forget(question.id);
-            self.end(question.id, None);
+    pub(crate) fn give_up(&mut self, path: u64, question: &Question, outcome: Option<&Outcome>) {
+        let id = question.id;
+        if self.take_asked(id).is_some() {
+            self.end(id, None);
+        } else if let Some(Outcome::Granted { holds }) = outcome {
+            let is_kept = self.slots.contains_key(&id) || self.reserved.contains_key(&id);
+            if *holds && !is_kept {
+                // Served from what is lent here.
+                self.lent.doors(path).inspect(|doors| doors.give_back(question.units));
+                return;
+            }
+            self.forget(id);
+            self.end(id, None);
         }
     }
 
-    pub(crate) fn let_go(&mut self, path: u64, units: u64, key: Option<u64>) {
-        // None: it was held before a fork, or taken back.
-        let Some(id) = self.alike.get_mut(&(path, key, units)).and_then(Vec::pop) else { return };
+    /// Lets go of a slot that was asked for; false where there is none: it is of a lease, was held before a fork, or taken
+    /// back.
+    pub(crate) fn let_go(&mut self, path: u64, units: u64, key: Option<u64>) -> bool {
+        let Some(id) = self.alike.get_mut(&(path, key, units)).and_then(Vec::pop) else { return false };
         self.slots.remove(&id);
+        self.count_asked(path, key, false);
         self.end(id, None);
+        true
+    }
+
+    /// Serves those who queue from what is lent here, the first in line first; the keeper hears that they gave up.
+    pub(crate) fn serve(&mut self, now: i64, path: u64) -> Vec<Answered> {
+        let mut served = vec![];
+        let Some(doors) = self.lent.doors(path).cloned() else { return served };
+        while let Some(&id) = self.lines.get(&path).and_then(BTreeSet::first) {
+            let units = self.asked.get(&id).map_or(0, |asked| asked.question.units);
+            if !doors.take_first(now, units) {
+                break;
+            }
+            let Some(asked) = self.take_asked(id) else { break };
+            self.end(id, None);
+            let holds = doors.has_slots();
+            served.push(Answered { path, question: asked.question, outcome: Outcome::Granted { holds } });
+        }
+        served
+    }
+
+    /// Says goodbye where nothing is held, and what became of what was lent.
+    pub(crate) fn leave(&mut self, now: i64) {
+        let messages = self.lent.close(now);
+        self.say_all(messages);
+        if self.slots.is_empty() && self.lent.holds_nothing() {
+            self.say(ToKeeper::Bye(hold::Bye {}));
+        }
+    }
+
+    // --- what is lent ------------------------------------------------------------------------------------------------
+
+    /// When something is due.
+    pub(crate) fn due_at(&self) -> i64 {
+        self.lent.wake_at()
+    }
+
+    /// What is due; whoever can be served by it.
+    pub(crate) fn tick(&mut self, now: i64) {
+        let messages = self.lent.tick(now);
+        self.say_all(messages);
+    }
+
+    /// The keeper's word on what is lent of a path.
+    pub(crate) fn lent(&mut self, now: i64, path: u64, message: FromKeeper) -> Vec<Answered> {
+        let messages = self.lent.on(now, path, message);
+        self.say_all(messages);
+        self.serve(now, path)
+    }
+
+    /// What is said while there is no stream is restated when there is one.
+    fn say_all(&mut self, messages: Vec<ToKeeper>) {
+        if self.is_up {
+            messages.into_iter().for_each(|message| self.say(message));
+        }
+    }
+
+    fn take_asked(&mut self, id: u64) -> Option<Asked> {
+        let asked = self.asked.remove(&id)?;
+        if let Some(line) = self.lines.get_mut(&asked.path)
+            && line.remove(&id)
+        {
+            self.count_line(asked.path);
+        }
+        Some(asked)
+    }
+
+    fn count_line(&self, path: u64) {
+        let count = self.lines.get(&path).map_or(0, BTreeSet::len);
+        self.lent.doors(path).inspect(|doors| doors.waiting.store(count, Ordering::SeqCst));
+    }
+
+    fn count_asked(&self, path: u64, key: Option<u64>, is_more: bool) {
+        if let (None, Some(doors)) = (key, self.lent.doors(path)) {
+            if is_more {
+                doors.asked.fetch_add(1, Ordering::SeqCst);
+            } else {
+                doors.asked.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
     }
 
     pub(crate) fn settle(&mut self, id: u64, actual: u64) {
         if self.reserved.remove(&id).is_some() {
             self.end(id, Some(actual));
         }
-    }
-
-    pub(crate) fn holds_nothing(&self) -> bool {
-        self.slots.is_empty()
     }
 
     fn end(&mut self, id: u64, actual: Option<u64>) {
@@ -157,10 +276,11 @@ impl Desk {
 
     fn forget(&mut self, id: u64) {
         self.reserved.remove(&id);
-        if let Some(kept) = self.slots.remove(&id)
-            && let Some(alike) = self.alike.get_mut(&(kept.path, kept.hash, kept.units))
-        {
-            alike.retain(|other| *other != id);
+        if let Some(kept) = self.slots.remove(&id) {
+            self.count_asked(kept.path, kept.hash, false);
+            if let Some(alike) = self.alike.get_mut(&(kept.path, kept.hash, kept.units)) {
+                alike.retain(|other| *other != id);
+            }
         }
     }
 
@@ -220,6 +340,8 @@ impl Desk {
             asked.sent_at = now;
             self.outbox.push_back(ToKeeper::Ask(asked.ask.clone()));
         }
+        let restated = self.lent.restated(now);
+        self.say_all(restated);
         self.stream
     }
 
@@ -244,15 +366,16 @@ impl Desk {
         self.down_until = Some(until);
         let impatient: Vec<u64> =
             self.asked.iter().filter(|(_, asked)| asked.patient_until <= now).map(|(id, _)| *id).collect();
-        let ended = impatient.iter().filter_map(|id| self.asked.remove(id));
-        ended.map(|asked| (asked.question, Outcome::Unasked(Why::CutOff))).collect()
+        let ended: Vec<Asked> = impatient.into_iter().filter_map(|id| self.take_asked(id)).collect();
+        ended.into_iter().map(|asked| asked.unasked(Why::CutOff)).collect()
     }
 
     /// Everything that is open ends unanswered.
     pub(crate) fn close(&mut self) -> Vec<Answered> {
         self.lost();
-        let asked = std::mem::take(&mut self.asked);
-        asked.into_values().map(|asked| (asked.question, Outcome::Unasked(Why::Closed))).collect()
+        let all: Vec<u64> = self.asked.keys().copied().collect();
+        let ended: Vec<Asked> = all.into_iter().filter_map(|id| self.take_asked(id)).collect();
+        ended.into_iter().map(|asked| asked.unasked(Why::Closed)).collect()
     }
 
     /// A sign of life is due.
@@ -270,16 +393,26 @@ impl Desk {
         self.term_ns - self.term_ns / EPS
     }
 
-    /// Facts of a path, or why there is none; whom they concern.
-    pub(crate) fn facts(&mut self, facts: &Facts) -> Option<Arc<Distant>> {
+    /// Facts of a path, or why there is none; whom they concern, and its doors where it is lent.
+    pub(crate) fn facts(&mut self, now: i64, forks: u64, facts: &Facts) -> Option<(Arc<Distant>, Option<Arc<Doors>>)> {
         let path = self.paths.get_mut(&facts.path)?;
         path.problem = (!facts.code.is_empty()).then(|| (facts.code.clone(), facts.problem.clone()));
-        path.distant.upgrade()
+        let distant = path.distant.upgrade()?;
+        let (id, drain_ns) = (facts.path, i64::from(facts.drain_within_ms) * 1_000_000);
+        let max_hold_ns = i64::try_from(facts.max_hold_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let is_lent = facts.code.is_empty() && facts.mode() == hold::Mode::Enforce && !facts.needs_key;
+        let terms = is_lent.then(|| Terms::usual(drain_ns, max_hold_ns).ok()).flatten();
+        let doors = terms.map(|terms| {
+            let asked = self.slots.values().filter(|kept| kept.path == id && kept.hash.is_none()).count();
+            let waiting = self.lines.get(&id).map_or(0, BTreeSet::len);
+            self.lent.open(now, id, terms, (facts.has_slots, facts.has_tokens), forks, (asked, waiting))
+        });
+        Some((distant, doors))
     }
 
     /// The keeper's answer. One that comes after the end of its term is void: the keeper may have given it to others since.
     pub(crate) fn answered(&mut self, now: i64, answer: Answer) -> Option<Answered> {
-        let Some(asked) = self.asked.remove(&answer.id) else {
+        let Some(asked) = self.take_asked(answer.id) else {
             if answer.granted {
                 self.end(answer.id, None);
             }
@@ -287,14 +420,31 @@ impl Desk {
         };
         if now.saturating_sub(asked.sent_at) >= self.waited_ns(&asked) {
             self.end(answer.id, None);
-            return Some((asked.question, Outcome::Unasked(Why::CutOff)));
-        }
-        if !answer.granted {
-            // A keeper that does not say what it refused for is none to understand.
-            let refused = answer.refused.map(|refused| Outcome::Refused(Arc::new(told(now, *refused))));
-            return Some((asked.question, refused.unwrap_or(Outcome::Unasked(Why::CutOff))));
+            return Some(asked.unasked(Why::CutOff));
         }
         let kind = asked.ask.kind();
+        if !answer.granted {
+            if kind == hold::Kind::Acquire
+                && asked.key.is_none()
+                && let Some(doors) = self.lent.doors(asked.path)
+                && doors.take_first(now, asked.ask.units)
+            {
+                // What it lacked room for was on its way here.
+                let outcome = Outcome::Granted { holds: doors.has_slots() };
+                return Some(Answered { path: asked.path, question: asked.question, outcome });
+            }
+            // A keeper that does not say what it refused for is none to understand.
+            let Some(refused) = answer.refused else { return Some(asked.unasked(Why::CutOff)) };
+            let told = Arc::new(told(now, *refused));
+            if told.why == Why::Full && kind == hold::Kind::Acquire && asked.key.is_none() && asked.ask.wait_ms == 0 {
+                let until = match told.retry {
+                    Retry::At(at) => at.clamp(now + NO_LEAST_NS, now + NO_MOST_NS),
+                    Retry::Never | Retry::Unknown => now + NO_VAGUE_NS,
+                };
+                self.lent.no_room(asked.path, until, asked.ask.units, &told);
+            }
+            return Some(Answered { path: asked.path, question: asked.question, outcome: Outcome::Refused(told) });
+        }
         let Asked { path, key, question, .. } = asked;
         let kept = || Kept { path, units: question.units, key: key.clone(), hash: question.key };
         if kind == hold::Kind::Reserve {
@@ -303,8 +453,9 @@ impl Desk {
         if answer.holds {
             self.slots.insert(answer.id, kept());
             self.alike.entry((path, question.key, question.units)).or_default().push(answer.id);
+            self.count_asked(path, question.key, true);
         }
-        Some((question, Outcome::Granted { holds: answer.holds }))
+        Some(Answered { path, question, outcome: Outcome::Granted { holds: answer.holds } })
     }
 
     /// An answer holds for its term from when it was asked; one that queued, for its wait more.

@@ -1,12 +1,14 @@
 //! A path of a gate, as the core asks it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use headway_core::{Error, Facts, Far, Outcome, Question, Wanted};
 
-use crate::gate::Inner;
+use crate::gate::{Inner, forks};
+use crate::lent::Doors;
 
 /// How long a first demand waits for what the keeper says of its path.
 const LEARN_WAIT: Duration = Duration::from_secs(2);
@@ -17,6 +19,8 @@ pub(crate) struct Distant {
     pub(crate) workload: Option<String>,
     pub(crate) gate: Arc<Inner>,
     pub(crate) facts: ArcSwapOption<Facts>,
+    /// What is lent of it.
+    pub(crate) doors: ArcSwapOption<Doors>,
     /// Itself, for answers to find.
     pub(crate) own: Weak<Distant>,
 }
@@ -44,22 +48,56 @@ impl Far for Distant {
         self.facts.load().as_ref().is_some_and(|facts| facts.has_slots)
     }
 
+    #[inline]
+    fn take(&self, now: i64, units: u64) -> bool {
+        let doors = self.doors.load();
+        doors.as_ref().is_some_and(|doors| doors.is_of(forks()) && doors.take(now, units))
+    }
+
     fn ask(&self, wanted: &Wanted<'_>) -> Arc<Question> {
         let link = self.gate.link();
-        let (question, outcome) = link.with(self).ask(headway_clock::boot_ns(), self.id, wanted);
+        let now = headway_clock::boot_ns();
+        let mut desk = link.with(self);
+        let due_before = desk.due_at();
+        let (question, outcome) = desk.ask(now, self.id, wanted);
+        // Between the door's no and this one's place in the line something may have come back.
+        let served = desk.serve(now, self.id);
+        let is_sooner = desk.due_at() < due_before;
+        drop(desk);
+        if is_sooner {
+            link.sooner.notify_one();
+        }
         if let Some(outcome) = outcome {
             question.answer(outcome);
+        }
+        if !served.is_empty() {
+            link.deliver(served);
         }
         question
     }
 
     fn give_up(&self, question: &Question) {
         let outcome: Option<Outcome> = question.give_up();
-        self.gate.link().desk().give_up(question, outcome.as_ref());
+        self.gate.link().desk().give_up(self.id, question, outcome.as_ref());
     }
 
     fn let_go(&self, units: u64, key: Option<u64>) {
-        self.gate.link().desk().let_go(self.id, units, key);
+        let link = self.gate.link();
+        let doors = self.doors.load();
+        let doors = doors.as_ref().filter(|doors| key.is_none() && doors.is_of(link.forks));
+        let Some(doors) = doors else {
+            link.desk().let_go(self.id, units, key);
+            return;
+        };
+        // Slots that are alike: one that was asked for goes back first, for the keeper has others for it.
+        if doors.asked.load(Ordering::SeqCst) > 0 && link.desk().let_go(self.id, units, None) {
+            return;
+        }
+        doors.give_back(units);
+        if doors.waiting.load(Ordering::SeqCst) > 0 {
+            let served = link.desk().serve(headway_clock::boot_ns(), self.id);
+            link.deliver(served);
+        }
     }
 
     fn settle(&self, id: u64, actual: u64) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use headway_core::{Error, Meters, Path};
-use headway_wire::hold::{HOLDER_BYTES, NAME_MAX, ToKeeper};
+use headway_wire::hold::{HOLDER_BYTES, NAME_MAX};
 use tokio::sync::Notify;
 
 use crate::desk::{Answered, Desk};
@@ -22,6 +22,11 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 /// that is not there.
 pub fn forked() {
     FORKS.fetch_add(1, Ordering::SeqCst);
+}
+
+/// How often this process, or one before it, came out of a fork: what was held at another count was another process'.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// Where the keeper is, and what it is shown.
@@ -42,7 +47,7 @@ impl fmt::Debug for Settings {
 
 /// One end of a stream, from its first demand to the fork or the close that ends it.
 pub(crate) struct Link {
-    forks: u64,
+    pub(crate) forks: u64,
     pub(crate) holder: [u8; HOLDER_BYTES],
     pub(crate) settings: Settings,
     desk: Mutex<Desk>,
@@ -51,6 +56,8 @@ pub(crate) struct Link {
     is_closed: AtomicBool,
     /// Wakes whoever holds the stream when it is to end.
     pub(crate) closing: Notify,
+    /// Something is due earlier than it was.
+    pub(crate) sooner: Notify,
 }
 
 impl Link {
@@ -65,6 +72,7 @@ impl Link {
             has_thread: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             closing: Notify::new(),
+            sooner: Notify::new(),
         })
     }
 
@@ -101,9 +109,9 @@ impl Link {
 
     /// Hands answers over, with no lock held: whoever is woken may ask again at once.
     pub(crate) fn deliver(&self, answered: impl IntoIterator<Item = Answered>) {
-        for (question, outcome) in answered {
+        for Answered { path, question, outcome } in answered {
             if !question.answer(outcome.clone()) {
-                self.desk().give_up(&question, Some(&outcome));
+                self.desk().give_up(path, &question, Some(&outcome));
             }
         }
         self.heard();
@@ -169,6 +177,7 @@ impl Gate {
             workload: workload.map(str::to_owned),
             gate: Arc::clone(&self.inner),
             facts: ArcSwapOption::empty(),
+            doors: ArcSwapOption::empty(),
             own: own.clone(),
         });
         let path = self.meters.distant(contract, workload.unwrap_or("other"), Arc::clone(&distant) as _)?;
@@ -188,11 +197,7 @@ impl Gate {
         if link.forks != FORKS.load(Ordering::SeqCst) || link.is_closed.swap(true, Ordering::SeqCst) {
             return;
         }
-        let mut desk = link.desk();
-        if desk.holds_nothing() {
-            desk.say(ToKeeper::Bye(headway_wire::hold::Bye {}));
-        }
-        drop(desk);
+        link.desk().leave(headway_clock::boot_ns());
         link.closing.notify_one();
     }
 }

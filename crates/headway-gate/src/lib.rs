@@ -1,15 +1,16 @@
 //! A gate: the end of a stream to a keeper, in the process whose demands are decided.
 //!
-//! `gate` is what a process has of it, `distant` a path as the core asks it, `desk` all that is open and held, `stream` the
-//! connection, on a thread of its own that starts with the first limiter. A forked child has a gate of its own under a new
+//! `gate` is what a process has of it, `distant` a path as the core asks it, `desk` all that is open and held, `lent` what
+//! needs no asking, `stream` the connection, on a thread of its own that starts with the first limiter. A forked child has a gate of its own under a new
 //! name: whatever its parent held stays with the parent.
 
 mod desk;
 mod distant;
 mod gate;
 mod identity;
+mod lent;
 mod stream;
 mod tls;
 
-pub use gate::{Gate, Settings, forked};
+pub use gate::{Gate, Settings, forked, forks};
 pub use tls::Trust;

@@ -22,7 +22,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::desk::Answered;
 use crate::gate::Link;
+use crate::lent::on_path;
 use crate::identity;
 
 /// How long a keeper may take to be there at all.
@@ -177,18 +179,28 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
     let mut heard = tokio::time::Instant::now();
     let mut beat_at = heard + term / 3;
     loop {
+        let due_in = link.desk().due_at().saturating_sub(headway_clock::boot_ns()).max(0);
+        let due_at = tokio::time::Instant::now() + Duration::from_nanos(due_in.unsigned_abs()).min(term);
         let piece = tokio::select! {
             piece = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => piece,
-            () = tokio::time::sleep_until(beat_at.min(heard + term)) => {
+            () = tokio::time::sleep_until(beat_at.min(heard + term).min(due_at)) => {
                 let now = tokio::time::Instant::now();
                 if now >= heard + term {
                     // A connection that is half open says nothing, for ever.
                     return Err(Lost::Unreachable);
                 }
-                link.desk().beat();
-                beat_at = now + term / 3;
+                let mut desk = link.desk();
+                let boot_now = headway_clock::boot_ns();
+                if desk.due_at() <= boot_now {
+                    desk.tick(boot_now);
+                }
+                if now >= beat_at {
+                    desk.beat();
+                    beat_at = now + term / 3;
+                }
                 continue;
             }
+            () = link.sooner.notified() => continue,
             () = link.closing.notified() => {
                 link.desk().lost();
                 return Ok(());
@@ -210,11 +222,17 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
                     answered.extend(link.desk().answered(headway_clock::boot_ns(), *answer));
                 }
                 ToGate::Facts(facts) => {
-                    let distant = link.desk().facts(&facts);
-                    if let Some(distant) = distant.filter(|_| facts.code.is_empty()) {
+                    let concerned = link.desk().facts(headway_clock::boot_ns(), link.forks, &facts);
+                    if let Some((distant, doors)) = concerned.filter(|_| facts.code.is_empty()) {
                         distant.facts.store(Some(Arc::new(said(&facts))));
+                        distant.doors.store(doors);
                     }
                     link.heard();
+                }
+                ToGate::Lease(lease) => answered.extend(lent(link, lease.path, &ToGate::Lease(lease))),
+                ToGate::Block(block) => answered.extend(lent(link, block.path, &ToGate::Block(block))),
+                ToGate::Surrender(surrender) => {
+                    answered.extend(lent(link, surrender.path, &ToGate::Surrender(surrender)));
                 }
                 ToGate::Retire(_) => return Ok(()),
                 ToGate::Alive(_) => {}
@@ -222,6 +240,12 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
         }
         link.deliver(answered);
     }
+}
+
+/// Hands on what is lent of a path; whoever is served by it.
+fn lent(link: &Link, path: u64, message: &ToGate) -> Vec<Answered> {
+    let Some(message) = on_path(path, message) else { return vec![] };
+    link.desk().lent(headway_clock::boot_ns(), path, message)
 }
 
 fn said(facts: &headway_wire::hold::Facts) -> Facts {

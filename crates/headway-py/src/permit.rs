@@ -27,6 +27,14 @@ struct Held {
     /// Slots have to be released.
     has_slots: bool,
     reserved: Option<Box<Reserved>>,
+    /// A child that is forked holds nothing of what its parent holds.
+    forks: u64,
+}
+
+impl Held {
+    fn is_here(&self) -> bool {
+        self.forks == headway_gate::forks()
+    }
 }
 
 impl Permit {
@@ -44,7 +52,7 @@ impl Permit {
         has_slots: bool,
         reserved: Option<Reserved>,
     ) -> Permit {
-        let held = Held { limiter, units, key, has_slots, reserved: reserved.map(Box::new) };
+        let held = Held { limiter, units, key, has_slots, reserved: reserved.map(Box::new), forks: headway_gate::forks() };
         Permit { held: Some(held), done: AtomicU8::new(0) }
     }
 }
@@ -76,7 +84,9 @@ impl Permit {
         let Some(held) = self.held.as_ref().filter(|held| held.has_slots) else { return };
         let limiter = held.limiter.get();
         if self.done.fetch_or(RELEASED, Ordering::AcqRel) & RELEASED == 0 {
-            limiter.path.release(&limiter.time, held.units, held.key);
+            if held.is_here() {
+                limiter.path.release(&limiter.time, held.units, held.key);
+            }
         } else {
             limiter.path.count_double();
         }
@@ -103,6 +113,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some((held, reserved)) = self.held.as_ref().and_then(|held| Some((held, held.reserved.as_ref()?)))
             && *self.done.get_mut() & SETTLED == 0
+            && held.is_here()
             && held.limiter.get().path.is_distant()
         {
             // Its keeper need not remember it any longer: it cost what was estimated.
@@ -110,7 +121,7 @@ impl Drop for Permit {
             limiter.path.settle(&limiter.time, reserved, held.key, held.units);
         }
         let Some(held) = self.held.as_ref().filter(|held| held.has_slots) else { return };
-        if *self.done.get_mut() & RELEASED == 0 {
+        if *self.done.get_mut() & RELEASED == 0 && held.is_here() {
             let limiter = held.limiter.get();
             limiter.path.count_dropped();
             limiter.path.release(&limiter.time, held.units, held.key);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use headway_core::divide;
-use headway_serve::{Access, Bounds, Credential, Role, Routes, Start, Tell, Ticking, Tls};
+use headway_serve::{Access, Bounds, Credential, Left, Role, Routes, Start, Tell, Ticking, Tls};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -57,25 +57,31 @@ pub(crate) struct HoldRoute {
     tell: Tell,
     paths: Vec<Arc<headway_core::Path>>,
     max_hold_ns: i64,
+    drain_within_ns: i64,
     tell_http: Tell,
 }
 
 #[pymethods]
 impl HoldRoute {
     #[new]
-    #[pyo3(signature = (contract, limiters, *, tell = "full", tell_http = "public", max_hold_ns = 60_000_000_000))]
+    #[pyo3(signature = (
+        contract, limiters, *, tell = "full", tell_http = "public", max_hold_ns = 60_000_000_000,
+        drain_within_ns = 5_000_000_000
+    ))]
     fn new(
         contract: String,
         limiters: Vec<PyRef<'_, Limiter>>,
         tell: &str,
         tell_http: &str,
         max_hold_ns: i64,
+        drain_within_ns: i64,
     ) -> PyResult<HoldRoute> {
-        if max_hold_ns < 0 {
+        if max_hold_ns.min(drain_within_ns) < 0 {
             return Err(PyValueError::new_err("nothing is held for less than no time"));
         }
         let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
-        Ok(HoldRoute { contract, tell: tell_of(tell)?, paths, max_hold_ns, tell_http: tell_of(tell_http)? })
+        let (tell, tell_http) = (tell_of(tell)?, tell_of(tell_http)?);
+        Ok(HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http })
     }
 }
 
@@ -146,9 +152,10 @@ impl DataPlane {
     #[pyo3(
         signature = (
             meters, listen = "127.0.0.1:0", *, credentials, threads = 2, connections = 1_024, per_peer = 256,
-            in_flight = 4_096, deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false, tls = None
+            in_flight = 4_096, deadline_ms = 10, check_deadline_ms = 1_000, idle_ms = 120_000, off_loopback = false, tls = None,
+            epoch = 1
         ),
-        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, per_peer=256, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False, tls=None)"
+        text_signature = "(meters, listen='127.0.0.1:0', *, credentials, threads=2, connections=1024, per_peer=256, in_flight=4096, deadline_ms=10, check_deadline_ms=1000, idle_ms=120000, off_loopback=False, tls=None, epoch=1)"
     )]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -165,6 +172,7 @@ impl DataPlane {
         idle_ms: u64,
         off_loopback: bool,
         tls: Option<(Vec<u8>, Vec<u8>)>,
+        epoch: u64,
     ) -> PyResult<DataPlane> {
         let listen: SocketAddr = listen.parse().map_err(|_| {
             PyValueError::new_err(format!("{listen:?} is no IP address with a port, as 127.0.0.1:7701"))
@@ -200,8 +208,8 @@ impl DataPlane {
             closing,
             ..usual
         };
-        let growths = Arc::clone(meters.inner.growths());
-        let start = Start { listen, access, clock: Ticking(Arc::new(meters.time.clone())), bounds, growths, tls };
+        let (clock, meters) = (Ticking(Arc::new(meters.time.clone())), Arc::clone(&meters.inner));
+        let start = Start { listen, access, clock, bounds, meters, epoch, tls };
         let plane = py.detach(|| headway_serve::DataPlane::start(start)).map_err(PyOSError::new_err)?;
         let (address, process) = (plane.address(), std::process::id());
         Ok(DataPlane { plane: Mutex::new(Some(plane)), address, process })
@@ -218,14 +226,17 @@ impl DataPlane {
     }
 
     /// Puts routes in the place of those there are, all at once.
-    #[pyo3(signature = (checks, rls, holds = vec![], booked = vec![], rlqs = vec![], /), text_signature = "($self, checks, rls, holds=(), booked=(), rlqs=(), /)")]
+    #[pyo3(signature = (checks, rls, holds = vec![], booked = vec![], rlqs = vec![], lent = vec![], ceilings = vec![], /), text_signature = "($self, checks, rls, holds=(), booked=(), rlqs=(), lent=(), ceilings=(), /)")]
+    #[allow(clippy::too_many_arguments)] // Lists of one call: all take effect at once.
     fn routes(
         &self,
         checks: Vec<PyRef<'_, CheckRoute>>,
         rls: Vec<PyRef<'_, RlsRoute>>,
         holds: Vec<PyRef<'_, HoldRoute>>,
-        booked: Vec<headway_serve::BookedRow>,
+        booked: Vec<(String, String, String, String, u64)>,
         rlqs: Vec<PyRef<'_, RlqsRoute>>,
+        lent: Vec<(String, String, String, u64)>,
+        ceilings: Vec<(String, String, u64)>,
     ) -> PyResult<()> {
         let check = |route: &PyRef<'_, CheckRoute>| headway_serve::CheckRoute {
             contract: route.contract.clone(),
@@ -245,6 +256,7 @@ impl DataPlane {
             tell: route.tell,
             paths: route.paths.clone(),
             max_hold_ns: route.max_hold_ns,
+            drain_within_ns: route.drain_within_ns,
             tell_http: route.tell_http,
         };
         let rlqs_route = |route: &PyRef<'_, RlqsRoute>| headway_serve::RlqsRoute {
@@ -261,7 +273,7 @@ impl DataPlane {
         );
         let routes = routes.map_err(PyValueError::new_err)?;
         if let Some(plane) = &*self.plane.lock().unwrap_or_else(PoisonError::into_inner) {
-            plane.route(routes, &booked);
+            plane.route(routes, &Left { booked, lent, ceilings });
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::death;
 use crate::hold::demand::Demand;
 use crate::hold::said::{facts_of, granted, refused_as};
 use crate::holders::{Holder, Kept, Name, TERM};
+use crate::keeping::{Lending, Said};
 use crate::plane::Shared;
 use crate::reader::Reader;
 use crate::reply::Ending;
@@ -97,6 +98,9 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
         }
     }
     session.holder.detach(session.number);
+    for lending in stream.opened.values().filter_map(|opened| opened.lending.as_ref()) {
+        lending.detach(session.holder.leaseholder(), session.number);
+    }
     stream.forget_waiting();
 }
 
@@ -110,6 +114,8 @@ struct Session {
 struct Opened {
     contract: String,
     workload: Option<String>,
+    /// Who lends it, once something was asked of it.
+    lending: Option<Arc<Lending>>,
 }
 
 struct Stream {
@@ -152,7 +158,7 @@ impl Stream {
                 Facts { path: path.id, code: problem.code.to_owned(), problem: problem.problem, ..Facts::default() }
             }
         };
-        let opened = Opened { contract: path.contract.clone(), workload: path.workload.clone() };
+        let opened = Opened { contract: path.contract.clone(), workload: path.workload.clone(), lending: None };
         self.opened.insert(path.id, opened);
         facts
     }
@@ -185,12 +191,33 @@ impl Stream {
                 }
                 true
             }
+            ToKeeper::Renew(renew) => {
+                self.lent(session, renew.path, &Said::Renew(renew));
+                true
+            }
+            ToKeeper::Draw(draw) => {
+                self.lent(session, draw.path, &Said::Draw(draw));
+                true
+            }
             // A repeated demand is one.
             ToKeeper::Ask(ask) if ask.id <= self.last_id => true,
             ToKeeper::Ask(ask) => {
                 self.last_id = ask.id;
                 self.ask(session, ask)
             }
+        }
+    }
+
+    /// What concerns leases goes to who lends the path; where it is not lent nobody answers.
+    fn lent(&mut self, session: &Session, path: u64, said: &Said) {
+        let routes = self.shared.routes();
+        let Some(opened) = self.opened.get_mut(&path) else { return };
+        if opened.lending.is_none() {
+            let kept = routes.hold(&opened.contract, opened.workload.as_deref()).ok();
+            opened.lending = kept.and_then(|(kept, _)| self.shared.keeping.of(kept));
+        }
+        if let Some(lending) = &opened.lending {
+            lending.hear(session.holder.leaseholder(), session.number, &self.asking.answers, said);
         }
     }
 

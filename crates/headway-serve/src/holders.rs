@@ -19,6 +19,7 @@ use headway_wire::hold::{HOLDER_BYTES, Held};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::keeping::Keeping;
 use crate::plane::Ticking;
 
 pub(crate) use holder::{Holder, Lease};
@@ -45,6 +46,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Kept {
     pub(crate) path: Arc<Path>,
     pub(crate) max_hold_ns: i64,
+    /// Within which a cut is in force at gates.
+    pub(crate) drain_within_ns: i64,
     /// How much refusals say over HTTP.
     pub(crate) tell_http: Tell,
 }
@@ -71,17 +74,20 @@ pub(crate) struct Holders {
     all: Mutex<HashMap<Name, Arc<Holder>>>,
     growths: Arc<Growths>,
     clock: Arc<Ticking>,
+    /// Told of holders that have ended.
+    keeping: Arc<Keeping>,
     /// Processes that are watched: each is a file that is open.
     pub(crate) watches: Arc<Semaphore>,
 }
 
 impl Holders {
-    pub(crate) fn new(growths: Arc<Growths>, clock: Arc<Ticking>) -> Holders {
-        Holders { all: Mutex::default(), growths, clock, watches: Arc::new(Semaphore::new(WATCHES_MAX)) }
+    pub(crate) fn new(growths: Arc<Growths>, clock: Arc<Ticking>, keeping: Arc<Keeping>) -> Holders {
+        Holders { all: Mutex::default(), growths, clock, keeping, watches: Arc::new(Semaphore::new(WATCHES_MAX)) }
     }
 
     fn holder(&self, name: Name, credential: &str) -> Arc<Holder> {
-        Arc::new(Holder::new(name, credential, Arc::clone(&self.growths), Arc::clone(&self.clock)))
+        let (growths, clock) = (Arc::clone(&self.growths), Arc::clone(&self.clock));
+        Arc::new(Holder::new(name, credential, growths, clock, Arc::clone(&self.keeping)))
     }
 
     /// Takes a holder on, with what it restates, under a new stream; an earlier stream of its is over.

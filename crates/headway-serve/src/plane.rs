@@ -1,5 +1,6 @@
 //! The data plane as a whole: its threads, its routes, its end.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -7,7 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use headway_core::divide::Divided;
-use headway_core::{Clock, Growths};
+use headway_core::lease::{self, Row};
+use headway_core::{Clock, Meters};
 use headway_wire::hold::HOLDER_BYTES;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
@@ -15,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::access::Access;
 use crate::bounds::Bounds;
 use crate::holders::Holders;
+use crate::keeping::{Keeping, LeftBehind};
 use crate::routes::Routes;
 use crate::tls::Tls;
 
@@ -33,8 +36,16 @@ impl Clock for Ticking {
     }
 }
 
-/// (contract, workload, holder in hex, key, units) of the ledger; the key is empty where there are none.
-pub type BookedRow = (String, String, String, String, u64);
+/// What the run before this one left at gates, as the ledger has it.
+#[derive(Debug, Clone, Default)]
+pub struct Left {
+    /// (contract, workload, holder in hex, key, units) of single demands; the key is empty where there are none.
+    pub booked: Vec<(String, String, String, String, u64)>,
+    /// (contract, workload, holder in hex, micro-units) of slots that are lent.
+    pub lent: Vec<(String, String, String, u64)>,
+    /// (contract, workload, micro-units) of rates: what may be on loan.
+    pub ceilings: Vec<(String, String, u64)>,
+}
 
 /// What a data plane starts with.
 pub struct Start {
@@ -42,8 +53,10 @@ pub struct Start {
     pub access: Access,
     pub clock: Ticking,
     pub bounds: Bounds,
-    /// Where the slots of gates become durable.
-    pub growths: Arc<Growths>,
+    /// On which limits are kept; what gates hold of them is written to the same ledger.
+    pub meters: Arc<Meters>,
+    /// The number of this run: above those of all runs before it over the same ledger.
+    pub epoch: u64,
     /// None: what is spoken is not encrypted.
     pub tls: Option<Tls>,
 }
@@ -53,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) clock: Arc<Ticking>,
     pub(crate) holders: Holders,
+    pub(crate) keeping: Arc<Keeping>,
     pub(crate) tls: Option<Tls>,
     pub(crate) bounds: Bounds,
     routes: RwLock<Arc<Routes>>,
@@ -107,9 +121,8 @@ pub struct DataPlane {
 impl DataPlane {
     /// Listens, with no routes yet. Errors: the address cannot be used, or the system has no threads to give.
     pub fn start(start: Start) -> io::Result<DataPlane> {
-        let Start { listen, access, clock, bounds, growths, tls } = start;
+        let Start { listen, access, clock, bounds, meters, epoch, tls } = start;
         let clock = Arc::new(clock);
-        let holders = Holders::new(growths, Arc::clone(&clock));
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -120,11 +133,14 @@ impl DataPlane {
             .enable_io()
             .enable_time()
             .build()?;
+        let keeping = Arc::new(Keeping::new(&meters, Arc::clone(&clock), epoch, runtime.handle().clone()));
+        let holders = Holders::new(Arc::clone(meters.growths()), Arc::clone(&clock), Arc::clone(&keeping));
         let (routes, in_flight) = (RwLock::default(), AtomicUsize::new(0));
         let shared = Arc::new(Shared {
             access,
             clock,
             holders,
+            keeping,
             tls,
             bounds,
             routes,
@@ -150,12 +166,27 @@ impl DataPlane {
 
     /// Puts new routes in the place of the old ones. A request is answered by the ones it found.
     ///
-    /// `booked`, at the first routing, are slots that gates had when the process before this one ended: (contract, workload,
-    /// holder in hex, key, units). They stay held until the gate restates what it has, or has been silent for its term and
-    /// `max_hold`. Those of contracts without a route are nobody's any more. No gate is heard before.
-    pub fn route(&self, mut routes: Routes, booked: &[BookedRow]) {
+    /// `left`, at the first routing, is what gates had when the process before this one ended. It stays held until the gate
+    /// restates what it has, or has been silent for its term and `max_hold`. What was of contracts without a route is
+    /// nobody's any more. No gate is heard before.
+    pub fn route(&self, mut routes: Routes, left: &Left) {
         let now = headway_clock::boot_ns();
-        for (contract, workload, holder, key, units) in booked {
+        let mut lent: HashMap<(&str, &str), LeftBehind> = HashMap::new();
+        for (contract, workload, holder, micro) in &left.lent {
+            if let Some(name) = name_of(holder) {
+                let row = Row { holder: lease::Holder(u128::from_be_bytes(name)), units: *micro };
+                lent.entry((contract, workload)).or_default().rows.push(row);
+            }
+        }
+        for (contract, workload, micro) in &left.ceilings {
+            lent.entry((contract, workload)).or_default().ceiling_micro = *micro;
+        }
+        for ((contract, workload), left) in &lent {
+            if let Ok((kept, _)) = routes.hold(contract, Some(workload)) {
+                self.shared.keeping.inherit(kept, left);
+            }
+        }
+        for (contract, workload, holder, key, units) in &left.booked {
             if let (Some(name), Ok((kept, _))) = (name_of(holder), routes.hold(contract, Some(workload))) {
                 // An empty key is a key, where there are keys.
                 let key = kept.path.needs_key().then(|| Arc::from(key.as_str()));
@@ -184,6 +215,7 @@ impl DataPlane {
     /// nothing.
     pub fn close(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
+        runtime.block_on(self.shared.keeping.call_back());
         self.closing.send_replace(true);
         let wait = async { tokio::time::timeout(self.shared.bounds.closing, self.closing.closed()).await };
         // Whoever is not done by then is cut off with the threads.

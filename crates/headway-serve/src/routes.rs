@@ -58,6 +58,8 @@ pub struct HoldRoute {
     pub paths: Vec<Arc<Path>>,
     /// How long a slot may outlive its gate's term.
     pub max_hold_ns: i64,
+    /// Within which a cut is in force at whoever is lent a part.
+    pub drain_within_ns: i64,
     /// How much refusals of leases say over HTTP.
     pub tell_http: Tell,
 }
@@ -88,10 +90,11 @@ impl Routes {
         rlqs: Vec<RlqsRoute>,
     ) -> Result<Routes, String> {
         let mut routes = Routes::default();
-        for HoldRoute { contract, tell, paths, max_hold_ns, tell_http } in holds {
+        for HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http } in holds {
             let by_workload = paths
                 .into_iter()
-                .map(|path| (path.spec().workload.clone(), (Kept { path, max_hold_ns, tell_http }, tell)));
+                .map(|path| (path.spec().workload.clone(), Kept { path, max_hold_ns, drain_within_ns, tell_http }))
+                .map(|(workload, kept)| (workload, (kept, tell)));
             if routes.holds.insert(contract.clone(), by_workload.collect()).is_some() {
                 return Err(format!("the contract {contract:?} is there twice"));
             }

@@ -20,11 +20,12 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// `per_ns`: a rate's; None: a concurrency.
-    fn new(per_ns: Option<i64>) -> House {
+    /// `per_ns`: a rate's; None: a concurrency. A rate starts full where it is new, and else empty: no mark is kept.
+    fn new(per_ns: Option<i64>, is_first: bool) -> House {
         let meters = Meters::default();
         let measure = if per_ns.is_some() { Measure::Rate } else { Measure::Concurrency };
-        let spec = MeterSpec::plain(METER, measure, 32 * UNIT, per_ns.unwrap_or(0) as u64);
+        let plain = MeterSpec::plain(METER, measure, 32 * UNIT, per_ns.unwrap_or(0) as u64);
+        let spec = MeterSpec { born_empty: per_ns.is_some() && !is_first, ..plain };
         meters.declare(vec![spec]).expect("a meter that can be counted");
         let spec = PathSpec::plain(METER, METER, vec![(METER.to_owned(), UNIT, false)]);
         let path = meters.path(spec).expect("a path over its only meter");
@@ -74,7 +75,7 @@ impl World {
         let clock = self.setting.keepers_clock(&mut self.random);
         let asked_at = clock.at(self.t);
         let (keeper, epoch, is_dead, frozen_until, storeless_until, wake) = (None, 0, false, 0, 0, 0);
-        let house = House::new(self.setting.rate.map(|(per_ns, _)| per_ns));
+        let house = House::new(self.setting.rate.map(|(per_ns, _)| per_ns), self.keepers.is_empty());
         self.keepers.push(KeeperNode {
             clock,
             keeper,

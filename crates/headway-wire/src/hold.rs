@@ -3,10 +3,14 @@
 //! Durations only, never instants: no clock is compared with another. A message is decoded whole, so its bytes are bounded
 //! before (`MESSAGE_MAX`), and what is in it after. Source: interfaces, 4.
 
+mod lent;
+
 use prost::{Enumeration, Message, Oneof};
 
 use crate::grpc::{Failed, Status};
 use crate::protobuf::Unreadable;
+
+pub use lent::{BLOCKS_MAX, Block, Draw, Lease, Renew, Surrender, Used};
 
 /// The service, as health checks name it.
 pub const SERVICE: &str = "headway.lease.v1.Leases";
@@ -32,7 +36,7 @@ pub const HOLDER_BYTES: usize = 16;
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromGate {
-    #[prost(oneof = "ToKeeper", tags = "1, 3, 4, 5, 6, 8")]
+    #[prost(oneof = "ToKeeper", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub is: Option<ToKeeper>,
 }
 
@@ -40,6 +44,8 @@ pub struct FromGate {
 pub enum ToKeeper {
     #[prost(message, tag = "1")]
     Hello(Hello),
+    #[prost(message, tag = "2")]
+    Renew(Renew),
     #[prost(message, tag = "3")]
     Ask(Ask),
     #[prost(message, tag = "4")]
@@ -48,6 +54,8 @@ pub enum ToKeeper {
     Bye(Bye),
     #[prost(message, tag = "6")]
     Path(Path),
+    #[prost(message, tag = "7")]
+    Draw(Draw),
     #[prost(message, tag = "8")]
     Alive(Alive),
 }
@@ -164,7 +172,7 @@ pub struct Alive {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromKeeper {
-    #[prost(oneof = "ToGate", tags = "1, 3, 4, 5, 8")]
+    #[prost(oneof = "ToGate", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub is: Option<ToGate>,
 }
 
@@ -172,12 +180,18 @@ pub struct FromKeeper {
 pub enum ToGate {
     #[prost(message, tag = "1")]
     Welcome(Welcome),
+    #[prost(message, tag = "2")]
+    Lease(Lease),
     #[prost(message, tag = "3")]
     Answer(Box<Answer>),
     #[prost(message, tag = "4")]
     Retire(Retire),
     #[prost(message, tag = "5")]
     Facts(Facts),
+    #[prost(message, tag = "6")]
+    Block(Block),
+    #[prost(message, tag = "7")]
+    Surrender(Surrender),
     #[prost(message, tag = "8")]
     Alive(Alive),
 }
@@ -214,6 +228,12 @@ pub struct Facts {
     pub max_hold_ms: u64,
     #[prost(uint64, tag = "11")]
     pub cost_ppm: u64,
+    /// Whether an admitted demand spends something, of a rate or quota.
+    #[prost(bool, tag = "12")]
+    pub has_tokens: bool,
+    /// Within which a cut is in force at whoever is lent something; 0: nothing is lent, each demand is asked.
+    #[prost(uint32, tag = "13")]
+    pub drain_within_ms: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
@@ -321,7 +341,8 @@ pub fn read(message: &[u8]) -> Result<ToKeeper, Failed> {
         ToKeeper::Ask(ask) => {
             bound(ask.key.as_ref().is_none_or(|key| key.len() <= KEY_MAX), "bytes of a key", KEY_MAX)?;
         }
-        ToKeeper::Settle(_) | ToKeeper::Bye(_) | ToKeeper::Alive(_) => {}
+        ToKeeper::Draw(draw) => bound(draw.blocks.len() <= BLOCKS_MAX, "blocks", BLOCKS_MAX)?,
+        ToKeeper::Settle(_) | ToKeeper::Bye(_) | ToKeeper::Alive(_) | ToKeeper::Renew(_) => {}
     }
     Ok(is)
 }
@@ -354,6 +375,8 @@ mod tests {
             ToKeeper::Bye(Bye {}),
             ToKeeper::Path(Path { id: 2, contract: "api".into(), workload: None }),
             ToKeeper::Alive(Alive { counter: 4 }),
+            ToKeeper::Renew(Renew { path: 2, want: 3, ..Renew::default() }),
+            ToKeeper::Draw(Draw { path: 2, blocks: vec![Used { seq: 1, ..Used::default() }], ..Draw::default() }),
         ] {
             assert_eq!(Ok(is.clone()), read(&bytes(is)));
         }
@@ -379,7 +402,8 @@ mod tests {
         let many = Hello { held: vec![Held::default(); HELD_MAX + 1], ..hello() };
         let unnamed = Hello { holder: vec![], ..hello() };
         let key = Ask { key: Some("k".repeat(KEY_MAX + 1)), ..Ask::default() };
-        let wrong = [ToKeeper::Path(long), ToKeeper::Hello(many), ToKeeper::Hello(unnamed), ToKeeper::Ask(key)];
+        let told = ToKeeper::Draw(Draw { blocks: vec![Used::default(); BLOCKS_MAX + 1], ..Draw::default() });
+        let wrong = [told, ToKeeper::Path(long), ToKeeper::Hello(many), ToKeeper::Hello(unnamed), ToKeeper::Ask(key)];
         for message in wrong.into_iter().map(bytes).chain([vec![], vec![0xff; 9], b"\x7a\x01a".to_vec()]) {
             assert_eq!(Status::InvalidArgument, read(&message).unwrap_err().status);
         }

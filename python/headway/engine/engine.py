@@ -34,7 +34,7 @@ from headway.engine.timeline import Timeline, timeline_of
 from headway.engine.use import by_meter
 from headway.engine.values import Drift, Outcome, Preview, Running
 from headway.errors import Closed, HeadwayError, UnknownRef
-from headway.ledger import Ledger, Record
+from headway.ledger import AtGates, Ledger, Record
 from headway.ledger.reading import MOST
 from headway.ramp.observations import EventSeen
 
@@ -134,9 +134,14 @@ class Engine:
         return cls(started, None, Files([]), watch=False)
 
     @property
-    def booked(self) -> tuple[tuple[str, str, str, str, int], ...]:
-        """What gates had in flight when the run before this one ended: (contract, workload, holder, key, units_micro)."""
-        return self._started.booked
+    def at_gates(self) -> AtGates:
+        """What gates had when the run before this one ended."""
+        return self._started.at_gates
+
+    @property
+    def run(self) -> int:
+        """The number of this run over its ledger, above those of all before."""
+        return self._started.run
 
     def close(self) -> None:
         """A clean stop: demands are refused as `closed`, the marks are kept for the next start.

@@ -18,7 +18,7 @@ from headway.engine.specs import meters_of
 from headway.engine.subscribe import Bus
 from headway.engine.suspicion import Remembered, Suspicion
 from headway.errors import LedgerStopped
-from headway.ledger import Begun, Ledger, Loaded, Move, Writer
+from headway.ledger import AtGates, Begun, Ledger, Loaded, Move, Writer
 from headway.ramp.entries import Entry
 
 log = logging.getLogger("headway.engine")
@@ -34,7 +34,9 @@ class Started:
     bus: Bus
     clock: WallClock
     writer: Writer | None
-    booked: tuple[tuple[str, str, str, str, int], ...] = ()
+    run: int
+    """The number of this run: the epoch of its mandate."""
+    at_gates: AtGates
 
     def stop(self) -> None:
         """Refuses demands, writes what waits, keeps the marks. Where the ledger cannot be written the marks are lost:
@@ -108,7 +110,7 @@ def start(
         if writer is not None:
             writer.stop()
         raise
-    return Started(ledger, meters, mover, bus, clock, writer, begun.booked)
+    return Started(ledger, meters, mover, bus, clock, writer, begun.run.id, begun.at_gates)
 
 
 def _unanswered(contracts: Iterable[Contract], answered: frozenset[str]) -> Iterator[tuple[str, str]]:

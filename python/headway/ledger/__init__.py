@@ -5,11 +5,12 @@ The append-only, hash-chained record from which any ramp can be replayed, and th
 
 from headway.ledger.chain import Record
 from headway.ledger.ledger import Ledger, Loaded
-from headway.ledger.moves import Begun, Draw, Event, Move, NewVersion, Run
+from headway.ledger.moves import AtGates, Begun, Draw, Event, Move, NewVersion, Run
 from headway.ledger.reading import Verdict
 from headway.ledger.writer import Writer
 
 __all__ = [
+    "AtGates",
     "Begun",
     "Draw",
     "Event",

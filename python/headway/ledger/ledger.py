@@ -17,7 +17,7 @@ from headway.errors import Fenced
 from headway.ledger import reading, tables
 from headway.ledger.chain import GENESIS, Record, canonical_json, link
 from headway.ledger.faults import broken
-from headway.ledger.moves import Begun, Draw, Move, Run
+from headway.ledger.moves import AtGates, Begun, Draw, Move, Run
 from headway.ledger.reading import Verdict
 from headway.ledger.store import Store
 from headway.ramp.entries import Entry
@@ -54,6 +54,16 @@ INSERT INTO mark (meter, utc_ns) VALUES (?1, ?2)
 _BOOK = """
 INSERT INTO booking (contract, workload, holder, key, units_micro) VALUES (?1, ?2, ?3, ?4, MAX(0, ?5))
     ON CONFLICT (contract, workload, holder, key) DO UPDATE SET units_micro = MAX(0, units_micro + ?5)
+"""
+
+_LEND = """
+INSERT INTO lent_slots (contract, workload, holder, units_micro) VALUES (?1, ?2, ?3, MAX(0, ?4))
+    ON CONFLICT (contract, workload, holder) DO UPDATE SET units_micro = MAX(0, units_micro + ?4)
+"""
+
+_CEILING = """
+INSERT INTO loan_ceiling (contract, workload, units_micro) VALUES (?1, ?2, ?3)
+    ON CONFLICT (contract, workload) DO UPDATE SET units_micro = ?3
 """
 
 GRANTED, NO_ROOM = 1, 0
@@ -132,15 +142,14 @@ class Ledger:
             oldest_ns = utc_ms * 1_000_000 - DRAWS_KEPT_NS
             connection.execute(tables.draw.delete().where(tables.draw.c.window_start_ns < oldest_ns))
             drawn = [tuple(row) for row in connection.execute(select(tables.draw))]
-            connection.execute(tables.booking.delete().where(tables.booking.c.units_micro == 0))
-            booked = [tuple(row) for row in connection.execute(select(tables.booking))]
+            at_gates = _at_gates(connection)
             drawn += [(row.meter, "", 0, row.utc_ns) for row in connection.execute(select(tables.mark))]
             row = {"boot_id": boot_id, "started_ms": utc_ms, "seen_ms": utc_ms, "seen_boot_ms": boot_ms}
             run = connection.execute(tables.run.insert().values(**row)).inserted_primary_key
             assert run is not None
             self._events = connection.execute(select(func.count()).select_from(tables.event_seen)).scalar_one()
         self._run = run[0]
-        return Begun(Run(run[0], boot_id, utc_ms, utc_ms, boot_ms, None), before, marks, tuple(drawn), tuple(booked))
+        return Begun(Run(run[0], boot_id, utc_ms, utc_ms, boot_ms, None), before, marks, tuple(drawn), at_gates)
 
     def beat(self, utc_ms: int, boot_ms: int) -> None:
         """Notes that the run is alive: a later start compares the clocks with it.
@@ -194,12 +203,18 @@ class Ledger:
         draws = [(one.meter, one.key, one.window_start_ns, one.by_micro) for one in batch if one.kind == "quota_draw"]
         marks = [(one.meter, one.by_micro) for one in batch if one.kind == "rate_mark"]
         booked = [(one.meter, *one.key.split("\n", 2), one.by_micro) for one in batch if one.kind == "booking"]
+        lent = [(one.meter, *one.key.split("\n"), one.by_micro) for one in batch if one.kind == "lent_slots"]
+        ceilings = [(one.meter, one.key, one.by_micro) for one in batch if one.kind == "loan_ceiling"]
         with self._store.write() as connection:
             self._mandate(connection)
             if marks:
                 connection.exec_driver_sql(_MARK, marks)
             if booked:
                 connection.exec_driver_sql(_BOOK, booked)
+            if lent:
+                connection.exec_driver_sql(_LEND, lent)
+            if ceilings:
+                connection.exec_driver_sql(_CEILING, ceilings)
             if not draws:
                 return bytes([GRANTED]) * len(batch)
             attempt = connection.begin_nested()
@@ -268,6 +283,15 @@ class Ledger:
             oldest = select(seen.c.at_ms).order_by(seen.c.at_ms).offset(over - 1).limit(1).scalar_subquery()
             gone += connection.execute(seen.delete().where(seen.c.at_ms <= oldest)).rowcount
         self._events += len(move.events) - gone
+
+
+def _at_gates(connection: Connection) -> AtGates:
+    """What gates have; rows of those who have nothing any more go."""
+    found = []
+    for table in (tables.booking, tables.lent_slots, tables.loan_ceiling):
+        connection.execute(table.delete().where(table.c.units_micro == 0))
+        found.append(tuple(tuple(row) for row in connection.execute(select(table))))
+    return AtGates(*found)
 
 
 def _last_run(connection: Connection) -> Run | None:

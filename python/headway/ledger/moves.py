@@ -81,6 +81,21 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class AtGates:
+    """What gates had when a run ended, and may have still.
+
+    Attributes:
+        booked: (contract, workload, holder, key, units_micro) of slots asked for one by one.
+        lent: (contract, workload, holder, units_micro) of slots that are lent.
+        ceilings: (contract, workload, units_micro) of rates: what may be on loan.
+    """
+
+    booked: tuple[tuple[str, str, str, str, int], ...] = ()
+    lent: tuple[tuple[str, str, str, int], ...] = ()
+    ceilings: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """What a new run takes over.
 
@@ -89,11 +104,11 @@ class Begun:
         before: The one before; None for a fresh ledger. Without `stopped_ms` it crashed.
         marks: The meters as saved by a clean stop; gone from the ledger with this.
         drawn: (meter, key, window_start_ns, drawn_micro); of rate marks (meter, "", 0, utc_ns).
-        booked: (contract, workload, holder, key, units_micro) of what gates have in flight.
+        at_gates: What gates have.
     """
 
     run: Run
     before: Run | None
     marks: bytes | None
     drawn: tuple[tuple[str, str, int, int], ...]
-    booked: tuple[tuple[str, str, str, str, int], ...] = ()
+    at_gates: AtGates = field(default_factory=AtGates)

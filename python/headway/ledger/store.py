@@ -25,7 +25,7 @@ from headway.ledger.faults import broken, fault_of, told
 APPLICATION_ID = 0x48445759
 """`HDWY` in the file's header: a file that is another program's is not touched."""
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it against the folder."""
 
 BUSY_MS = 2_000

@@ -118,6 +118,27 @@ booking = Table(
 """What gates may have in flight of a concurrency, `holder` in hex; `key` is empty where there are no keys. It grows before a
 gate hears."""
 
+lent_slots = Table(
+    "lent_slots",
+    metadata,
+    Column("contract", String(256), primary_key=True),
+    Column("workload", String(256), primary_key=True),
+    Column("holder", String(32), primary_key=True),
+    Column("units_micro", BigInteger, nullable=False),
+    CheckConstraint("units_micro >= 0", name="lent_is_no_debt"),
+)
+"""Slots that gates may fill without asking. A row grows before its lease leaves."""
+
+loan_ceiling = Table(
+    "loan_ceiling",
+    metadata,
+    Column("contract", String(256), primary_key=True),
+    Column("workload", String(256), primary_key=True),
+    Column("units_micro", BigInteger, nullable=False),
+    CheckConstraint("units_micro >= 0", name="ceiling_is_no_debt"),
+)
+"""How much of a rate may be on loan to gates: raised before it is exceeded."""
+
 saved_marks = Table(
     "saved_marks",
     metadata,

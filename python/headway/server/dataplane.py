@@ -9,12 +9,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlqsRoute, RlsRoute
 from headway.contract.model import Contract
 from headway.engine.engine import Engine
 from headway.engine.specs import MS, PPM, workload_of, workloads_of
+from headway.ledger import AtGates
 from headway.server.access import Access
 from headway.server.listen import Address
 from headway.server.problems import ServerError
@@ -27,6 +28,9 @@ ANSWERED = frozenset({"rls", "rlqs"})
 
 DEADLINE_MS = 10
 """Within which Envoy is answered: its own time-out is 20 ms unless told. Later, nothing is charged, and it is a no."""
+
+
+NOTHING = AtGates()
 
 
 class RoutedPlane:
@@ -68,11 +72,12 @@ class RoutedPlane:
                 off_loopback=off_loopback,
                 tls=tls,
                 deadline_ms=deadline_ms,
+                epoch=engine.run,
             )
         except (OSError, ValueError) as error:
             raise ServerError("HW443", f"the data plane cannot listen on {address}: {error}") from error
         self._changes = engine.subscribe()
-        self._route(engine.booked)
+        self._route(engine.at_gates)
         self._thread = threading.Thread(target=self._follow, name="headway-routes", daemon=True)
         self._thread.start()
 
@@ -105,11 +110,11 @@ class RoutedPlane:
                 self._route()
             seen = change.id
 
-    def _route(self, booked: Sequence[tuple[str, str, str, str, int]] = ()) -> None:
+    def _route(self, left: AtGates = NOTHING) -> None:
         """The routes of what runs now, in the place of those there are.
 
         Args:
-            booked: What gates had in flight when the run before this one ended; told once, with the first routes.
+            left: What gates had when the run before this one ended; told once, with the first routes.
         """
         running = [one.contract for one in self._engine.all()]
         # What is divided is spent by those it is divided among, and nobody else may ask.
@@ -122,6 +127,7 @@ class RoutedPlane:
                 tell=contract.enforce.tell or "full",
                 tell_http=contract.enforce.tell or "public",
                 max_hold_ns=_max_hold_ms(contract) * MS,
+                drain_within_ns=contract.enforce.drain_within_ms * MS,
             )
             for contract in all_met
         ]
@@ -130,9 +136,9 @@ class RoutedPlane:
             for contract in met
         ]
         rls = [route for contract in met for route in self._rls(contract)]
-        rows = [(name, workload, holder, key, -(-micro // PPM)) for name, workload, holder, key, micro in booked]
+        rows = [(name, workload, holder, key, -(-micro // PPM)) for name, workload, holder, key, micro in left.booked]
         rlqs = [route for contract in running for route in self._rlqs(contract)]
-        self._plane.routes(checks, rls, holds, rows, rlqs)
+        self._plane.routes(checks, rls, holds, rows, rlqs, left.lent, left.ceilings)
 
     def _limiters(self, contract: Contract) -> Iterator[Limiter]:
         for workload in workloads_of(contract):

@@ -48,6 +48,17 @@ impl Gate {
         self.done(vec![])
     }
 
+    /// Demands of a contract go without: its next message is sent soon, not when it is due.
+    pub fn hurry(&mut self, now: i64, contract: ContractId) -> Vec<GateEffect> {
+        if let Some(held) = self.held.get_mut(&contract) {
+            held.hurry(now);
+        }
+        if let Some(tokens) = self.tokens.get_mut(&contract) {
+            tokens.hurry(now);
+        }
+        self.done(vec![])
+    }
+
     /// Where demands of a contract are decided; None before anything of it was wanted. Where a door runs low is seen at the
     /// next `tick`.
     pub fn door(&self, contract: ContractId) -> Option<Door> {
@@ -69,6 +80,12 @@ impl Gate {
     /// When the lease ends on this clock: what was admitted has to end `max_hold` after it, unless it was renewed by then.
     pub fn ends_at(&self, contract: ContractId) -> i64 {
         self.held.get(&contract).map_or(i64::MIN, Holding::ends_at)
+    }
+
+    /// When `tick` has something to do, if nothing happens before.
+    pub fn wake_at(&self) -> i64 {
+        let renewals = self.held.values().map(Holding::renew_at);
+        renewals.chain(self.tokens.values().map(Tokens::wake_at)).min().unwrap_or(i64::MAX)
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -137,8 +154,7 @@ impl Gate {
     }
 
     fn done(&mut self, mut effects: Vec<GateEffect>) -> Vec<GateEffect> {
-        let renewals = self.held.values().map(Holding::renew_at);
-        let wake = renewals.chain(self.tokens.values().map(Tokens::wake_at)).min().unwrap_or(i64::MAX);
+        let wake = self.wake_at();
         if wake != self.wake {
             self.wake = wake;
             if wake < i64::MAX {

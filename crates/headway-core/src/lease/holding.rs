@@ -89,6 +89,14 @@ impl Holding {
         self.renew_at = now;
     }
 
+    /// More is wanted than is held: asks again as soon as may be.
+    pub(crate) fn hurry(&mut self, now: i64) {
+        let last = self.sent.back().map_or(i64::MIN, |&(_, at)| at);
+        if self.units(now) < self.want {
+            self.renew_at = self.renew_at.min(last.saturating_add(self.pause_ns() / 4).max(now));
+        }
+    }
+
     /// The message to send now, if one is due.
     pub(crate) fn due(&mut self, now: i64) -> Option<Renew> {
         (now >= self.renew_at).then(|| self.renew(now))

@@ -20,9 +20,18 @@ pub(crate) struct House {
 impl House {
     /// So many units from time 0 on, of a rate a second with a burst of a second; `falls`: to so many, then.
     pub(crate) fn new(measure: Measure, units: u64, falls: Option<(i64, u64)>) -> House {
+        House::made(measure, units, falls, false)
+    }
+
+    /// A rate of so many a second, of which no mark was kept: it starts empty.
+    pub(crate) fn after_a_crash(units: u64) -> House {
+        House::made(Measure::Rate, units, None, true)
+    }
+
+    fn made(measure: Measure, units: u64, falls: Option<(i64, u64)>, born_empty: bool) -> House {
         let (meters, is_rate) = (Meters::default(), measure == Measure::Rate);
         let per_ns = if is_rate { SECOND as u64 } else { 0 };
-        let spec = MeterSpec::plain("m", measure, 100 * UNIT, per_ns);
+        let spec = MeterSpec { born_empty, ..MeterSpec::plain("m", measure, 100 * UNIT, per_ns) };
         meters.declare(vec![spec]).unwrap();
         let path = meters.path(PathSpec::plain("c", "w", vec![("m".to_owned(), UNIT, false)])).unwrap();
         let mut house = House { meters, path, measure, version: 0 };

@@ -267,6 +267,19 @@ impl Keeper {
         self.done(now)
     }
 
+    /// Calls all blocks back, for this keeper ends. What is not told closed before it has ended counts as spent.
+    pub fn call_back(&mut self, now: i64) -> Vec<Effect> {
+        for kept in self.kept.values() {
+            kept.call_back(&mut self.desk);
+        }
+        self.done(now)
+    }
+
+    /// Micro-units in blocks that are out.
+    pub fn on_loan(&self) -> u64 {
+        self.kept.values().map(Kept::on_loan).sum()
+    }
+
     /// Whether its mandate lasts: after its end another keeper may lend the same limits, so that this process decides no
     /// more by itself either.
     pub fn may_answer(&self, now: i64) -> bool {

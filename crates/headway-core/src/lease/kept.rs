@@ -101,6 +101,17 @@ impl Kept {
         }
     }
 
+    pub(crate) fn call_back(&self, desk: &mut Desk) {
+        if let Kept::Tokens(lender) = self {
+            lender.call_back(desk);
+        }
+    }
+
+    /// Micro-units in blocks that are out; slots are none.
+    pub(crate) fn on_loan(&self) -> u64 {
+        if let Kept::Tokens(lender) = self { lender.on_loan() } else { 0 }
+    }
+
     /// When `sweep` has something to do, if nothing is heard before.
     pub(crate) fn next_sweep(&self) -> Option<i64> {
         match self {

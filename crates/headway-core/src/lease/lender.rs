@@ -44,12 +44,14 @@ pub(crate) struct Lender {
     pending: Option<(u64, u64)>,
     /// Nothing is lent before.
     lends_from: i64,
+    /// What keepers before this one may lend up to there is counted as gone.
     has_begun: bool,
 }
 
 impl Lender {
-    /// `ceiling` may be on loan from keepers before, until a whole block after `lends_from`. What the path's rates entitle
-    /// to until then counts as gone, for demands of this process as well.
+    /// `ceiling` may be on loan from keepers before, until a whole block after `lends_from`. Where a keeper before may still
+    /// answer, what the path's rates entitle to until it does no more counts as gone, for demands of this process as well.
+    /// Where none may, the meters know what is left: what was spent before is in their marks, or they were born empty.
     pub(crate) fn open(
         now: i64,
         contract: ContractId,
@@ -65,7 +67,7 @@ impl Lender {
             loans.add(now, None, 0, lending.inherit(ceiling, until));
         }
         let ceiling = if is_durable { ceiling } else { u64::MAX };
-        let (drawers, pending, has_begun) = (BTreeMap::new(), None, false);
+        let (drawers, pending, has_begun) = (BTreeMap::new(), None, now >= lends_from);
         let mut lender = Lender { contract, terms, lending, loans, drawers, ceiling, pending, lends_from, has_begun };
         lender.settle(now);
         lender
@@ -109,10 +111,18 @@ impl Lender {
         let Some(desk) = desk else { return };
         let lowest = self.lending.lowest_burst(now, self.loans.lent_until().max(now));
         if self.lending.has_rates() && self.loans.on_loan() > lowest {
-            for holder in self.loans.holders() {
-                desk.send(holder, FromKeeper::Surrender { contract: self.contract });
-            }
+            self.call_back(desk);
         }
+    }
+
+    pub(crate) fn call_back(&self, desk: &mut Desk) {
+        for holder in self.loans.holders() {
+            desk.send(holder, FromKeeper::Surrender { contract: self.contract });
+        }
+    }
+
+    pub(crate) fn on_loan(&self) -> u64 {
+        self.loans.on_loan()
     }
 
     /// Ends what has ended, forgets gates that say nothing, and lowers the ceiling where far less is on loan.

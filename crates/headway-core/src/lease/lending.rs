@@ -29,7 +29,7 @@ impl Clock for Stands {
 fn keeper_after(ceiling: u64, predecessor_may_live: bool) -> (Keeper, House) {
     let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live };
     let mut keeper = Keeper::take_over(0, from, terms());
-    let house = House::new(Measure::Rate, 8, None);
+    let house = House::after_a_crash(8);
     keeper.keep(0, 1, terms(), &house.path, Left::Ceiling(ceiling * UNIT)).unwrap();
     (keeper, house)
 }
@@ -63,10 +63,24 @@ fn ask(keeper: &mut Keeper, now: i64, holder: Holder, draw: Draw) -> Vec<Block> 
 }
 
 #[test]
-fn a_keeper_begins_empty_and_lends_what_has_come_in() {
+fn a_keeper_lends_what_the_meters_have() {
     let (mut keeper, _house) = keeper_after(0, false);
     assert_eq!(0, ask(&mut keeper, 0, A, draw(1, 2, vec![]))[0].units);
     assert_eq!(2 * UNIT, ask(&mut keeper, SECOND / 2, A, draw(2, 2, vec![]))[0].units);
+    let (mut keeper, house) = (keeper_after(0, false).0, House::new(Measure::Rate, 8, None));
+    keeper.keep(0, 2, terms(), &house.path, Left::Ceiling(0)).unwrap();
+    let full = Draw { contract: 2, ..draw(1, 4, vec![]) };
+    assert_eq!(4 * UNIT, ask(&mut keeper, 0, A, full)[0].units, "its marks were kept, or it is new");
+}
+
+#[test]
+fn where_a_keeper_before_may_answer_all_that_came_in_until_it_does_no_more_is_gone() {
+    let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: true };
+    let mut keeper = Keeper::take_over(0, from, terms());
+    let house = House::new(Measure::Rate, 8, None);
+    keeper.keep(0, 1, terms(), &house.path, Left::Ceiling(0)).unwrap();
+    assert!([0, 10].iter().all(|s| house.path.try_now(&Stands(s * SECOND), 1, None).is_err()));
+    assert!(house.path.try_now(&Stands(11 * SECOND), 7, None).is_ok());
 }
 
 #[test]
@@ -117,6 +131,18 @@ fn a_fall_of_the_burst_calls_blocks_back_and_a_raise_does_not() {
     assert!(!keeper.published(SECOND, 1).unwrap().contains(&called));
     house.publish(SECOND, 2, None);
     assert!(keeper.published(SECOND, 1).unwrap().contains(&called));
+}
+
+#[test]
+fn a_keeper_that_ends_calls_blocks_back_and_counts_what_was_not_spent_as_free() {
+    let (mut keeper, house) = keeper_after(0, false);
+    let block = ask(&mut keeper, SECOND, A, draw(1, 4, vec![])).remove(0);
+    let effects = keeper.call_back(SECOND);
+    assert!(effects.contains(&Effect::Send { holder: A, message: FromKeeper::Surrender { contract: 1 } }));
+    assert_eq!(4 * UNIT, keeper.on_loan());
+    ask(&mut keeper, SECOND, A, draw(2, 0, vec![used(&block, 1, true)]));
+    assert_eq!(0, keeper.on_loan());
+    assert!(house.path.try_now(&Stands(SECOND), 7, None).is_ok());
 }
 
 #[test]

@@ -38,6 +38,11 @@ impl Terms {
         Ok(Terms { lease_ns, mandate_ns, max_hold_ns, eps_ppm })
     }
 
+    /// As keepers and gates agree on: a mandate of a quarter of `drain_within`, clocks that are off by a thousandth.
+    pub fn usual(drain_within_ns: i64, max_hold_ns: i64) -> Result<Terms, Error> {
+        Terms::new(drain_within_ns, drain_within_ns / 4, max_hold_ns, 1_000)
+    }
+
     /// How long a lease lasts, ns.
     pub fn lease_ns(&self) -> i64 {
         self.lease_ns

@@ -14,6 +14,8 @@ use crate::lease::terms::{Terms, ns_of};
 /// Messages whose sending is remembered, and blocks held; more are neither asked for nor taken.
 const SENT_MAX: usize = 16;
 const BLOCKS_MAX: usize = 64;
+/// Between two messages while demands go without.
+const HURRY_NS: i64 = 10_000_000;
 
 #[derive(Debug)]
 struct Held {
@@ -105,6 +107,14 @@ impl Tokens {
         self.want = want;
         if self.units(now) < want {
             self.draw_at = self.draw_at.min(now.saturating_add(self.pause_ns()));
+        }
+    }
+
+    /// Less is at hand than is wanted: asks again as soon as may be.
+    pub(crate) fn hurry(&mut self, now: i64) {
+        let last = self.sent.back().map_or(i64::MIN, |&(_, at)| at);
+        if self.units(now) < self.want {
+            self.draw_at = self.draw_at.min(last.saturating_add(HURRY_NS).max(now));
         }
     }
 

@@ -145,8 +145,9 @@ impl Path {
         if self.shared.is_closed() {
             return Err(Stopped::by(Why::Closed, now));
         }
-        if self.far.is_some() {
-            return Err(Stopped::far(now));
+        if let Some(far) = &self.far {
+            let is_lent = key.is_none() && keep.is_none() && far.take(now, units);
+            return if is_lent { Ok(()) } else { Err(Stopped::far(now)) };
         }
         let hash = key.map(|k| k.hash);
         if self.steps.len() <= STEPS_FEW {

@@ -47,6 +47,19 @@ impl Path {
         let (held, spent) = costs.partition(|&i| self.steps[i].toll.meter.spec.measure == Measure::Concurrency);
         Ok(Lending { path: Arc::clone(self), spent, held })
     }
+
+    /// The versions of the curves on the path; another answer later says that one of them changed.
+    pub fn versions(&self) -> Vec<u64> {
+        self.steps.iter().map(|step| step.toll.meter.installed().map_or(0, |curve| curve.curve.version)).collect()
+    }
+
+    /// The least that any meter of the path holds at once at `now` (a rate's burst, slots, a window's quota), in
+    /// micro-units of demands.
+    pub fn least_limit_micro(&self, now: i64) -> u64 {
+        let costs = self.steps.iter().map(|step| &step.toll).filter(|toll| !toll.charge.is_free());
+        let limits = costs.map(|toll| toll.meter.look(now).map_or(0, |look| toll.charge.micro_in(look.limit)));
+        limits.min().unwrap_or(0)
+    }
 }
 
 impl Lending {

@@ -5,6 +5,7 @@ use headway_wire::hold::{self as wire, Again, Facts, ToGate};
 use headway_wire::{Tell, sentence};
 
 use crate::holders::Kept;
+use crate::keeping::terms_of;
 
 pub(super) fn facts_of(id: u64, kept: &Kept) -> Facts {
     let spec = kept.path.spec();
@@ -23,6 +24,8 @@ pub(super) fn facts_of(id: u64, kept: &Kept) -> Facts {
         wait_ms: spec.wait_ns / 1_000_000,
         max_hold_ms: (kept.max_hold_ns / 1_000_000).max(0) as u64,
         cost_ppm: spec.cost_ppm,
+        has_tokens: kept.path.lending().is_ok_and(|lending| lending.has_blocks()),
+        drain_within_ms: terms_of(kept).map_or(0, |_| (kept.drain_within_ns / 1_000_000) as u32),
         ..Facts::default()
     }
 }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headway_core::{Growths, Reserved};
+use headway_core::{Growths, Reserved, lease};
 use headway_wire::hold::{HELD_MAX, Held};
 
 use super::rows::{Cover, Rows, place};
 use super::{Kept, Name, TERM, lock};
 use crate::death::Watch;
+use crate::keeping::Keeping;
 use crate::plane::Ticking;
 
 /// How long a demand waits for its row to be durable.
@@ -110,10 +111,17 @@ pub(crate) struct Holder {
     pub(super) credential: String,
     pub(super) state: Mutex<State>,
     clock: Arc<Ticking>,
+    keeping: Arc<Keeping>,
 }
 
 impl Holder {
-    pub(super) fn new(name: Name, credential: &str, growths: Arc<Growths>, clock: Arc<Ticking>) -> Holder {
+    pub(super) fn new(
+        name: Name,
+        credential: &str,
+        growths: Arc<Growths>,
+        clock: Arc<Ticking>,
+        keeping: Arc<Keeping>,
+    ) -> Holder {
         let state = State {
             stream: 0,
             is_connected: false,
@@ -125,7 +133,7 @@ impl Holder {
             watch: None,
             inherited: vec![],
         };
-        Holder { name, credential: credential.to_owned(), state: Mutex::new(state), clock }
+        Holder { name, credential: credential.to_owned(), state: Mutex::new(state), clock, keeping }
     }
 
     // --- its streams -------------------------------------------------------------------------------------------------
@@ -201,6 +209,13 @@ impl Holder {
             state.release(one, &self.clock);
         }
         state.disown(&self.clock);
+        drop(state);
+        self.keeping.dead(self.leaseholder());
+    }
+
+    /// As keepers know it.
+    pub(crate) fn leaseholder(&self) -> lease::Holder {
+        lease::Holder(u128::from_be_bytes(self.name))
     }
 
     // --- its demands -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ use super::holder::longer;
 use super::*;
 use headway_core::{Clock, Curve, Measure, MeterSpec, Meters, PathSpec, Segment};
 use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::runtime::Builder;
 
 const SECOND: i64 = 1_000_000_000;
 const MICRO: i64 = 1_000_000;
@@ -43,9 +44,11 @@ impl Pool {
         };
         meters.publish(vec![("db".into(), Arc::new(curve))], 0, 0).unwrap();
         let spec = PathSpec::plain("db", "other", vec![("db".into(), 1_000_000, false)]);
-        let kept = Kept { path: meters.path(spec).unwrap(), max_hold_ns: 60 * SECOND, tell_http: Tell::Public };
+        let kept = Kept { path: meters.path(spec).unwrap(), max_hold_ns: 60 * SECOND, drain_within_ns: 5 * SECOND, tell_http: Tell::Public };
         let clock = Arc::new(Ticking(Arc::new(Still(AtomicI64::new(0)))));
-        let holders = Arc::new(Holders::new(Arc::clone(meters.growths()), Arc::clone(&clock)));
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let keeping = Arc::new(Keeping::new(&meters, Arc::clone(&clock), 1, runtime.handle().clone()));
+        let holders = Arc::new(Holders::new(Arc::clone(meters.growths()), Arc::clone(&clock), keeping));
         Pool { meters, kept, holders, clock }
     }
 
@@ -70,7 +73,7 @@ impl Pool {
 
     fn take(&self, holder: &Holder, stream: u64, id: u64, units: u64) -> bool {
         self.kept.path.try_now(&*self.clock, units, None).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(holder.keep_slots(stream, id, self.kept.clone(), units, None, None))
     }
 }
@@ -192,7 +195,7 @@ fn who_is_about_to_hold_something_is_not_forgotten() {
     pool.kept.path.try_now(&*pool.clock, 1, None).unwrap();
     let (kept, until) = (pool.kept.clone(), 100 * SECOND);
     let keeping = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(leases.keep_lease(Lease { id: 1, kept, units: 1, ends_at: until }, None))
     });
     let growths = Arc::clone(pool.meters.growths());

@@ -1,0 +1,453 @@
+//! What is lent to this process, path by path: the doors at which demands are decided, and how much would be of use.
+//!
+//! What a lease means and when it is renewed is the core's (`lease::Gate`); here is estimated what to want. Time is an
+//! argument, and nothing waits. Source: docs/leases.md.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use headway_core::Told;
+use headway_core::lease::{self, ContractId, Door, FromGate, FromKeeper, GateEffect, Terms};
+use headway_wire::hold::{Draw, Renew, ToGate, ToKeeper};
+
+const MICRO: u64 = 1_000_000;
+const SECOND: i64 = 1_000_000_000;
+/// Between two estimates of what is wanted.
+const LOOK_NS: i64 = 20_000_000;
+/// Over which demand is smoothed.
+const SMOOTH_NS: i64 = 500_000_000;
+/// For how long tokens should last.
+const AT_HAND_NS: i64 = 100_000_000;
+/// Demands a second from which on a lease is worth it; fewer are asked one by one.
+const WORTH: u64 = 32;
+/// Demands a second from which on a keeper's no is remembered for a moment; before, each is asked.
+const CROWD: u64 = 100;
+/// Refused demands that a gate without any slot wants slots for at once.
+const FIRST_MOST: u64 = 16;
+
+/// Where demands of one path are decided, in the process that has made them.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// The forks that this process came out of when they were made: in a child they are its parent's.
+    forks: u64,
+    slots: Option<Door>,
+    tokens: Option<Door>,
+    /// Micro-units of slots taken here and not given back yet.
+    taken: AtomicU64,
+    /// Slots of this path that were asked for one by one.
+    pub(crate) asked: AtomicUsize,
+    /// Demands of this path that queue at the keeper.
+    pub(crate) waiting: AtomicUsize,
+    /// The most units that a demand had of late.
+    largest: AtomicU64,
+}
+
+impl Doors {
+    pub(crate) fn is_of(&self, forks: u64) -> bool {
+        self.forks == forks
+    }
+
+    /// Whether what is taken has to be given back.
+    pub(crate) fn has_slots(&self) -> bool {
+        self.slots.is_some()
+    }
+
+    /// Takes what a demand costs, unless others wait for it.
+    #[inline]
+    pub(crate) fn take(&self, now: i64, units: u64) -> bool {
+        self.waiting.load(Ordering::SeqCst) == 0 && self.take_first(now, units)
+    }
+
+    /// The same for whoever is the first in line.
+    pub(crate) fn take_first(&self, now: i64, units: u64) -> bool {
+        if units > self.largest.load(Ordering::Relaxed) {
+            self.largest.store(units, Ordering::Relaxed);
+        }
+        let Some(n) = units.checked_mul(MICRO) else { return false };
+        if self.slots.as_ref().is_some_and(|slots| !slots.take(now, n)) {
+            return false;
+        }
+        if self.tokens.as_ref().is_some_and(|tokens| !tokens.take(now, n)) {
+            self.slots.iter().for_each(|slots| slots.give_back(n));
+            return false;
+        }
+        if self.slots.is_some() {
+            self.taken.fetch_add(n, Ordering::AcqRel);
+        }
+        true
+    }
+
+    /// Gives slots back; never more than were taken here, for what was open at a fork ends in the child as well.
+    pub(crate) fn give_back(&self, units: u64) {
+        let n = units.saturating_mul(MICRO);
+        let was_taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| taken.checked_sub(n));
+        if let (Ok(_), Some(slots)) = (was_taken, &self.slots) {
+            slots.give_back(n);
+        }
+    }
+
+    /// Demands so far: admitted, and those that went without.
+    fn demands(&self) -> (u64, u64) {
+        self.slots.as_ref().or(self.tokens.as_ref()).map_or((0, 0), Door::demands)
+    }
+}
+
+/// A keeper's word that there is no room, good for a moment.
+#[derive(Debug)]
+struct NoRoom {
+    until: i64,
+    units: u64,
+    told: Arc<Told>,
+}
+
+/// One path, and what its demands were like.
+#[derive(Debug)]
+struct Use {
+    terms: Terms,
+    doors: Arc<Doors>,
+    looked_at: i64,
+    seen: (u64, u64),
+    /// Demands a second, in thousandths: admitted here, and all.
+    admitted: u64,
+    all: u64,
+    want: u64,
+    no_room: Option<NoRoom>,
+}
+
+fn slots_of(path: u64) -> ContractId {
+    2 * path
+}
+
+fn tokens_of(path: u64) -> ContractId {
+    2 * path + 1
+}
+
+/// A keeper's word as the machine takes it; None: it is about something else.
+pub(crate) fn on_path(path: u64, message: &ToGate) -> Option<FromKeeper> {
+    match message {
+        ToGate::Lease(lease) => Some(FromKeeper::Lease(lease.for_contract(slots_of(path)))),
+        ToGate::Block(block) => Some(FromKeeper::Block(block.for_contract(tokens_of(path)))),
+        ToGate::Surrender(_) => Some(FromKeeper::Surrender { contract: tokens_of(path) }),
+        _ => None,
+    }
+}
+
+/// What is lent, and the machine that holds it.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    gate: lease::Gate,
+    paths: BTreeMap<u64, Use>,
+    wake_at: i64,
+}
+
+impl Default for Lent {
+    fn default() -> Lent {
+        Lent { gate: lease::Gate::new(), paths: BTreeMap::new(), wake_at: i64::MAX }
+    }
+}
+
+impl Lent {
+    /// The doors of a path that is lent from now on, if it was not before. `asked` and `waiting`: what of it stands already.
+    pub(crate) fn open(
+        &mut self,
+        now: i64,
+        path: u64,
+        terms: Terms,
+        (has_slots, has_tokens): (bool, bool),
+        forks: u64,
+        (asked, waiting): (usize, usize),
+    ) -> Arc<Doors> {
+        if let Some(known) = self.paths.get(&path) {
+            return Arc::clone(&known.doors);
+        }
+        // What is wanted of it is said later; its doors are there from now on.
+        let slots = has_slots.then(|| self.gate.demand(now, slots_of(path), terms, 0));
+        let tokens = has_tokens.then(|| self.gate.demand_tokens(now, tokens_of(path), terms, 0));
+        let doors = Arc::new(Doors {
+            forks,
+            slots: slots.and_then(|_| self.gate.door(slots_of(path))),
+            tokens: tokens.and_then(|_| self.gate.door(tokens_of(path))),
+            taken: AtomicU64::new(0),
+            asked: AtomicUsize::new(asked),
+            waiting: AtomicUsize::new(waiting),
+            largest: AtomicU64::new(1),
+        });
+        let kept = Arc::clone(&doors);
+        let new = Use { terms, doors, looked_at: now, seen: (0, 0), admitted: 0, all: 0, want: 0, no_room: None };
+        self.paths.insert(path, new);
+        kept
+    }
+
+    pub(crate) fn doors(&self, path: u64) -> Option<&Arc<Doors>> {
+        self.paths.get(&path).map(|one| &one.doors)
+    }
+
+    /// When `tick` has something to do, if nothing happens before.
+    pub(crate) fn wake_at(&self) -> i64 {
+        self.wake_at
+    }
+
+    /// Whether slots are in flight under a lease.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.paths.keys().all(|&path| self.gate.in_flight(slots_of(path)) == 0)
+    }
+
+    /// Remembers that the keeper had no room for a demand of so many units at `now`.
+    pub(crate) fn no_room(&mut self, path: u64, until: i64, units: u64, told: &Arc<Told>) {
+        if let Some(one) = self.paths.get_mut(&path) {
+            one.no_room = Some(NoRoom { until, units, told: Arc::clone(told) });
+        }
+    }
+
+    /// What the keeper said a moment ago of demands as large as this one, if it holds still and there are too many to ask
+    /// each.
+    pub(crate) fn refused(&self, now: i64, path: u64, units: u64) -> Option<Arc<Told>> {
+        let one = self.paths.get(&path)?;
+        let no_room = one.no_room.as_ref().filter(|_| of(one.all, SECOND) >= CROWD)?;
+        (now < no_room.until && units >= no_room.units).then(|| Arc::clone(&no_room.told))
+    }
+
+    /// A demand went without: what is wanted is looked at again, and said soon.
+    pub(crate) fn missed(&mut self, now: i64, path: u64) -> Vec<ToKeeper> {
+        if !self.estimate(now, path) {
+            return vec![];
+        }
+        let mut effects = self.gate.hurry(now, slots_of(path));
+        effects.extend(self.gate.hurry(now, tokens_of(path)));
+        let mut messages = self.told(effects);
+        if self.wake_at <= now {
+            let due = self.gate.tick(now);
+            messages.extend(self.told(due));
+        }
+        messages
+    }
+
+    /// What is due.
+    pub(crate) fn tick(&mut self, now: i64) -> Vec<ToKeeper> {
+        let paths: Vec<u64> = self.paths.keys().copied().collect();
+        for path in paths {
+            self.estimate(now, path);
+        }
+        self.wake_at = i64::MAX;
+        let due = self.gate.tick(now);
+        let messages = self.told(due);
+        self.wake_at = self.wake_at.min(self.gate.wake_at());
+        messages
+    }
+
+    /// The keeper's message about a path.
+    pub(crate) fn on(&mut self, now: i64, path: u64, message: FromKeeper) -> Vec<ToKeeper> {
+        if let Some(one) = self.paths.get_mut(&path) {
+            one.no_room = None;
+        }
+        let effects = self.gate.on(now, message);
+        self.told(effects)
+    }
+
+    /// All that is held, restated on a new stream.
+    pub(crate) fn restated(&mut self, now: i64) -> Vec<ToKeeper> {
+        let effects = self.gate.reconnected(now);
+        self.told(effects)
+    }
+
+    /// Admits nothing any more; what became of the blocks.
+    pub(crate) fn close(&mut self, now: i64) -> Vec<ToKeeper> {
+        let effects = self.gate.close(now);
+        self.told(effects)
+    }
+
+    fn told(&mut self, effects: Vec<GateEffect>) -> Vec<ToKeeper> {
+        let mut messages = vec![];
+        for effect in effects {
+            match effect {
+                GateEffect::Send(FromGate::Renew(renew)) => {
+                    messages.push(ToKeeper::Renew(Renew::of(renew.contract / 2, &renew)));
+                }
+                GateEffect::Send(FromGate::Draw(draw)) => {
+                    messages.push(ToKeeper::Draw(Draw::of(draw.contract / 2, &draw)));
+                }
+                GateEffect::WakeAt(at) => self.wake_at = at,
+                // Goodbyes and redialling are the stream's.
+                GateEffect::Send(FromGate::Bye) | GateEffect::Redial => {}
+            }
+        }
+        messages
+    }
+
+    /// Looks how much of a path would be of use now, and tells the machine. False: it was looked at a moment ago.
+    fn estimate(&mut self, now: i64, path: u64) -> bool {
+        let Some(one) = self.paths.get_mut(&path) else { return false };
+        let dt = now.saturating_sub(one.looked_at);
+        if dt < LOOK_NS {
+            return false;
+        }
+        one.looked_at = now;
+        let (admitted, refused) = one.doors.demands();
+        let (more, without) = (admitted.wrapping_sub(one.seen.0), refused.wrapping_sub(one.seen.1));
+        one.seen = (admitted, refused);
+        one.admitted = smoothed(one.admitted, more, dt);
+        one.all = smoothed(one.all, more.saturating_add(without), dt);
+        let is_worth = of(one.all, SECOND) >= WORTH;
+        let largest = one.doors.largest.load(Ordering::Relaxed).max(1);
+        one.doors.largest.store(largest / 2, Ordering::Relaxed);
+        if one.doors.slots.is_some() {
+            let in_flight = self.gate.in_flight(slots_of(path));
+            let held = in_flight + one.doors.asked.load(Ordering::Relaxed) as u64 * MICRO;
+            // As many as are in flight for each that was admitted, for those that went without as well.
+            let needed = if one.admitted > 0 {
+                u64::try_from(u128::from(held) * u128::from(one.all) / u128::from(one.admitted)).unwrap_or(held)
+            } else {
+                held.saturating_add(without.min(FIRST_MOST) * largest * MICRO)
+            };
+            let spare = largest * MICRO + held / 8;
+            let falling = one.want - scaled(one.want, dt.min(SECOND), SECOND);
+            one.want = if is_worth { needed.saturating_add(spare).max(falling).max(held) } else { in_flight };
+            let (terms, want) = (one.terms, one.want);
+            let effects = self.gate.demand(now, slots_of(path), terms, want);
+            drop(self.told(effects));
+        }
+        let Some(one) = self.paths.get(&path) else { return false };
+        if one.doors.tokens.is_some() {
+            let at_hand = of(one.all, AT_HAND_NS).max(2).saturating_mul(largest * MICRO);
+            let (terms, want) = (one.terms, if is_worth { at_hand } else { 0 });
+            let effects = self.gate.demand_tokens(now, tokens_of(path), terms, want);
+            drop(self.told(effects));
+        }
+        true
+    }
+}
+
+/// A rate, in thousandths a second, with `more` that came in `dt` ns.
+fn smoothed(rate: u64, more: u64, dt: i64) -> u64 {
+    let present = scaled(more.saturating_mul(1_000), SECOND, dt);
+    let weight = dt.min(SMOOTH_NS);
+    rate - scaled(rate, weight, SMOOTH_NS) + scaled(present, weight, SMOOTH_NS)
+}
+
+/// How many that rate, in thousandths a second, brings in so long.
+fn of(rate: u64, ns: i64) -> u64 {
+    scaled(rate, ns, SECOND) / 1_000
+}
+
+fn scaled(n: u64, by: i64, over: i64) -> u64 {
+    let (by, over) = (by.max(0).unsigned_abs(), over.max(1).unsigned_abs());
+    u64::try_from(u128::from(n) * u128::from(by) / u128::from(over)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headway_core::lease::{Block, Lease};
+
+    const MS: i64 = 1_000_000;
+
+    fn terms() -> Terms {
+        Terms::usual(5 * SECOND, SECOND).unwrap()
+    }
+
+    /// A path of slots, or of tokens.
+    fn lent(has_slots: bool) -> (Lent, Arc<Doors>) {
+        let mut lent = Lent::default();
+        let doors = lent.open(0, 3, terms(), (has_slots, !has_slots), 0, (0, 0));
+        (lent, doors)
+    }
+
+    /// The counter of the last message, and what it wants in units.
+    fn wanted(messages: &[ToKeeper]) -> Option<(u64, u64)> {
+        messages.iter().rev().find_map(|message| match message {
+            ToKeeper::Renew(renew) => Some((renew.counter, renew.want / MICRO)),
+            ToKeeper::Draw(draw) => Some((draw.counter, draw.want / MICRO)),
+            _ => None,
+        })
+    }
+
+    /// Demands that go without, one each ms from `from` on, and what is said because of them.
+    fn misses(lent: &mut Lent, doors: &Doors, from: i64, count: i64) -> Vec<ToKeeper> {
+        let mut messages = vec![];
+        for i in 0..count {
+            let now = from + i * MS;
+            if !doors.take(now, 1) {
+                messages.extend(lent.missed(now, 3));
+            }
+            if lent.wake_at() <= now {
+                messages.extend(lent.tick(now));
+            }
+        }
+        messages
+    }
+
+    #[test]
+    fn a_demand_now_and_then_wants_no_lease_and_many_want_one() {
+        let (mut few, doors) = lent(true);
+        assert!(!doors.take(0, 1));
+        assert_eq!(None, wanted(&few.missed(SECOND, 3)).filter(|(_, want)| *want > 0));
+        let (mut many, doors) = lent(true);
+        assert!(wanted(&misses(&mut many, &doors, 0, 300)).unwrap().1 >= 1);
+    }
+
+    #[test]
+    fn what_is_lent_is_taken_without_a_word_and_given_back_once() {
+        let (mut lent, doors) = lent(true);
+        let (counter, want) = wanted(&misses(&mut lent, &doors, 0, 300)).unwrap();
+        assert!(want >= 2);
+        let lease =
+            Lease { contract: slots_of(3), epoch: 1, seq: 1, units: 2 * MICRO, term_ms: 3_000, in_reply_to: Some(counter) };
+        lent.on(310 * MS, 3, FromKeeper::Lease(lease));
+        let now = 320 * MS;
+        assert_eq!([true, true, false], [(); 3].map(|()| doors.take(now, 1)));
+        assert!(!lent.holds_nothing());
+        doors.give_back(1);
+        doors.give_back(1);
+        doors.give_back(1);
+        assert!(lent.holds_nothing());
+        assert_eq!([true, true, false], [(); 3].map(|()| doors.take(now, 1)), "a third was never taken");
+    }
+
+    #[test]
+    fn nobody_overtakes_those_who_wait() {
+        let (mut lent, doors) = lent(false);
+        let (counter, _) = wanted(&misses(&mut lent, &doors, 0, 300)).unwrap();
+        let block = Block { contract: tokens_of(3), epoch: 1, seq: 1, units: 5 * MICRO, term_ms: 3_000, in_reply_to: counter };
+        lent.on(310 * MS, 3, FromKeeper::Block(block));
+        doors.waiting.store(1, Ordering::SeqCst);
+        assert_eq!((false, true), (doors.take(320 * MS, 1), doors.take_first(320 * MS, 1)));
+    }
+
+    #[test]
+    fn tokens_at_hand_last_a_tenth_of_a_second_and_are_wanted_no_more_when_demand_ends() {
+        let (mut lent, doors) = lent(false);
+        let (_, want) = wanted(&misses(&mut lent, &doors, 0, 2_000)).unwrap();
+        assert!((80..=120).contains(&want), "a thousand demands a second: {want}");
+        let mut last = want;
+        for second in 3..12 {
+            last = wanted(&lent.tick(second * SECOND)).map_or(last, |(_, want)| want);
+        }
+        assert_eq!(0, last);
+    }
+
+    #[test]
+    fn in_a_crowd_a_keepers_no_is_good_for_a_moment_and_for_demands_as_large() {
+        let (mut lent, doors) = lent(true);
+        let told = Arc::new(Told {
+            why: headway_core::Why::Full,
+            retry: headway_core::Retry::Unknown,
+            version: 1,
+            stage: String::new(),
+            meter: String::new(),
+            unit: String::new(),
+            limit_micro: 0,
+            use_micro: 0,
+            raises_when: String::new(),
+            sentence: String::new(),
+            reference: String::new(),
+        });
+        lent.no_room(3, 100, 2, &told);
+        assert!(lent.refused(99, 3, 2).is_none(), "one demand may well be asked");
+        misses(&mut lent, &doors, 0, 300);
+        assert!(lent.refused(99, 3, 2).is_some());
+        assert!(lent.refused(99, 3, 1).is_none() && lent.refused(100, 3, 2).is_none());
+        lent.on(50, 3, FromKeeper::Surrender { contract: tokens_of(3) });
+        assert!(lent.refused(99, 3, 2).is_none(), "things have changed");
+    }
+}

@@ -1,0 +1,260 @@
+//! One path's keeper, with the streams that it speaks to and the writes that it waits for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use headway_core::lease::{
+    ContractId, Effect, FromGate, FromKeeper, Holder, Inheritance, Keeper, Left, Outcome, WriteKind,
+};
+use headway_core::{Booked, Clock as _, Growths, Path};
+use headway_wire::grpc::framed;
+use headway_wire::hold as wire;
+use tokio::sync::Notify;
+
+use super::{LeftBehind, lock, terms_of};
+use crate::hold::Answers;
+use crate::holders::Kept;
+use crate::plane::Ticking;
+
+/// A path that holds slots and spends tokens is kept as two contracts.
+const SLOTS: ContractId = 0;
+const TOKENS: ContractId = 1;
+/// Units that a limit has for each holder at least, for leases to be worth it: below it each demand is asked, so that a
+/// unit that one gate leaves idle is there for another.
+const UNITS_FEW: u64 = 4;
+const MICRO: u64 = 1_000_000;
+
+/// A gate's message, for the path it is about.
+pub(crate) enum Said {
+    Renew(wire::Renew),
+    Draw(wire::Draw),
+}
+
+/// Where a holder hears.
+struct Stream {
+    number: u64,
+    answers: Answers,
+    /// What this path is called there.
+    path: u64,
+}
+
+struct State {
+    keeper: Keeper,
+    streams: HashMap<Holder, Stream>,
+    /// Writes that the ledger has not answered yet.
+    writes: Vec<(u64, Booked)>,
+    /// When the keeper is to be looked at, on its clock.
+    wake_at: i64,
+    /// Versions of the curves that it knows of.
+    seen: Vec<u64>,
+    /// Nothing is lent any more.
+    is_closing: bool,
+}
+
+pub(crate) struct Lending {
+    path: Arc<Path>,
+    has_slots: bool,
+    has_tokens: bool,
+    state: Mutex<State>,
+    growths: Arc<Growths>,
+    clock: Arc<Ticking>,
+    stirred: Arc<Notify>,
+}
+
+impl Lending {
+    /// None: the path is not lent.
+    pub(super) fn open(
+        kept: &Kept,
+        left: &LeftBehind,
+        epoch: u64,
+        growths: Arc<Growths>,
+        clock: Arc<Ticking>,
+        stirred: Arc<Notify>,
+    ) -> Option<Lending> {
+        let (terms, path) = (terms_of(kept)?, Arc::clone(&kept.path));
+        let lending = path.lending().ok()?;
+        let now = clock.boot_ns();
+        // The lock on the data folder proves the one before dead.
+        let from = Inheritance { epoch, asked_at: now, predecessor_may_live: false };
+        let mut keeper = Keeper::take_over(now, from, terms);
+        let (has_slots, has_tokens) = (lending.has_slots(), lending.has_blocks());
+        if has_slots {
+            keeper.keep(now, SLOTS, terms, &path, Left::Rows(&left.rows)).ok()?;
+        }
+        if has_tokens {
+            keeper.keep(now, TOKENS, terms, &path, Left::Ceiling(left.ceiling_micro)).ok()?;
+        }
+        let state =
+            State { keeper, streams: HashMap::new(), writes: vec![], wake_at: i64::MIN, seen: path.versions(), is_closing: false };
+        Some(Lending { path, has_slots, has_tokens, state: Mutex::new(state), growths, clock, stirred })
+    }
+
+    /// Hears a holder on the stream of that number; it is answered there from now on.
+    pub(crate) fn hear(&self, holder: Holder, number: u64, answers: &Answers, said: &Said) {
+        let now = self.clock.boot_ns();
+        let mut state = lock(&self.state);
+        let (path, is_known) = match said {
+            Said::Renew(renew) => (renew.path, self.has_slots),
+            Said::Draw(draw) => (draw.path, self.has_tokens),
+        };
+        if !is_known {
+            return;
+        }
+        let stream = Stream { number, answers: answers.clone(), path };
+        if state.streams.get(&holder).is_none_or(|known| known.number <= number) {
+            state.streams.insert(holder, stream);
+        }
+        let is_few = self.is_few(&state, now);
+        let message = match said {
+            Said::Renew(renew) => {
+                let mut renew = renew.for_contract(SLOTS);
+                renew.want = if is_few { 0 } else { renew.want };
+                FromGate::Renew(renew)
+            }
+            Said::Draw(draw) => {
+                let mut draw = draw.for_contract(TOKENS);
+                draw.want = if is_few { 0 } else { draw.want };
+                FromGate::Draw(draw)
+            }
+        };
+        self.refresh(now, &mut state);
+        let effects = state.keeper.on(now, holder, message);
+        self.act(now, &mut state, effects);
+    }
+
+    /// Whether there is so little for each holder that demands are better asked one by one.
+    fn is_few(&self, state: &State, now: i64) -> bool {
+        if state.is_closing {
+            return true;
+        }
+        let holders = (state.streams.len() as u64).max(1);
+        self.path.least_limit_micro(now) < UNITS_FEW * MICRO * holders
+    }
+
+    /// Lends nothing from now on, and calls blocks back.
+    pub(super) fn call_back(&self) {
+        let now = self.clock.boot_ns();
+        let mut state = lock(&self.state);
+        state.is_closing = true;
+        let effects = state.keeper.call_back(now);
+        self.act(now, &mut state, effects);
+    }
+
+    /// Whether blocks are out that their holders could still tell of.
+    pub(super) fn is_awaited(&self) -> bool {
+        let state = lock(&self.state);
+        state.keeper.on_loan() > 0 && !state.streams.is_empty()
+    }
+
+    /// The holder is done with everything, or proven dead.
+    pub(crate) fn dead(&self, holder: Holder) {
+        let now = self.clock.boot_ns();
+        let mut state = lock(&self.state);
+        state.streams.remove(&holder);
+        self.refresh(now, &mut state);
+        let effects = state.keeper.dead(now, holder);
+        self.act(now, &mut state, effects);
+    }
+
+    /// A stream is gone; what was lent on it stays lent.
+    pub(crate) fn detach(&self, holder: Holder, number: u64) {
+        let mut state = lock(&self.state);
+        if state.streams.get(&holder).is_some_and(|stream| stream.number == number) {
+            state.streams.remove(&holder);
+        }
+    }
+
+    /// What is due: new limits, the ledger's answers, ends. Returns how long nothing else will be.
+    fn look(&self) -> Duration {
+        let now = self.clock.boot_ns();
+        let mut state = lock(&self.state);
+        self.refresh(now, &mut state);
+        let answered: Vec<(u64, bool)> =
+            state.writes.iter().filter_map(|(id, booked)| Some((*id, booked.outcome()?))).collect();
+        state.writes.retain(|(_, booked)| booked.outcome().is_none());
+        for (id, is_granted) in answered {
+            let outcome = if is_granted { Outcome::Granted } else { Outcome::NoRoom };
+            let effects = state.keeper.durable(now, id, outcome);
+            self.act(now, &mut state, effects);
+        }
+        let versions = self.path.versions();
+        if versions != state.seen {
+            state.seen = versions;
+            for contract in [SLOTS, TOKENS] {
+                // Kept or not: one that is not has nobody to be told.
+                let effects = state.keeper.published(now, contract).unwrap_or_default();
+                self.act(now, &mut state, effects);
+            }
+        }
+        Duration::from_nanos(state.wake_at.saturating_sub(now).max(0).unsigned_abs())
+    }
+
+    /// Renews the mandate where that is due: it is this process' for as long as it has the lock.
+    fn refresh(&self, now: i64, state: &mut State) {
+        let effects = state.keeper.tick(now);
+        self.act(now, state, effects);
+    }
+
+    fn act(&self, now: i64, state: &mut State, mut effects: Vec<Effect>) {
+        while !effects.is_empty() {
+            for effect in std::mem::take(&mut effects) {
+                match effect {
+                    Effect::Send { holder, message } => send(state, holder, &message),
+                    Effect::WakeAt(at) => {
+                        if at < state.wake_at || state.wake_at <= now {
+                            self.stirred.notify_one();
+                        }
+                        state.wake_at = at;
+                    }
+                    Effect::Durable(write) => match self.write(&write.kind) {
+                        Written::Later(booked) => state.writes.push((write.id, booked)),
+                        Written::Now(outcome) => effects.extend(state.keeper.durable(now, write.id, outcome)),
+                    },
+                }
+            }
+        }
+    }
+
+    fn write(&self, kind: &WriteKind) -> Written {
+        let spec = self.path.spec();
+        let booked = match *kind {
+            WriteKind::Mandate => return Written::Now(Outcome::Granted),
+            WriteKind::Booking { holder, by, .. } => {
+                self.growths.lend_slots(&spec.contract, &spec.workload, holder.0, by)
+            }
+            WriteKind::LoanCeiling { to, .. } => self.growths.loan_ceiling(&spec.contract, &spec.workload, to),
+        };
+        booked.map_or(Written::Now(Outcome::NoRoom), Written::Later)
+    }
+}
+
+enum Written {
+    Now(Outcome),
+    Later(Booked),
+}
+
+/// A message to a holder that has no stream, or does not read, is lost: the protocol bears that.
+fn send(state: &State, holder: Holder, message: &FromKeeper) {
+    let Some(stream) = state.streams.get(&holder) else { return };
+    let is = match message {
+        FromKeeper::Lease(lease) => wire::ToGate::Lease(wire::Lease::of(stream.path, lease)),
+        FromKeeper::Block(block) => wire::ToGate::Block(wire::Block::of(stream.path, block)),
+        FromKeeper::Surrender { .. } => wire::ToGate::Surrender(wire::Surrender { path: stream.path }),
+        FromKeeper::Retire => wire::ToGate::Retire(wire::Retire {}),
+    };
+    drop(stream.answers.try_send(framed(&wire::FromKeeper { is: Some(is) }).into()));
+}
+
+/// Looks after a keeper for as long as it is there.
+pub(super) async fn look_after(lending: Weak<Lending>) {
+    loop {
+        let Some(one) = lending.upgrade() else { return };
+        let (pause, stirred) = (one.look(), Arc::clone(&one.stirred));
+        drop(one);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stirred.notified() => {}
+        }
+    }
+}
