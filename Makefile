@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -70,6 +70,10 @@ bench-rls: $(STAMPS)/bench  ## the rate-limit service beside its peers, under h2
 
 bench-gates: build  ## what a demand costs that is asked at the server; about 1 minute
 	$(BIN)/python -m benches.gates
+
+bench-fleet: $(STAMPS)/bench  ## fifty gates and one limit, beside a counter, a split and Redis; about 5 minutes
+	tools/debian.sh redis-server
+	$(BIN)/python -m benches.fleet --seed $(SEED)
 
 meters: build  ## ten million random decisions against the exact twin
 	$(BIN)/python -m benches.meters --decisions 10000000 --seed $(SEED)

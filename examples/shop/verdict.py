@@ -89,13 +89,20 @@ class Judged:
                                "admitted_micro": one.admitted_micro, "allowed_micro": one.allowed_micro})  # fmt: skip
 
 
-def judge(record: Record, contracts: Mapping[str, Contract], pasts: Mapping[str, Sequence[Piece]]) -> dict[str, Judged]:
+def judge(
+    record: Record,
+    contracts: Mapping[str, Contract],
+    pasts: Mapping[str, Sequence[Piece]],
+    *,
+    lent: bool = False,
+) -> dict[str, Judged]:
     """Judges every contract, upstreams included, over all lives of a count.
 
     Args:
         record: The shop's count.
         contracts: By name, as they were in force.
         pasts: Each contract's past from the timeline, oldest first, from its first stage on.
+        lent: Whether gates decided by themselves: then a fall that was not planned takes its `drain_within`.
     """
     clocks = Clocks.of(record.clocks)
     weighed = _weighed(record, contracts)
@@ -105,14 +112,20 @@ def judge(record: Record, contracts: Mapping[str, Contract], pasts: Mapping[str,
         found.admitted = sum(admission.contract == name for admission in record.admissions)
         found.refused = sum(many for (contract_name, _), many in record.refusals.items() if contract_name == name)
         for key, events in weighed[name].items():
-            history = in_force(pasts[name], contract, record, clocks, _scale_ppm(contract, key))
+            history = in_force(pasts[name], contract, record, clocks, _scale_ppm(contract, key), lent=lent)
             meter = name if key is None else f"{name} [{key}]"
             found.add(meter, *_violations(contract, events, history, clocks))
     return judged
 
 
 def in_force(
-    past: Sequence[Piece], contract: Contract, record: Record, clocks: Clocks, scale_ppm: int = PPM
+    past: Sequence[Piece],
+    contract: Contract,
+    record: Record,
+    clocks: Clocks,
+    scale_ppm: int = PPM,
+    *,
+    lent: bool = False,
 ) -> list[InForce]:
     """The curves of one meter on the stamps' clock, each with the two instants between which it came into force.
 
@@ -138,6 +151,8 @@ def in_force(
         earliest_ns = segments[0][0] - clocks.unsure_ns
         latest_ns = min((at_ns for version, at_ns in seen if version >= pieces[0].version), default=end_ns)
         latest_ns = max(earliest_ns, latest_ns)
+        if lent and history and segments[0][2] < history[-1].segments[-1][3]:
+            latest_ns += contract.enforce.drain_within_ms * MS
         history.append(InForce(earliest_ns, latest_ns, segments, burst_ns=(burst_ms or 0) * MS))
     return _one_after_the_other(history)
 

@@ -271,6 +271,8 @@ class PathReading(NamedTuple):
     dropped_unreleased: int
     double_released: int
     settled_above_max: int
+    on_loan_micro: int
+    """What is out at gates that decide by themselves: blocks of rates and quotas, and booked slots."""
 
 class Growth(NamedTuple):
     """One durable draw that a meter asks for (`by_micro` > 0) or gives back lazily (< 0)."""

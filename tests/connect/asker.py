@@ -7,6 +7,8 @@ A LIMITER is CONTRACT or CONTRACT/WORKLOAD. `Gate` starts such a process and kil
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import json
 import random
 import signal
@@ -18,11 +20,14 @@ from pathlib import Path
 
 import headway
 from examples.shop import clock
-from examples.shop.count import Count
+from examples.shop.count import Count, Held
 from headway import Refusal
 
 HOLD_S = 0.1
 """The longest that a slot is held."""
+
+HELD_MOST = 12
+"""At once, by one process."""
 
 APART = 10**9
 """Admissions of one process: each process has so many numbers of the count for itself."""
@@ -80,14 +85,16 @@ def ask(url: str, token_file: str, path: str, first: int, seed: int, names: Sequ
     count = Count(Path(path), clock.boot_ns, first=first)
     gate = headway.connect(url, token_file=token_file)
     limiters = [gate.limiter(contract, workload or None) for contract, _, workload in (n.partition("/") for n in names)]
-    while True:
+    held: list[tuple[float, int, Held]] = []
+    for turn in itertools.count():
+        while held and (len(held) > HELD_MOST or held[0][0] <= time.monotonic()):
+            heapq.heappop(held)[2].release()
         answer = count.decide(chance.choice(limiters))
         if isinstance(answer, Refusal):
             time.sleep(0.02 if answer.why == "cut_off" else 0.002)
-            continue
-        if chance.random() < 0.3:
-            time.sleep(chance.random() * HOLD_S)
-        answer.release()
+        else:
+            heapq.heappush(held, (time.monotonic() + chance.random() * HOLD_S, turn, answer))
+            time.sleep(chance.random() * 0.002)
 
 
 if __name__ == "__main__":

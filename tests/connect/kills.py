@@ -31,7 +31,7 @@ from examples.shop import clock
 from examples.shop.count import Admission, Count, read_record
 from tests.connect.asker import Gate
 
-POOL, RATE, BURST_MS, MAILS = 3, 300, 100, 40_000
+POOL, RATE, BURST_MS, MAILS = 24, 600, 100, 400_000
 """Slots; requests a second and their burst; mails a month."""
 
 CONTRACTS = f"""\

@@ -38,22 +38,25 @@ contract: cpu
 owner: team-db
 constraint: {measure: concurrency, unit: worker, max_hold: 4s}
 workloads: {other: {}}
-ramp: [{stage: now, limit: 12}]
+ramp: [{stage: now, limit: 60}]
+enforce: {drain_within: 1s}
 ---
 contract: pool
 owner: team-db
 constraint: {measure: concurrency, unit: connection, max_hold: 4s}
 workloads: {other: {}, reports: {cost: 2}}
 upstream: [{contract: cpu, spends: 1}]
-ramp: [{stage: now, limit: 10}]
+ramp: [{stage: now, limit: 50}]
+enforce: {drain_within: 1s}
 ---
 contract: api
 owner: team-web
 constraint: {measure: rate, unit: request, per: 1s, burst: 200ms}
 workloads: {other: {}}
-ramp: [{stage: now, limit: 60}]
+ramp: [{stage: now, limit: 600}]
+enforce: {drain_within: 1s}
 """
-LIMITS = {"pool": 10, "api": 60}
+LIMITS = {"pool": 50, "api": 600}
 GATES = 8
 ASKED = ("pool", "pool/reports", "api", "api")
 TOKEN = "a-gate's-token"
@@ -163,7 +166,7 @@ def _judge(hw: headway.Headway, path: Path, seen: Seen) -> None:
     contracts = {one.contract.name: one.contract for one in hw.engine.all()}
     pasts = {name: hw.engine.timeline(name, most=100_000).past for name in contracts}
     seen.changes = sum(len(past) - 1 for past in pasts.values())
-    judged = verdict.judge(read_record(path), contracts, pasts)
+    judged = verdict.judge(read_record(path), contracts, pasts, lent=True)
     seen.contracts = verdict.as_json(judged)
     seen.certain_violations = sum(one.certain for one in judged.values())
 

@@ -72,7 +72,13 @@ impl Booked {
 enum Item {
     Draw(Pending),
     /// What is out at gates.
-    Out { kind: &'static str, contract: String, whose: String, micro: i64, draw: Arc<Draw> },
+    Out {
+        kind: &'static str,
+        contract: String,
+        whose: String,
+        micro: i64,
+        draw: Arc<Draw>,
+    },
 }
 
 impl Item {

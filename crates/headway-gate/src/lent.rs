@@ -391,8 +391,14 @@ mod tests {
         let (mut lent, doors) = lent(true);
         let (counter, want) = wanted(&misses(&mut lent, &doors, 0, 300)).unwrap();
         assert!(want >= 2);
-        let lease =
-            Lease { contract: slots_of(3), epoch: 1, seq: 1, units: 2 * MICRO, term_ms: 3_000, in_reply_to: Some(counter) };
+        let lease = Lease {
+            contract: slots_of(3),
+            epoch: 1,
+            seq: 1,
+            units: 2 * MICRO,
+            term_ms: 3_000,
+            in_reply_to: Some(counter),
+        };
         lent.on(310 * MS, 3, FromKeeper::Lease(lease));
         let now = 320 * MS;
         assert_eq!([true, true, false], [(); 3].map(|()| doors.take(now, 1)));
@@ -408,7 +414,8 @@ mod tests {
     fn nobody_overtakes_those_who_wait() {
         let (mut lent, doors) = lent(false);
         let (counter, _) = wanted(&misses(&mut lent, &doors, 0, 300)).unwrap();
-        let block = Block { contract: tokens_of(3), epoch: 1, seq: 1, units: 5 * MICRO, term_ms: 3_000, in_reply_to: counter };
+        let block =
+            Block { contract: tokens_of(3), epoch: 1, seq: 1, units: 5 * MICRO, term_ms: 3_000, in_reply_to: counter };
         lent.on(310 * MS, 3, FromKeeper::Block(block));
         doors.waiting.store(1, Ordering::SeqCst);
         assert_eq!((false, true), (doors.take(320 * MS, 1), doors.take_first(320 * MS, 1)));

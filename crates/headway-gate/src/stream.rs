@@ -24,8 +24,8 @@ use tokio::net::TcpStream;
 
 use crate::desk::Answered;
 use crate::gate::Link;
-use crate::lent::on_path;
 use crate::identity;
+use crate::lent::on_path;
 
 /// How long a keeper may take to be there at all.
 const DIAL: Duration = Duration::from_secs(2);

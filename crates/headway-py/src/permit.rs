@@ -52,7 +52,8 @@ impl Permit {
         has_slots: bool,
         reserved: Option<Reserved>,
     ) -> Permit {
-        let held = Held { limiter, units, key, has_slots, reserved: reserved.map(Box::new), forks: headway_gate::forks() };
+        let held =
+            Held { limiter, units, key, has_slots, reserved: reserved.map(Box::new), forks: headway_gate::forks() };
         Permit { held: Some(held), done: AtomicU8::new(0) }
     }
 }

@@ -38,6 +38,7 @@ const PATH_FIELDS: &[&str] = &[
     "dropped_unreleased",
     "double_released",
     "settled_above_max",
+    "on_loan_micro",
 ];
 const GROWTH_FIELDS: &[&str] = &["batch_id", "kind", "meter", "key", "by_micro", "window_start_ns"];
 
@@ -104,6 +105,7 @@ pub(crate) fn path_reading(py: Python<'_>, r: PathReading) -> PyResult<Bound<'_,
         r.dropped_unreleased,
         r.double_released,
         r.settled_above_max,
+        r.on_loan_micro,
     ))
 }
 

@@ -6,6 +6,7 @@ mod demand;
 mod said;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,9 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
         Err(failed) => return asking.fail(failed),
     };
     let Ok(name) = Name::try_from(hello.holder.as_slice()) else { return };
+    let closing = Arc::clone(&shared);
+    // Made once: one that is told while a message is taken is told still.
+    let mut ends = pin!(closing.ends.notified());
     let mut stream = Stream { shared, asking, opened: HashMap::new(), waiting: Arc::default(), last_id: 0 };
     let (facts, held) = stream.opened_by(&hello);
     let now = headway_clock::boot_ns();
@@ -80,7 +84,15 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
         stream.say(ToGate::Facts(facts));
     }
     loop {
-        let message = match reader.within(TERM, wire::read).await {
+        let read = tokio::select! {
+            read = reader.within(TERM, wire::read) => read,
+            // What is lent holds until its end; who dials again finds the next keeper.
+            () = &mut ends => {
+                stream.say(ToGate::Retire(wire::Retire {}));
+                break;
+            }
+        };
+        let message = match read {
             Ok(Some(message)) => message,
             Ok(None) => break,
             Err(failed) => {

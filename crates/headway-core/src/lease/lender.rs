@@ -208,6 +208,8 @@ impl Lender {
         let end = if mutant!(BurstOfNow) { now } else { end };
         let part = self.lending.part(now, end.max(self.loans.lent_until()), self.drawers.len() as u64);
         let units = drawer.want.min(self.lending.lendable(now, end)).min(part);
+        // Whole ones: a part of a unit here and another there are of use to nobody.
+        let units = if units >= MICRO { units - units % MICRO } else { units };
         if units < drawer.want.min(MICRO) { (0, term_ms) } else { (units, term_ms) }
     }
 

@@ -177,10 +177,10 @@ fn of_a_quota_each_block_is_a_quarter_of_an_even_part_of_what_is_left_and_ends_w
     keeper.keep(0, 1, terms(), &house.path, Left::Ceiling(0)).unwrap();
     let first = ask(&mut keeper, 0, A, draw(1, 100, vec![])).remove(0);
     assert_eq!(10 * UNIT, first.units);
-    assert_eq!(3_750_000, ask(&mut keeper, 0, B, draw(1, 100, vec![]))[0].units, "30 are left, of two holders");
+    assert_eq!(3 * UNIT, ask(&mut keeper, 0, B, draw(1, 100, vec![]))[0].units, "30 are left, of two holders");
     let closed = ask(&mut keeper, 0, A, draw(2, 100, vec![used(&first, 4, true)])).remove(0);
-    assert_eq!(4_031_250, closed.units, "6 came back");
-    assert!(house.path.try_now(&Stands(0), 28, None).is_ok() && house.path.try_now(&Stands(0), 1, None).is_err());
+    assert_eq!(4 * UNIT, closed.units, "6 came back");
+    assert!(house.path.try_now(&Stands(0), 29, None).is_ok() && house.path.try_now(&Stands(0), 1, None).is_err());
     let last = House::new(Measure::Quota, 2, None);
     let from = Inheritance { epoch: 3, asked_at: 95 * SECOND, predecessor_may_live: false };
     let mut keeper = Keeper::take_over(95 * SECOND, from, terms());

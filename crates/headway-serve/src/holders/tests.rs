@@ -44,7 +44,12 @@ impl Pool {
         };
         meters.publish(vec![("db".into(), Arc::new(curve))], 0, 0).unwrap();
         let spec = PathSpec::plain("db", "other", vec![("db".into(), 1_000_000, false)]);
-        let kept = Kept { path: meters.path(spec).unwrap(), max_hold_ns: 60 * SECOND, drain_within_ns: 5 * SECOND, tell_http: Tell::Public };
+        let kept = Kept {
+            path: meters.path(spec).unwrap(),
+            max_hold_ns: 60 * SECOND,
+            drain_within_ns: 5 * SECOND,
+            tell_http: Tell::Public,
+        };
         let clock = Arc::new(Ticking(Arc::new(Still(AtomicI64::new(0)))));
         let runtime = Builder::new_current_thread().build().unwrap();
         let keeping = Arc::new(Keeping::new(&meters, Arc::clone(&clock), 1, runtime.handle().clone()));

@@ -85,8 +85,14 @@ impl Lending {
         if has_tokens {
             keeper.keep(now, TOKENS, terms, &path, Left::Ceiling(left.ceiling_micro)).ok()?;
         }
-        let state =
-            State { keeper, streams: HashMap::new(), writes: vec![], wake_at: i64::MIN, seen: path.versions(), is_closing: false };
+        let state = State {
+            keeper,
+            streams: HashMap::new(),
+            writes: vec![],
+            wake_at: i64::MIN,
+            seen: path.versions(),
+            is_closing: false,
+        };
         Some(Lending { path, has_slots, has_tokens, state: Mutex::new(state), growths, clock, stirred })
     }
 
