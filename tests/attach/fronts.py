@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +131,10 @@ def relay(to: str) -> Iterator[Relay]:
         thread.join()
 
 
+Change = Callable[[dict[str, Any]], None]
+"""What a test does otherwise than the printed configuration, to Envoy's listener."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a front runs: its port, the application's, a folder of its own, the token that it asks with."""
@@ -139,13 +143,16 @@ class Place:
     behind: int
     folder: Path
     token: str
+    change: Change | None = None
 
 
 @contextmanager
-def running(front: str, text: str, port: int, behind: int, folder: Path, token: str) -> Iterator[str]:
+def running(
+    front: str, text: str, port: int, behind: int, folder: Path, token: str, *, change: Change | None = None
+) -> Iterator[str]:
     """A front with a printed configuration between `port` and the application; its URL."""
     text = text.replace(APPLICATION, f"127.0.0.1:{behind}")
-    command = COMMANDS[front](program(front), text, Place(port, behind, folder, token))
+    command = COMMANDS[front](program(front), text, Place(port, behind, folder, token, change))
     environment = {**os.environ, "HEADWAY_TOKEN": token, "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / f"{front}.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -232,6 +239,8 @@ def _envoy(binary: str, text: str, place: Place) -> list[str]:
         "http_filters": [*filters, router],
         "route_config": {"virtual_hosts": [host]},
     }
+    if place.change is not None:
+        place.change(manager)
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     listener = {"name": "front", "address": _endpoint(place.port)["endpoint"]["address"], "filter_chains": [chain]}
     bootstrap = {"static_resources": {"listeners": [listener], "clusters": [*clusters, application]}}
@@ -250,6 +259,18 @@ def _envoy(binary: str, text: str, place: Place) -> list[str]:
 
 def _endpoint(port: int) -> dict[str, Any]:
     return {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
+
+
+def route_of(manager: dict[str, Any]) -> dict[str, Any]:
+    """The one route of an Envoy's `HttpConnectionManager`."""
+    route: dict[str, Any] = manager["route_config"]["virtual_hosts"][0]["routes"][0]
+    return route
+
+
+def filter_of(manager: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the filter that was printed, before the router's."""
+    settings: dict[str, Any] = manager["http_filters"][0]["typed_config"]
+    return settings
 
 
 COMMANDS = {"nginx": _nginx, "caddy": _caddy, "haproxy": _haproxy, "envoy": _envoy}
