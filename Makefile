@@ -59,7 +59,7 @@ lint: build $(STAMPS)/pyright  ## formats, types (two checkers), the stub agains
 	tools/pyright/node_modules/.bin/pyright --pythonpath $(BIN)/python
 
 bless: build  ## rewrite golden files; review the diff as code
-	HEADWAY_BLESS=1 $(BIN)/python -m pytest -q tests/contract tests/cli
+	HEADWAY_BLESS=1 $(BIN)/python -m pytest -q tests/contract tests/cli tests/attach/test_text.py tests/attach/test_pages.py
 
 bench: $(STAMPS)/bench  ## decisions beside their peers, interleaved; results in benches/results/
 	$(BIN)/python -m benches.python

@@ -85,7 +85,7 @@ HELPS: dict[str, str] = {
         "headway event replica.promoted --source https://ci.example/orders --id build-4711",
     ),
     "attach": _help(
-        "Prints what puts a front before a contract, or tries one.",
+        "Prints what puts a front before a contract, or tries one. Each front has a page: docs/attach/FRONT.md.",
         "headway attach nginx orders-api",
         "headway attach envoy orders-api --data-plane 10.0.0.7:7701 > ratelimit.yaml",
         "headway attach caddy orders-api --test http://127.0.0.1:8080/",
