@@ -2,8 +2,9 @@
 
 Three workloads stress it: browsing reads products, checkout writes sales, reporting reads everything and exports. All
 of them meet `shop-api` in Headway's middleware before they meet a handler here; a handler that needs the database takes
-a connection of `orders-db`; reports and exports keep a worker of `orders-cpu` busy themselves, an export counts against
-its tenant's day, and a lookup, which a cache answers, against its visitor's ten seconds.
+a connection of `orders-db`; a sale is confirmed over a connection of `mail-relay`, which worker processes use as well;
+reports and exports keep a worker of `orders-cpu` busy themselves, an export counts against its tenant's day, and a
+lookup, which a cache answers, against its visitor's ten seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from headway.asgi import App, Message, Middleware, Receive, Scope, Send
 
 API, POOL, CPU = "shop-api", "orders-db", "orders-cpu"
 EXPORTS, LOOKUPS = "tenant-exports", "visitor-lookups"
+RELAY = "mail-relay"
 
 WORKLOAD_OF = {
     "products": "browsing",
@@ -40,6 +42,9 @@ WORKLOAD_OF = {
 
 PAGE_S, CHECKOUT_S, REPORT_S = 0.08, 0.45, 1.2
 """How long a page, a checkout, and a report keep what they hold, in seconds, where the caller does not say."""
+
+MAIL_S = 0.1
+"""How long the confirmation of a sale keeps a connection to the mail relay."""
 
 TAKES_MOST_S = 5.0
 """The longest a caller may ask a handler to take."""
@@ -65,7 +70,7 @@ class Shop:
 def build(hw: headway.Headway, database: Path, count: Count) -> Shop:
     """Puts the shop together around an open Headway; every decision is stamped in `count`."""
     pool = Pool(database, {name: hw.limiter(POOL, name) for name in ("browsing", "checkout")}, count)
-    limiters = {CPU: "reporting", EXPORTS: "reporting", LOOKUPS: "browsing"}
+    limiters = {CPU: "reporting", EXPORTS: "reporting", LOOKUPS: "browsing", RELAY: "confirmations"}
     handlers = _Handlers(pool, {name: hw.limiter(name, workload) for name, workload in limiters.items()}, count)
     inner = Starlette(
         routes=[
@@ -112,9 +117,19 @@ class _Handlers:
             async with self._pool.connection("checkout", takes_s=_takes(request, CHECKOUT_S)) as db:
                 products = [1 + (len(cart) * 7 + place) % store.PRODUCTS for place in range(pieces)]
                 sale, total_cents = store.buy(db, cart, products)
-                return JSONResponse({"sale": sale, "total_cents": total_cents}, status_code=201)
         except PoolFull as full:
             return _refused(full.refusal)
+        mailed = await self._confirm()
+        return JSONResponse({"sale": sale, "total_cents": total_cents, "mailed": mailed}, status_code=201)
+
+    async def _confirm(self) -> bool:
+        """Confirms a sale by mail, unless the relay is full: then a later one will do."""
+        connection = self._count.decide(self._limiters[RELAY])
+        if isinstance(connection, Refusal):
+            return False
+        with connection:
+            await asyncio.sleep(MAIL_S)
+        return True
 
     async def reports(self, request: Request) -> JSONResponse:
         return await self._on_a_worker(request, {"report": "sales"})

@@ -1,4 +1,4 @@
-"""The demo: the shop, its traffic, Headway in the same process, and what is shown of it.
+"""The demo: the shop, its traffic, Headway in the same process, two worker processes that ask it, and what is shown.
 
     python -m examples.shop                  the live screen, until Ctrl-C; asks you for an event and an approval
     python -m examples.shop --auto           gives both itself, 90 s, and judges: exit code 0 iff all went as promised
@@ -35,8 +35,12 @@ from examples.shop.person import DATA_USUAL, Person, commands, wanted
 from examples.shop.published import Publications
 from examples.shop.screen import screen
 from examples.shop.traffic import Traffic, arrivals
+from examples.shop.workers import Workers
 from headway.asgi import App
 from headway.contract.faults import Unreadable
+from headway.server.access import local_tokens
+from headway.server.dataplane import RoutedPlane
+from headway.server.listen import Address
 
 CONTRACTS = Path(__file__).parent / "contracts"
 
@@ -109,16 +113,21 @@ def main(arguments: Sequence[str]) -> int:
             print(error, file=sys.stderr)
             return 2
         count = _counting(data / "shop", options.seed)
-        with closing(Publications(hw, count)):
-            asyncio.run(_live(hw, count, data, options, console))
+        with closing(Publications(hw, count)), closing(plane_for_workers(hw)) as plane:
+            missing = asyncio.run(_live(hw, plane, count, data, options, console))
         count.close()
-        found = outcome.of(hw, count.path, options.seed, judge_ramp=options.auto)
+        found = outcome.of(hw, count.path, options.seed, judge_ramp=options.auto, missing=missing)
         console.print(outcome.table(found))
         console.print(outcome.in_words(found))
         if options.result is not None:
             options.result.parent.mkdir(parents=True, exist_ok=True)
             options.result.write_text(json.dumps(outcome.as_json(found), indent=2) + "\n")
     return 0 if found.as_promised else 1
+
+
+def plane_for_workers(hw: headway.Headway) -> RoutedPlane:
+    """Where the worker processes ask, with the tokens that the API has made."""
+    return RoutedPlane(hw.engine, Address("127.0.0.1", 0), local_tokens(hw.engine.data).access)
 
 
 def _counting(folder: Path, seed: int) -> Count:
@@ -129,8 +138,13 @@ def _counting(folder: Path, seed: int) -> Count:
     return count
 
 
-async def _live(hw: headway.Headway, count: Count, data: Path, options: Options, console: Console) -> None:
-    """Shop, traffic, person and screen in one loop, until the time is over or a signal says stop."""
+async def _live(
+    hw: headway.Headway, plane: RoutedPlane, count: Count, data: Path, options: Options, console: Console
+) -> list[str]:
+    """Shop, workers, traffic, person and screen in one loop, until the time is over or a signal says stop.
+
+    Returns what should have been seen of the workers and was not, in words.
+    """
     lives = lives_so_far(count.path)
     born_ns, life = lives[0][1], lives[-1][0]
 
@@ -147,13 +161,17 @@ async def _live(hw: headway.Headway, count: Count, data: Path, options: Options,
     shop = app.build(hw, data / "shop" / "shop.sqlite", count)
     server, listening, address = _serving(shop.app)
     person = Person(_address(hw), data / "tokens", options.grows_s, count) if options.auto else None
+    url = f"http://{plane.address}"
+    workers = Workers(url, data / "tokens" / "local", count, life, options.grows_s, lambda: plane.holders)
     async with httpx.AsyncClient(base_url=address, timeout=10.0) as client:
         traffic = Traffic(shop.app, client, now_s)
         coming = arrivals(options.seed * 1_000_003 + life, options.grows_s, until_s, from_s)
         running = [
             asyncio.create_task(server.serve([listening])),
             asyncio.create_task(traffic.run(coming)),
-            asyncio.create_task(_look(Glancer(hw, count), count, traffic, person, data, console, now_s, _address(hw))),
+            asyncio.create_task(
+                _look(Glancer(hw, count), count, traffic, person, workers, data, console, now_s, _address(hw))
+            ),
             asyncio.create_task(_over(stop, options.seconds)),
         ]
         try:
@@ -166,9 +184,11 @@ async def _live(hw: headway.Headway, count: Count, data: Path, options: Options,
             await asyncio.gather(*running, return_exceptions=True)
             if person is not None:
                 await person.close()
+            workers.close()
             shop.pool.close()
     for task in done:
         task.result()
+    return workers.missing()
 
 
 async def _over(stop: asyncio.Event, seconds: float) -> None:
@@ -184,6 +204,7 @@ async def _look(
     count: Count,
     traffic: Traffic,
     person: Person | None,
+    workers: Workers,
     data: Path,
     console: Console,
     now_s: Callable[[], float],
@@ -200,6 +221,8 @@ async def _look(
             if person is not None:
                 given = await person.turn(at_s)
                 said += [given] if given else []
+            happened = workers.turn(at_s)
+            said += [happened] if happened else []
             if show is None:
                 for line in said:
                     console.print(f"{at_s:6.1f} s  {line}", highlight=False, soft_wrap=True)

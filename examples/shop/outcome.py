@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from examples.shop import verdict
+from examples.shop.app import RELAY
 from examples.shop.count import read_record
 from examples.shop.verdict import MICRO, Judged
 from headway import Headway
@@ -43,11 +44,13 @@ class Outcome:
         return self.certain == 0 and not self.missing
 
 
-def of(hw: Headway, count: Path, seed: int, *, judge_ramp: bool) -> Outcome:
+def of(hw: Headway, count: Path, seed: int, *, judge_ramp: bool, missing: Sequence[str] = ()) -> Outcome:
     """Judges a run whose count is closed and whose Headway is still open.
 
     Args:
-        judge_ramp: Whether every stage must have been entered, and every contract must have refused.
+        judge_ramp: Whether every stage must have been entered, and every contract must have refused, and the relay have
+            served every process.
+        missing: What is missing beside that.
     """
     record = read_record(count)
     running = {one.contract.name: one for one in hw.engine.all()}
@@ -61,13 +64,16 @@ def of(hw: Headway, count: Path, seed: int, *, judge_ramp: bool) -> Outcome:
         )
         for name, one in running.items()
     }
-    missing: list[str] = []
+    lacking: list[str] = []
     if judge_ramp:
+        lacking += missing
+        served = {admission.workload for admission in record.admissions if admission.contract == RELAY}
+        lacking += [f"{RELAY} served no {one}" for one in ("confirmations", "newsletter") if one not in served]
         for name, (entered, known) in stages.items():
-            missing += [f"{name} never entered stage {stage}" for stage in known[len(entered) :]]
-        missing += [f"{name} refused nobody" for name, one in judged.items() if one.refused == 0]
+            lacking += [f"{name} never entered stage {stage}" for stage in known[len(entered) :]]
+        lacking += [f"{name} refused nobody" for name, one in judged.items() if one.refused == 0]
     limits = {name: past[-1].to_micro / MICRO for name, past in pasts.items()}
-    return Outcome(seed, len(record.lives), judged, limits, stages, tuple(missing))
+    return Outcome(seed, len(record.lives), judged, limits, stages, tuple(lacking))
 
 
 def table(found: Outcome) -> Table:

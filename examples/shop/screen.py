@@ -23,7 +23,7 @@ def screen(glances: Sequence[Glance], said: Sequence[Said], heading: str, asks: 
     """Everything at one instant.
 
     Args:
-        glances: The contracts, each on at most four lines; one of a single stage on two.
+        glances: The contracts, each on at most four lines; one of a single stage on one.
         said: Refusals, oldest first; the last few are shown.
         heading: What is going on, one line.
         asks: Commands that a person could type now.
@@ -69,10 +69,15 @@ def shell_lines(command: str, width: int) -> list[str]:
 
 
 def _add(contracts: Table, glance: Glance) -> None:
+    refused = Text(_refused(glance), style="red" if glance.refused else "dim")
+    if len(glance.stages) == 1:
+        contracts.add_row(
+            Text(glance.name, style="bold cyan"), Text.assemble(bar(glance, BAR // 3), "; refused ", refused)
+        )
+        return
     contracts.add_row(Text(glance.name, style="bold cyan"), bar(glance))
-    if len(glance.stages) > 1:
-        contracts.add_row("ramp", Text(f"{picture(glance)}  ") + _stages(glance))
-    contracts.add_row("refused", Text(_refused(glance), style="red" if glance.refused else "dim"))
+    contracts.add_row("ramp", Text(f"{picture(glance)}  ") + _stages(glance))
+    contracts.add_row("refused", refused)
     if glance.upcoming:
         contracts.add_row(needs_label(glance), _needs(glance))
 
@@ -82,13 +87,13 @@ def needs_label(glance: Glance) -> str:
     return f"{glance.upcoming} needs"
 
 
-def bar(glance: Glance) -> Text:
+def bar(glance: Glance, width: int = BAR) -> Text:
     """Use against the limit: "██████····  5 of 6 connections at once"."""
     share = min(1.0, glance.use / glance.limit) if glance.limit > 0 else 0.0
-    full = round(share * BAR)
+    full = round(share * width)
     colour = "red" if share > 0.95 else "yellow" if share > 0.7 else "green"
     numbers = f"  {glance.use:.0f} of {glance.limit:.4g} {glance.unit}"
-    return Text.assemble(("█" * full, colour), ("·" * (BAR - full), "dim"), numbers)
+    return Text.assemble(("█" * full, colour), ("·" * (width - full), "dim"), numbers)
 
 
 def picture(glance: Glance) -> str:

@@ -81,6 +81,8 @@ def test_the_unattended_demo_ends_as_promised(start: Start, tmp_path: Path):
         assert one["stages"] == one["stages_entered"]
         assert one["admitted"] > 0 < one["refused"]
     assert "headway approve orders-db --stage replica --as dba" in said
+    assert "is killed while it holds" in said
+    assert "what the killed worker held is free after" in said
 
 
 def test_a_demo_too_short_for_its_ramp_says_what_is_missing(start: Start):

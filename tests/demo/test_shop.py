@@ -12,7 +12,7 @@ import pytest
 
 import headway.testing
 from examples.shop import app
-from examples.shop.app import API, CPU, EXPORTS, LOOKUPS, POOL, Shop
+from examples.shop.app import API, CPU, EXPORTS, LOOKUPS, POOL, RELAY, Shop
 from examples.shop.count import Count, read_record
 from examples.shop.demo import CONTRACTS
 from headway.testing import Rehearsal
@@ -74,7 +74,17 @@ def test_a_checkout_is_a_sale_and_gives_its_connection_back(shop: Shop, hw: Rehe
 
     assert [(201, 1), (201, 2)] == [(one.status_code, one.json()["sale"]) for one in (first, second)]
     assert first.json()["total_cents"] > second.json()["total_cents"] > 0
-    assert (0, 0) == (in_use(hw, POOL), in_use(hw, CPU))
+    assert (0, 0, 0) == (in_use(hw, POOL), in_use(hw, CPU), in_use(hw, RELAY))
+
+
+def test_a_sale_stands_whether_or_not_the_relay_has_a_connection_for_its_confirmation(shop: Shop, hw: Rehearsal):
+    """The first is confirmed; with all 3 connections out the second is sold as well, and not confirmed."""
+    (first,) = answers(shop, f"POST /checkout?cart=a{FAST}")
+    hw.fill(hw.limiter(RELAY, "newsletter"))
+    (second,) = answers(shop, f"POST /checkout?cart=b{FAST}")
+
+    assert [(201, True), (201, False)] == [(one.status_code, one.json()["mailed"]) for one in (first, second)]
+    assert 3 == in_use(hw, RELAY)
 
 
 def test_a_full_pool_is_a_503_that_says_so(shop: Shop, hw: Rehearsal, count: Count):

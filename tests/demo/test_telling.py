@@ -125,7 +125,7 @@ def test_the_screen_shows_limit_conditions_commands_and_sentences():
     with console.capture() as shown:
         console.print(
             screen(
-                [*[POOL] * 4, lookups],
+                [*[POOL] * 4, lookups, lookups],
                 [Said(1, "orders-db", "checkout", "orders-db is full [hw:1]")],
                 "12 s",
                 ["approve it"],
@@ -141,6 +141,19 @@ def test_the_screen_shows_limit_conditions_commands_and_sentences():
         "orders-db is full [hw:1]",
     ):
         assert words in shown.get()
+
+
+def test_a_contract_of_one_stage_takes_one_line():
+    """Use, limit and refusals beside its name: there is no ramp to show."""
+    relay = replace(POOL, name="mail-relay", stages=(("now", 6),), upcoming="", waiting=())
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(screen([relay], [], "12 s", []))
+
+    (line,) = [line for line in shown.get().splitlines() if "mail-relay" in line]
+    assert "█████·····  3 of 6 connections at once; refused " in line
+    assert "admitted)" in line
+    assert "ramp" not in shown.get()
 
 
 def test_a_command_can_be_pasted_from_any_width():
