@@ -10,6 +10,9 @@ against `max_retries`, for nothing failed. It comes when the refusal says, or af
 over as long again, so that those who were refused together do not come together. What never fits fails with
 `headway.Refused`. Called directly or by `apply`, a task fails so at once: nobody would bring it again.
 A permit is held until the run ends. A run waits its turn, in the worker, as long as the contract's `enforce.wait`.
+
+A worker of several processes (`--pool prefork`) is given a limiter of `headway.connect`, which may be made before the fork:
+`limited(hw.limiter("mails"))`. What `headway.open` returned decides in one process alone.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ The slot is asked for before a connection is taken or made: what is refused open
 out of `engine.connect()`. A checkout that does not fit waits as long as the contract's `enforce.wait`; under an async
 engine its loop goes on. The slot comes back when the connection does, when it is invalidated, or, if it was detached,
 when it is closed. A pool that is exhausted itself waits with the slot in hand: give it at least as many connections as
-the contract ever admits, and let the contract say how many there are.
+the contract ever admits, and let the contract say how many there are. Several processes share a contract where each
+gives its pool a limiter of `headway.connect`.
 """
 
 from __future__ import annotations
