@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -211,7 +212,7 @@ def _envoy(binary: str, text: str, place: Place) -> list[str]:
     text = text.replace("timeout: 0.1s", "timeout: 10s")
     parts = [
         yaml.safe_load(part.partition("\n")[2].replace("${HEADWAY_TOKEN}", place.token))
-        for part in text.split("# In ")[1:]
+        for part in re.split("^# (?:In|Beside) ", text, flags=re.MULTILINE)[1:]
     ]
     filters, clusters = parts[0], parts[-1]
     # Where the limit is divided the filter stands alone.
@@ -228,10 +229,11 @@ def _envoy(binary: str, text: str, place: Place) -> list[str]:
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
     }
+    own = {name: route.pop(name) for name in ["typed_per_filter_config"] if name in route}
     host = {
         "name": "all",
         "domains": ["*"],
-        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "application", **route}}],
+        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "application", **route}, **own}],
     }
     manager = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -24,11 +24,14 @@ from headway.server.access import Access, Credential, sha256_of
 from headway.server.dataplane import ANSWERED, RoutedPlane
 from headway.server.listen import Address
 from tests.attach.fronts import application, free_port, running
-from tests.attach.shared import Traffic
+from tests.attach.shared import MICRO, Traffic
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "attach").glob("*.md"))
 TRIED = [page for page in PAGES if page.stem not in UNTESTED]
+TOLD_APART = ("envoy-quota", "envoy-costs")
+"""Pages whose contracts refuse otherwise than the sixth request of a minute."""
+
 TOKEN = "a-gate's-token"
 
 
@@ -55,8 +58,8 @@ class Page:
 
 
 @contextmanager
-def asked(page: Page, folder: Path) -> Iterator[httpx.Client]:
-    """The page's contract on a data plane, and its configuration in a real front; calls to that."""
+def asked(page: Page, folder: Path) -> Iterator[tuple[httpx.Client, Engine]]:
+    """The page's contract on a data plane, and its configuration in a real front; calls to that, and who decides."""
     (folder / "contracts.yaml").write_text(page.contract)
     engine = Engine.open(folder / "contracts.yaml", data=folder / "data", meters=Meters(), answered=ANSWERED)
     access = Access([Credential("gate", sha256_of(TOKEN), frozenset({"gate"}))])
@@ -67,7 +70,7 @@ def asked(page: Page, folder: Path) -> Iterator[httpx.Client]:
     with application() as behind:
         front = running(page.front, text, free_port(), behind.port, folder, TOKEN)
         with front as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
-            yield client
+            yield client, engine
     plane.close()
     engine.close()
 
@@ -86,10 +89,10 @@ def test_a_page_shows_what_is_printed_for_its_contract(path: Path, tmp_path: Pat
     assert printed == page.printed
 
 
-@pytest.mark.parametrize("path", [page for page in TRIED if page.stem != "envoy-quota"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [page for page in TRIED if page.stem not in TOLD_APART], ids=lambda path: path.stem)
 def test_what_a_page_shows_refuses_the_sixth_request_of_a_minute(path: Path, tmp_path: Path) -> None:
     """Five pass, and the sixth is told when to come again."""
-    with asked(Page.of(path), tmp_path) as front:
+    with asked(Page.of(path), tmp_path) as (front, _):
         answers = [front.get("/") for _ in range(6)]
 
     assert [200] * 5 + [429] == [answer.status_code for answer in answers]
@@ -100,7 +103,7 @@ def test_what_the_page_of_divided_limits_shows_denies_until_it_is_assigned_and_b
     """After a start everything is denied for five seconds; then some of what is asked passes, and not all of it."""
     traffic = Traffic()
     with (
-        asked(Page.of(DOCS / "attach" / "envoy-quota.md"), tmp_path) as front,
+        asked(Page.of(DOCS / "attach" / "envoy-quota.md"), tmp_path) as (front, _),
         traffic.on(str(front.base_url), callers=6),
     ):
         traffic.reach(40, 0)
@@ -109,6 +112,25 @@ def test_what_the_page_of_divided_limits_shows_denies_until_it_is_assigned_and_b
 
     assert {200, 429} == {one.status for one in traffic.seen}
     assert 429 == min(traffic.seen, key=lambda one: one.sent_ns).status
+
+
+def test_what_the_page_of_later_costs_shows_refuses_while_there_is_debt(tmp_path: Path) -> None:
+    """Answers of some hundred bytes under 1,000 an hour: each passes while use is within that and is charged when it is over;
+    from then on every one is refused, and no refusal is charged, for the application answered none."""
+    with asked(Page.of(DOCS / "attach" / "envoy-costs.md"), tmp_path) as (front, engine):
+        answers = engine.limiter("answers")
+        used = 0
+        while used <= 1_000 * MICRO:
+            assert 200 == front.get("/").status_code
+            Traffic().wait(lambda before=used: answers.reading().admitted_micro > before)  # type: ignore[misc]
+            assert 5 * MICRO < answers.reading().admitted_micro - used < 1_000 * MICRO
+            used = answers.reading().admitted_micro
+        refused = [front.get("/") for _ in range(3)]
+        # A charge of the last one would come after its answer: every refusal is a probe, and so is what follows it.
+        Traffic().wait(lambda: answers.reading().refused >= 6)
+
+        assert [(429, "true")] * 3 == [(one.status_code, one.headers["x-envoy-ratelimited"]) for one in refused]
+        assert used == answers.reading().admitted_micro
 
 
 def test_every_front_has_a_page_and_every_page_is_in_the_index() -> None:

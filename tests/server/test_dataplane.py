@@ -18,6 +18,7 @@ from headway.server.dataplane import ANSWERED, RoutedPlane
 from headway.server.listen import Address
 from headway.server.metrics import exposition
 from headway.server.problems import ServerError
+from tests.dataplane.envoy import Connection, descriptor, request
 
 TOKEN = "a-gate's-token"
 FREE = Address("127.0.0.1", 0)
@@ -151,3 +152,20 @@ def test_what_is_divided_is_a_metric(engine: Engine):
     assert 'headway_divided_streams{contract="checkout",state="denied"} 1.0' in text
     assert 'headway_divided_assigned{contract="checkout"} 38.0' in text
     assert 'headway_divided_booked{contract="checkout"} 76.0' in text
+
+
+@pytest.mark.parametrize(("terms", "left"), [("", [0, 0]), (", refundable: true", [0, 2])])
+def test_hits_come_back_where_the_document_says_so(engine: Engine, plane: RoutedPlane, terms: str, left: list[int]):
+    """Two of two are taken and given back: without `refundable: true` that is a caller's word and does nothing."""
+    given = LATER.replace("service: later}", "service: later}" + terms)
+    engine.apply(read_text(given.encode()), actor="token:ana", reason="new")
+    # Routes follow what was applied a moment later; a check that asks for nothing meets them or is 404.
+    for _ in range(2_000):
+        if check(plane, "later", units="0").status_code != 404:
+            break
+    port = int(plane.address.rpartition(":")[2])
+
+    with Connection(port, TOKEN) as envoy:
+        answers = [envoy.ask(request(descriptor({"service": "later"}, 2, back=back))) for back in (False, True)]
+
+    assert left == [answer.statuses[0].remaining for answer in answers]

@@ -19,8 +19,8 @@ class Attachment:
     """A contract behind a front.
 
     `data_plane`: HOST:PORT. `keyed`: it has a limit for each key, so the front has to name one. `domain` and `descriptor`
-    are those of its binding to Envoy, empty where there is none; the value `each` stands for the key. `bucket`: where it is
-    divided among proxies, instead of a descriptor.
+    are those of its binding to Envoy, empty where there is none; the value `each` stands for the key. `post_paid`: what a request
+    was is charged when it is over. `bucket`: where it is divided among proxies, instead of a descriptor.
     """
 
     contract: str
@@ -30,6 +30,7 @@ class Attachment:
     data_plane: str = DATA_PLANE
     domain: str = ""
     descriptor: Mapping[str, str] = field(default_factory=dict)
+    post_paid: bool = False
     bucket: Mapping[str, str] = field(default_factory=dict)
 
     @property

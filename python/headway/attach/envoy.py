@@ -7,7 +7,9 @@ time-out itself, which is 20 ms unless told.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from json import dumps
+from textwrap import indent
 
 from headway.attach.attachment import Attachment, NotAttachable
 
@@ -26,7 +28,7 @@ def configuration(attachment: Attachment) -> str:
             f"{attachment.contract} is not bound to Envoy: write `enforce: {{bind: [{{rls: {{domain: edge, descriptor: "
             "{service: …}}}]}` into the contract"
         )
-    actions = "\n".join(_action(entry, value) for entry, value in attachment.descriptor.items())
+    actions = [_action(entry, value) for entry, value in attachment.descriptor.items()]
     return f"""\
 # {attachment.contract} behind Envoy. HEADWAY_TOKEN: the token of role gate or operator; Envoy reads no variables, so fill
 # it in where it stands:  envsubst < this-file > envoy.yaml  (and keep envoy.yaml to its owner)
@@ -45,12 +47,40 @@ def configuration(attachment: Attachment) -> str:
         initial_metadata:
           - {{key: authorization, value: "Bearer ${{HEADWAY_TOKEN}}"}}
 
+{_after_the_fact(actions) if attachment.post_paid else _at_once(actions)}
+
+{_clusters(attachment)}"""
+
+
+def _at_once(actions: Sequence[str]) -> str:
+    """Limits of a route; each request is charged as one before it passes."""
+    return f"""\
 # In the route, or its virtual host:
 rate_limits:
   - actions:
-{actions}
+{indent(chr(10).join(actions), " " * 6)}"""
 
-{_clusters(attachment)}"""
+
+def _after_the_fact(actions: Sequence[str]) -> str:
+    """Limits of the filter for a route: a probe before it passes, and a charge when it is over.
+
+    Envoy sends `hits_addend` for these alone; in the route's own `rate_limits` it drops it.
+    """
+    told = indent("\n".join(actions), " " * 10)
+    return f"""\
+# Beside `route:`, or in its virtual host:
+typed_per_filter_config:
+  envoy.filters.http.ratelimit:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute
+    rate_limits:
+      - hits_addend: {{number: 0}}            # before: is use within the limit? Nothing is charged
+        actions:
+{told}
+      - apply_on_stream_done: true          # afterwards: what it was
+        hits_addend:                        # here the bytes that the application answered; of a refusal there are none
+          format: "%UPSTREAM_WIRE_BYTES_RECEIVED%"
+        actions:
+{told}"""
 
 
 def _quota(attachment: Attachment) -> str:
@@ -113,7 +143,7 @@ def _action(entry: str, value: str) -> str:
     """A literal entry is said; the key is taken from a header of the entry's name."""
     if value == "each":
         return (
-            f"      - request_headers: {{descriptor_key: {entry}, header_name: x-{entry}}}"
+            f"- request_headers: {{descriptor_key: {entry}, header_name: x-{entry}}}"
             f"   # the key; without this header Envoy drops the whole descriptor"
         )
-    return f"      - generic_key: {{descriptor_key: {entry}, descriptor_value: {value}}}"
+    return f"- generic_key: {{descriptor_key: {entry}, descriptor_value: {value}}}"

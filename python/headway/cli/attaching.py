@@ -124,5 +124,6 @@ def attachment_of(contract: Contract, workload: str | None, data_plane: str) -> 
         data_plane=data_plane,
         domain=domain,
         descriptor={} if bound is None else bound.descriptor,
+        post_paid=bound is not None and bound.post_paid,
         bucket={} if divided is None else divided.bucket,
     )

@@ -238,11 +238,14 @@ class Exception_(Frozen):  # noqa: N801 - the glossary's word, which Python has 
 class Descriptor(Frozen):
     """The descriptor of an Envoy rate-limit request that meets a contract: the same domain, the same entries in any order.
 
-    Where `each` stands for a value, that entry's value is the key.
+    Where `each` stands for a value, that entry's value is the key. `post_paid`: hits are charged after the fact, into debt, and
+    a probe asks before. `refundable`: hits may be given back.
     """
 
     domain: Text
     descriptor: dict[Text, Text]
+    post_paid: Flag = False
+    refundable: Flag = False
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -152,6 +152,8 @@ class RoutedPlane:
                     [(entry, None if value == "each" else value) for entry, value in bind.rls.descriptor.items()],
                     self._engine.limiter(contract.name),
                     tell=contract.enforce.tell or "public",
+                    post_paid=bind.rls.post_paid,
+                    refundable=bind.rls.refundable,
                 )
 
     def _rlqs(self, contract: Contract) -> Iterator[RlqsRoute]:

@@ -248,6 +248,12 @@ CONTRACTS: dict[str, Code] = {
         "give each contract a bucket of its own",
         "enforce: {bind: [{rlqs: {domain: edge, bucket: {name: checkout}}}]}",
     ),
+    "HW257": Code(
+        "charges after the fact without a bound",
+        "what is charged when a request is over is never refused: only `cost.max` bounds how far one may exceed the limit",
+        "give the constraint a `cost` with a `max`, and leave `refundable` to bindings that charge before",
+        "constraint: {measure: rate, unit: byte, per: 1s, cost: {estimate: 5k, max: 1M}}",
+    ),
     "HW290": Code(
         "a field that this version reads and checks, and does not act on yet",
         "running the contract without it would silently do less than was agreed",

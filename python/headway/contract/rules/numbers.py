@@ -17,6 +17,7 @@ ENTRIES_MAX = 8
 """Entries of a descriptor, as many as the data plane reads of one. More are refused as oversize."""
 
 PPM = 1_000_000
+MICRO = 1_000_000
 CONCURRENCY_MAX = 2**48 - 1
 """Micro-units: what is in flight shares a word with the curve's version."""
 
@@ -240,6 +241,20 @@ def bindings_name_one_place_each(document: Authored, contract: Contract) -> Iter
             yield document.finding("HW254", f"`{contract.name}` has a limit for each key, and {has} the key", where)
 
 
+def charges_after_the_fact_are_bounded(document: Authored, contract: Contract) -> Iterator[Finding]:
+    """What is charged later is never refused, so each is bounded by `cost.max`, and nothing of it is given back."""
+    for index, bind in enumerate(contract.enforce.bind):
+        if bind.rls is None or not bind.rls.post_paid:
+            continue
+        loc = ("enforce", "bind", index, "rls", "post_paid")
+        costs = [constraint.cost for constraint in contract.constraint.values()]
+        if any(cost is None or cost.max_micro < MICRO for cost in costs):
+            problem = f"`{contract.name}` has no `cost` of at least one unit that bounds what a request may be"
+            yield document.finding("HW257", problem, loc)
+        elif bind.rls.refundable:
+            yield document.finding("HW257", "what is charged after the fact is what it was, and not given back", loc)
+
+
 def _lowest(contract: Contract, dimension: str) -> int | None:
     levels = (declared.limit_micro for _, declared in _levels(contract))
     return min((level[dimension] for level in levels if dimension in level), default=None)
@@ -260,4 +275,5 @@ RULES: tuple[Rule, ...] = (
     guarantees_fit_the_limit,
     ends_are_seen_where_slots_are_bound,
     bindings_name_one_place_each,
+    charges_after_the_fact_are_bounded,
 )
