@@ -1,9 +1,9 @@
 """The data plane's decoders under libFuzzer, on the stable compiler: coverage without a sanitizer.
 
-    python fuzz/wire_fuzz.py --seconds 3600 [--seed 1] [--result FILE]
+    python fuzz/wire_fuzz.py --seconds 3600 [--seed 1] [--at-once 1] [--result FILE]
 
-Each target gets its share of the time. A case that breaks a promise stops its target and is left in `target/fuzz/`. The last
-line printed, and the result file, is one JSON object; exit code 0 iff no promise broke.
+Each target gets its share of the time, so many run at once. A case that breaks a promise stops its target and is left in
+`target/fuzz/`. The last line printed, and the result file, is one JSON object; exit code 0 iff no promise broke.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benches.provenance import commit_of_checkout  # noqa: E402 - this file is run as a script
+
 TARGETS = ("wire_rls", "wire_rlqs", "wire_check", "wire_grpc", "wire_frames", "wire_hold")
 CASE_S = 1
 """The longest a case may take."""
@@ -81,14 +86,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=1, help="targets that run beside each other")
     parser.add_argument("--result", type=Path)
     told = parser.parse_args()
 
-    folder = built()
+    commit, folder = commit_of_checkout(), built()
     each = max(1, told.seconds // len(TARGETS))
-    results = [run(folder / name, each, told.seed) for name in TARGETS]
+    with ThreadPoolExecutor(told.at_once) as lanes:
+        results = list(lanes.map(lambda name: run(folder / name, each, told.seed), TARGETS))
     broken = any(result["broken"] for result in results)
-    line = json.dumps({"seed": told.seed, "targets": results, "broken": broken})
+    line = json.dumps({"seed": told.seed, "commit": commit, "targets": results, "broken": broken})
     if told.result is not None:
         told.result.write_text(line + "\n")
     print(line)
