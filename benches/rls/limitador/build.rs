@@ -1,7 +1,8 @@
-//! Writes the root of headway-serve as a module list of ours: each of its files where it stands, `rls` alone from here.
+//! Lays out headway-serve's sources as a module tree of ours: each of its files where it stands, `rls` alone from here.
 //!
 //! So a module that headway-serve gains is there, and what is measured is always its present shell.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -10,22 +11,26 @@ const OURS: &str = "rls";
 
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("serve");
     let serve = here.join("../../../crates/headway-serve/src").canonicalize()?;
-    println!("cargo::rerun-if-changed={}", serve.join("lib.rs").display());
-    fs::write(out.join("serve.rs"), rooted(&fs::read_to_string(serve.join("lib.rs"))?, &serve, &here))
+    println!("cargo::rerun-if-changed={}", serve.display());
+    if out.exists() {
+        fs::remove_dir_all(&out)?;
+    }
+    fs::create_dir(&out)?;
+    for entry in fs::read_dir(&serve)? {
+        let entry = entry?.path();
+        let stem = entry.file_stem().expect("a file of a folder has a name");
+        if stem != OURS && stem != "lib" {
+            symlink(&entry, out.join(entry.file_name().expect("a file of a folder has a name")))?;
+        }
+    }
+    symlink(here.join("rls.rs"), out.join("rls.rs"))?;
+    fs::write(out.join("root.rs"), rooted(&serve.join("lib.rs"))?)
 }
 
-/// headway-serve's root without its doc, and with the path of each module before it.
-fn rooted(root: &str, serve: &Path, here: &Path) -> String {
-    let mut text = String::new();
-    for line in root.lines().filter(|line| !line.starts_with("//!")) {
-        if let Some(name) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) {
-            let folder = if name == OURS { here } else { serve };
-            text += &format!("#[path = {:?}]\n", folder.join(name).with_extension("rs"));
-        }
-        text += line;
-        text += "\n";
-    }
-    text
+/// headway-serve's root without its doc, which stands in the middle of another file here.
+fn rooted(root: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(root)?;
+    Ok(text.lines().filter(|line| !line.starts_with("//!")).map(|line| format!("{line}\n")).collect())
 }

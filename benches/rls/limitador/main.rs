@@ -10,7 +10,7 @@
 // Parts of the data plane that only a decision of ours would use, and what it says to other crates.
 #![allow(dead_code, unused_imports)]
 
-include!(concat!(env!("OUT_DIR"), "/serve.rs"));
+include!(concat!(env!("OUT_DIR"), "/serve/root.rs"));
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
