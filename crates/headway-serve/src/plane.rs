@@ -94,10 +94,12 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn now(shared: &Shared, deadline: Duration) -> Asked {
         let deadline = i64::try_from(deadline.as_nanos()).unwrap_or(i64::MAX);
-        Asked {
-            until: headway_clock::boot_ns().saturating_add(deadline),
-            is_crowded: shared.in_flight.load(Ordering::Relaxed) > shared.bounds.in_flight,
-        }
+        let is_crowded = shared.in_flight.load(Ordering::Relaxed) > shared.bounds.in_flight;
+        Asked::until(headway_clock::boot_ns().saturating_add(deadline), is_crowded)
+    }
+
+    pub(crate) fn until(until: i64, is_crowded: bool) -> Asked {
+        Asked { until, is_crowded }
     }
 
     pub(crate) fn is_late(&self) -> bool {

@@ -230,3 +230,6 @@ fn metadata(met: &[Met<'_>], seen: &[Vec<Standing<'_>>], refusal: Option<&Refusa
     }
     Some(fields)
 }
+
+#[cfg(test)]
+mod tests;
