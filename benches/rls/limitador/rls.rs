@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::sync::OnceLock;
 
+use headway_wire::grpc::framed;
 use headway_wire::rls::{Ask, Code, Hits, RateLimitResponse};
 use limitador::RateLimiter;
 use limitador::limit::{Context, Limit, Namespace};
@@ -43,8 +44,15 @@ pub(crate) fn decide_by(name: &str, domain: &str, limits: &[(String, u64)]) -> R
     DECIDER.set(decider).map_err(|_| "it is set once".into())
 }
 
-/// Asynchronous as the shell wants it; nothing here waits.
-pub(crate) async fn answer(_: &Routes, _: &Ticking, ask: &Ask<'_>, _: &Asked) -> RateLimitResponse {
+/// What the shell says of a request that waits; nothing here does.
+#[derive(Clone, Copy)]
+pub(crate) enum Turn {
+    First,
+    Again,
+}
+
+/// The answer, framed, at once.
+pub(crate) fn answer(_: &Routes, _: &Ticking, ask: &Ask<'_>, _: &Asked, _: Turn) -> Option<Vec<u8>> {
     let is_limited = match DECIDER.get().expect("it is set before the first connection") {
         Decider::Nothing => false,
         Decider::Limitador(limiter) => {
@@ -63,5 +71,5 @@ pub(crate) async fn answer(_: &Routes, _: &Ticking, ask: &Ask<'_>, _: &Asked) ->
     };
     let mut response = RateLimitResponse::default();
     response.set_overall_code(if is_limited { Code::OverLimit } else { Code::Ok });
-    response
+    Some(framed(&response))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +18,7 @@ use crate::bounds::Bounds;
 use crate::peers::Peers;
 use crate::plane::Shared;
 use crate::service;
+use crate::streams::{Begun, Gathered, Streams};
 
 /// How long to wait where the system has no more sockets to give.
 const NO_SOCKETS: Duration = Duration::from_millis(50);
@@ -169,16 +170,17 @@ where
     });
     let service = service_fn(|request| {
         let underway = Underway::begin(&shared, &progress);
-        service::answer(Arc::clone(&shared), request, underway)
+        service::answer(&shared, request, underway)
     });
-    let builder = builder(&bounds, is_pinged);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let streams = Streams::default();
+    let builder = builder(&bounds, is_pinged, streams.executor());
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Gathered(stream)), service));
     let mut ends = false;
     loop {
         let left = if ends { bounds.closing } else { progress.left(&bounds) };
         tokio::select! {
             // How it ended is the peer's affair: what was decided on it is counted where it was decided.
-            _ended = connection.as_mut() => return,
+            _ended = streams.drive(connection.as_mut()) => return,
             _ = closing.changed(), if !ends => {}
             () = progress.leave.notified(), if !ends => {}
             () = tokio::time::sleep(left) => {
@@ -195,8 +197,8 @@ where
     }
 }
 
-fn builder(bounds: &Bounds, is_pinged: bool) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(bounds: &Bounds, is_pinged: bool, executor: Begun) -> Builder<Begun> {
+    let mut builder = Builder::new(executor);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -1,6 +1,6 @@
 //! The data plane: the check and Envoy's rate-limit service, on sockets and threads of its own.
 //!
-//! `plane` starts and ends it, `accept` holds the connections, `service` takes a request to what answers it: `check`,
+//! `plane` starts and ends it, `accept` holds the connections, `streams` their requests, `service` takes a request to what answers it: `check`,
 //! `rls`, `health`, `reflection`, `rlqs` with its `divisions`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP,
 //! through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
 //! Time is read from the machine's clock for deadlines, and decisions read the meters' own.
@@ -9,6 +9,7 @@ mod accept;
 mod access;
 mod bounds;
 mod check;
+mod collected;
 mod death;
 mod descriptors;
 mod divisions;
@@ -27,6 +28,7 @@ mod rlqs;
 mod rls;
 mod routes;
 mod service;
+mod streams;
 mod tls;
 
 pub use access::{Access, Credential, Role, TOKEN_MAX};

@@ -34,7 +34,7 @@ pub(crate) struct Reply {
     pieces: Option<mpsc::Receiver<Bytes>>,
     /// The same, of a stream whose pieces mean nothing later: the instant by which each has to go out.
     timed: Option<mpsc::Receiver<(i64, Bytes)>>,
-    ending: Ending,
+    ending: Option<Ending>,
     #[expect(dead_code, reason = "its drop is what ends the request")]
     underway: Option<Underway>,
 }
@@ -45,7 +45,7 @@ impl Reply {
     }
 
     pub(crate) fn ended_by(self, ending: Ending) -> Reply {
-        Reply { ending, ..self }
+        Reply { ending: Some(ending), ..self }
     }
 }
 
@@ -65,7 +65,7 @@ fn gathered(first: Bytes, pieces: &mut mpsc::Receiver<Bytes>) -> Bytes {
 impl Reply {
     /// The trailers of a stream that something was wrong with.
     fn tell_ending(&mut self) {
-        if let Some(failed) = self.ending.get() {
+        if let Some(failed) = self.ending.as_ref().and_then(|ending| ending.get()) {
             let mut trailers = HeaderMap::with_capacity(2);
             insert_status(&mut trailers, failed);
             self.trailers = Some(trailers);
@@ -147,9 +147,14 @@ pub(crate) fn problem(problem: &Problem) -> Response<Reply> {
 
 /// The one message of a unary call that went well.
 pub(crate) fn message(message: &impl prost::Message) -> Response<Reply> {
+    framed_message(framed(message))
+}
+
+/// The same, in its frame already.
+pub(crate) fn framed_message(framed: Vec<u8>) -> Response<Reply> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-    let reply = Reply { piece: Some(framed(message).into()), trailers: Some(trailers), ..Reply::default() };
+    let reply = Reply { piece: Some(framed.into()), trailers: Some(trailers), ..Reply::default() };
     let mut response = Response::new(reply);
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use headway_core::{Answer, Clock as _, Demand, Key, Refusal, Standing, Stopped, Why, try_together};
+use headway_wire::grpc::framed;
 use headway_wire::rls::{
     Ask, Code, DescriptorStatus, Duration, HeaderValue, Hits, RateLimit, RateLimitResponse, Struct, Unit, Value,
 };
@@ -39,12 +40,31 @@ impl Met<'_> {
     }
 }
 
-/// Answers a request; `asked` says whether there is time left.
-pub(crate) async fn answer(routes: &Routes, clock: &Ticking, ask: &Ask<'_>, asked: &Asked) -> RateLimitResponse {
+/// How often a request was decided already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    First,
+    /// It waited for a durable draw meanwhile: what it only records, and what has to be so before anything is charged,
+    /// was done in its first turn.
+    Again,
+}
+
+/// Answers a request, framed; `asked` says whether there is time left. None: it waits for a durable draw that was asked
+/// for now, and is to be answered again in a moment.
+pub(crate) fn answer(routes: &Routes, clock: &Ticking, ask: &Ask<'_>, asked: &Asked, turn: Turn) -> Option<Vec<u8>> {
     let met = meet(routes, ask);
-    settle(&met, clock);
-    let refused = decide(&met, clock, asked).await;
-    say(ask, &met, clock, refused)
+    let refused = match (turn == Turn::First).then(|| before(&met, clock, asked)).flatten() {
+        Some(refused) => Some(refused),
+        None => decide(&met, clock, asked).ok()?,
+    };
+    Some(framed(&say(ask, &met, clock, refused)))
+}
+
+/// What is done once: what happened already is recorded, and whoever is late, over a limit that is only looked at, or asks
+/// for more than ever fits is refused.
+fn before(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Option<(usize, Refusal)> {
+    settle(met, clock);
+    shed(met, clock, asked).or_else(|| looked_at(met, clock))
 }
 
 fn meet<'a>(routes: &'a Routes, ask: &Ask<'a>) -> Vec<Met<'a>> {
@@ -73,11 +93,8 @@ fn settle(met: &[Met<'_>], clock: &Ticking) {
     }
 }
 
-/// Charges all that the request asks for, or nothing: then which of `met` stopped it, and the refusal.
-async fn decide(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Option<(usize, Refusal)> {
-    if let Some(refused) = shed(met, clock, asked) {
-        return Some(refused);
-    }
+/// The first contract that a probe finds over its limit, or that takes less in one demand than is asked.
+fn looked_at(met: &[Met<'_>], clock: &Ticking) -> Option<(usize, Refusal)> {
     for (i, one) in met.iter().enumerate() {
         let is_probed =
             matches!(one.hits, Hits::Probe) || one.target.post_paid && !matches!(one.hits, Hits::GiveBack(_));
@@ -93,28 +110,34 @@ async fn decide(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Option<(usiz
             return Some((i, refusal));
         }
     }
+    None
+}
+
+/// A draw is missing, it is asked for, and there is time to wait for it.
+struct Waits;
+
+/// Charges all that the request asks for, or nothing: then which of `met` stopped it, and the refusal.
+fn decide(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Result<Option<(usize, Refusal)>, Waits> {
     let (places, demands): (Vec<usize>, Vec<Demand<'_>>) =
         met.iter().enumerate().filter_map(|(i, one)| Some((i, one.demand()?))).unzip();
     let mut kept = met.iter().any(|one| one.target.receipts.is_some()).then(Vec::new);
-    let (at, stopped) = loop {
-        let Err((at, stopped)) = try_together(clock, &demands, kept.as_mut()) else {
-            for (place, reserved) in places.iter().zip(kept.into_iter().flatten()) {
-                if let Some(receipts) = &met[*place].target.receipts {
-                    receipts.keep(met[*place].key, reserved);
-                }
+    let Err((at, stopped)) = try_together(clock, &demands, kept.as_mut()) else {
+        for (place, reserved) in places.iter().zip(kept.into_iter().flatten()) {
+            if let Some(receipts) = &met[*place].target.receipts {
+                receipts.keep(met[*place].key, reserved);
             }
-            return None;
-        };
-        match demands[at].path.ask_draw(clock, demands[at].key, stopped) {
-            Ok(()) if !asked.is_late() => asked.breathe().await,
-            Ok(()) => break (at, stopped),
-            Err(stopped) => break (at, stopped),
         }
+        return Ok(None);
     };
-    match demands[at].path.refuse(demands[at].units, demands[at].key, stopped) {
+    let stopped = match demands[at].path.ask_draw(clock, demands[at].key, stopped) {
+        Ok(()) if !asked.is_late() => return Err(Waits),
+        Ok(()) => stopped,
+        Err(stopped) => stopped,
+    };
+    Ok(match demands[at].path.refuse(demands[at].units, demands[at].key, stopped) {
         Answer::Refused(refusal) => Some((places[at], refusal)),
         Answer::Admitted { .. } => None,
-    }
+    })
 }
 
 /// Where the time is over, nothing is charged any more: the first contract that enforces refuses for all.

@@ -1,58 +1,88 @@
 //! From a request to what answers it.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
 use headway_wire::check::{self as wire_check, no_such_path};
-use headway_wire::grpc::{Failed, PREFIX, Status, unframed};
-use headway_wire::{Problem, Unreadable, health as wire_health, hold as wire_hold, reflection as wire_reflection};
+use headway_wire::grpc::{Failed, Status, unframed};
+use headway_wire::{Problem, health as wire_health, hold as wire_hold, reflection as wire_reflection};
 use headway_wire::{rlqs as wire_rlqs, rls as wire_rls};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, Version};
-use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use crate::accept::Underway;
 use crate::access::Denied;
+use crate::collected::Collected;
 use crate::plane::{Asked, Shared};
-use crate::reply::{Ending, Reply, failed, message, messages, problem, timed_messages, whole};
+use crate::reply::{Ending, Reply, failed, framed_message, message, messages, problem, timed_messages, whole};
 use crate::{check, divisions, health, hold, leases, reflection, rlqs, rls};
 
 const HEALTH: &str = "/healthz";
 /// Bytes of a health check's message.
 const HEALTH_MAX: usize = 1_024;
 
+/// An answer that is there, or still to come.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is to cost no allocation")]
+pub(crate) enum Answering {
+    /// None: it was taken.
+    Now(Option<Response<Reply>>),
+    Later(Pin<Box<dyn Future<Output = Response<Reply>> + Send>>),
+}
+
+impl Answering {
+    fn now(response: Response<Reply>, underway: Underway) -> Answering {
+        Answering::Now(Some(response.map(|reply| reply.until_sent(underway))))
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Reply>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Answering::Now(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Answering::Later(response) => response.as_mut().poll(context).map(Ok),
+        }
+    }
+}
+
 /// Answers one request; `underway` ends with the last byte of the answer.
-pub(crate) async fn answer(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-    underway: Underway,
-) -> Result<Response<Reply>, Infallible> {
-    let is_grpc =
-        request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+pub(crate) fn answer(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Answering {
+    if request.uri().path() == wire_rls::SHOULD_RATE_LIMIT && is_grpc(request.headers()) {
+        return limit(shared, request, underway);
+    }
+    Answering::Later(Box::pin(answer_other(Arc::clone(shared), request, underway)))
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+async fn answer_other(shared: Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Response<Reply> {
+    let is_grpc = is_grpc(request.headers());
     if is_grpc && request.uri().path() == wire_hold::HOLD {
-        return Ok(hold_on(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
+        return hold_on(&shared, request, underway).unwrap_or_else(|failure| failed(&failure));
     }
     if is_grpc && request.uri().path() == wire_rlqs::STREAM_RATE_LIMIT_QUOTAS {
-        return Ok(divide_for(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
+        return divide_for(&shared, request, underway).unwrap_or_else(|failure| failed(&failure));
     }
     if is_grpc && request.uri().path() == wire_health::WATCH {
-        return Ok(watch(&shared, request, underway).await.unwrap_or_else(|failure| failed(&failure)));
+        return watch(&shared, request, underway).await.unwrap_or_else(|failure| failed(&failure));
     }
     if is_grpc && wire_reflection::CALLS.contains(&request.uri().path()) {
-        return Ok(reflect(&shared, request, underway).unwrap_or_else(|failure| failed(&failure)));
+        return reflect(&shared, request, underway).unwrap_or_else(|failure| failed(&failure));
     }
     let response = if is_grpc {
         call(&shared, request).await.unwrap_or_else(|failure| failed(&failure))
     } else {
         fetch(&shared, &request).await.unwrap_or_else(|wrong| problem(&wrong))
     };
-    Ok(response.map(|reply| reply.until_sent(underway)))
+    response.map(|reply| reply.until_sent(underway))
 }
 
 // --- HTTP -----------------------------------------------------------------------------------------------------------
@@ -133,7 +163,7 @@ fn may_stream(shared: &Shared, request: &Request<Incoming>) -> Result<String, Fa
 /// Begins to watch the plane's health.
 async fn watch(shared: &Shared, request: Request<Incoming>, underway: Underway) -> Result<Response<Reply>, Failed> {
     is_a_call(&request)?;
-    let body = whole_body(shared, request.into_body(), HEALTH_MAX).await?;
+    let body = Collected::new(request.into_body(), HEALTH_MAX).within(shared.bounds.body).await?;
     let first = health::first(unframed(&body, HEALTH_MAX)?)?;
     let lasting = underway.lasting().ok_or_else(too_many_streams)?;
     let (answers, pieces) = mpsc::channel(health::ANSWERS_MAX);
@@ -165,22 +195,65 @@ fn too_many_streams() -> Failed {
     Failed::new(Status::ResourceExhausted, "this connection has as many lasting streams as it may")
 }
 
-async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Reply>, Failed> {
+/// A rate-limit request. As a rule all of it has arrived and nothing has to wait, so that it is answered here and now.
+fn limit(shared: &Arc<Shared>, request: Request<Incoming>, underway: Underway) -> Answering {
     let asked = Asked::now(shared, shared.bounds.deadline);
+    if let Err(failure) = may_call(shared, &request) {
+        return Answering::now(failed(&failure), underway);
+    }
+    let mut body = Collected::new(request.into_body(), shared.bounds.rls.message_bytes);
+    let shared = Arc::clone(shared);
+    let later: Pin<Box<dyn Future<Output = Result<Response<Reply>, Failed>> + Send>> =
+        match body.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(failure)) => return Answering::now(failed(&failure), underway),
+            Poll::Ready(Ok(body)) => match decide(&shared, &body, &asked, rls::Turn::First) {
+                Err(failure) => return Answering::now(failed(&failure), underway),
+                Ok(Some(response)) => return Answering::now(response, underway),
+                Ok(None) => Box::pin(async move { decide_again(&shared, &body, &asked).await }),
+            },
+            Poll::Pending => Box::pin(async move {
+                let body = body.within(shared.bounds.body).await?;
+                match decide(&shared, &body, &asked, rls::Turn::First)? {
+                    Some(response) => Ok(response),
+                    None => decide_again(&shared, &body, &asked).await,
+                }
+            }),
+        };
+    Answering::Later(Box::pin(async move {
+        later.await.unwrap_or_else(|failure| failed(&failure)).map(|reply| reply.until_sent(underway))
+    }))
+}
+
+/// Decides a rate-limit request; None: it waits for a draw.
+fn decide(shared: &Shared, body: &[u8], asked: &Asked, turn: rls::Turn) -> Result<Option<Response<Reply>>, Failed> {
+    let bounds = &shared.bounds.rls;
+    let ask = wire_rls::read(unframed(body, bounds.message_bytes)?, bounds)?;
+    Ok(rls::answer(&shared.routes(), &shared.clock, &ask, asked, turn).map(framed_message))
+}
+
+async fn decide_again(shared: &Shared, body: &[u8], asked: &Asked) -> Result<Response<Reply>, Failed> {
+    loop {
+        asked.breathe().await;
+        if let Some(response) = decide(shared, body, asked, rls::Turn::Again)? {
+            return Ok(response);
+        }
+    }
+}
+
+fn may_call(shared: &Shared, request: &Request<Incoming>) -> Result<(), Failed> {
+    is_a_call(request)?;
+    shared.access.check(request.headers()).map_err(|denied| denied.failed())?;
+    Ok(())
+}
+
+async fn call(shared: &Shared, request: Request<Incoming>) -> Result<Response<Reply>, Failed> {
     is_a_call(&request)?;
-    let (head, body) = request.into_parts();
-    if head.uri.path() == wire_health::CHECK {
-        let body = whole_body(shared, body, HEALTH_MAX).await?;
+    if request.uri().path() == wire_health::CHECK {
+        let body = Collected::new(request.into_body(), HEALTH_MAX).within(shared.bounds.body).await?;
         return Ok(message(&health::check(unframed(&body, HEALTH_MAX)?)?));
     }
-    shared.access.check(&head.headers).map_err(|denied| denied.failed())?;
-    if head.uri.path() != wire_rls::SHOULD_RATE_LIMIT {
-        return Err(Failed::new(Status::Unimplemented, "no such call is served"));
-    }
-    let bounds = &shared.bounds.rls;
-    let body = whole_body(shared, body, bounds.message_bytes).await?;
-    let ask = wire_rls::read(unframed(&body, bounds.message_bytes)?, bounds)?;
-    Ok(message(&rls::answer(&shared.routes(), &shared.clock, &ask, &asked).await))
+    may_call(shared, &request)?;
+    Err(Failed::new(Status::Unimplemented, "no such call is served"))
 }
 
 impl Denied {
@@ -191,32 +264,4 @@ impl Denied {
         };
         Failed::new(status, self.problem().problem)
     }
-}
-
-/// A body of one frame around at most `most` bytes. Errors: more, cut off on the way, or not there in time.
-async fn whole_body(shared: &Shared, body: Incoming, most: usize) -> Result<Bytes, Failed> {
-    tokio::time::timeout(shared.bounds.body, collected(body, most + PREFIX))
-        .await
-        .unwrap_or_else(|_| Err(Failed::new(Status::DeadlineExceeded, "the message took too long to arrive")))
-}
-
-async fn collected(mut body: Incoming, most: usize) -> Result<Bytes, Failed> {
-    // As a rule the body is one piece, and then it is not copied.
-    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|_| Failed::from(Unreadable::Malformed("it was cut off on the way")))?;
-        let Ok(piece) = frame.into_data() else { continue };
-        if first.len() + rest.len() + piece.len() > most {
-            return Err(Unreadable::Oversize("bytes", most - PREFIX).into());
-        }
-        if first.is_empty() {
-            first = piece;
-        } else {
-            rest.extend_from_slice(&piece);
-        }
-    }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    Ok([&first[..], &rest[..]].concat().into())
 }

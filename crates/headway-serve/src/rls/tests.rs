@@ -132,10 +132,7 @@ fn request(said: &str) -> Vec<u8> {
 }
 
 fn told_at_once(routes: &Routes, clock: &Ticking, ask: &Ask<'_>, asked: &Asked) -> Vec<u8> {
-    let mut future = std::pin::pin!(answer(routes, clock, ask, asked));
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(answer) = future.as_mut().poll(&mut context) else { panic!("nothing here waits") };
-    headway_wire::grpc::framed(&answer)
+    answer(routes, clock, ask, asked, Turn::First).expect("nothing here waits")
 }
 
 /// The answer with zeros in the place of its refusal's name, which is another one in every process.
@@ -204,8 +201,11 @@ fn played() -> String {
         let message = request(said);
         let ask = read(&message, &bounds).unwrap();
         let answer = unnamed(told_at_once(&routes, &clock, &ask, &Asked::until(i64::MAX, false)));
-        let hex: String = answer.iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(text, "{said}: {hex}").unwrap();
+        write!(text, "{said}: ").unwrap();
+        for byte in answer {
+            write!(text, "{byte:02x}").unwrap();
+        }
+        text.push('\n');
     }
     text
 }
