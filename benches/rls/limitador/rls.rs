@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::sync::OnceLock;
 
-use headway_wire::grpc::framed;
-use headway_wire::rls::{Ask, Code, Hits, RateLimitResponse};
+use headway_wire::rls::{Answer, Ask, Code, Hits};
 use limitador::RateLimiter;
 use limitador::limit::{Context, Limit, Namespace};
 
@@ -69,7 +68,5 @@ pub(crate) fn answer(_: &Routes, _: &Ticking, ask: &Ask<'_>, _: &Asked, _: Turn)
             checked.expect("the expressions fit the bench's descriptors").limited
         }
     };
-    let mut response = RateLimitResponse::default();
-    response.set_overall_code(if is_limited { Code::OverLimit } else { Code::Ok });
-    Some(framed(&response))
+    Some(Answer::new(if is_limited { Code::OverLimit } else { Code::Ok }).framed())
 }

@@ -3,14 +3,9 @@
 //! Never UNKNOWN, and no error where the contracts could not be asked: Envoy takes both for a yes. What cannot be decided
 //! is OVER_LIMIT for contracts that enforce. Source: protocols/envoy.md, required behaviour of our server.
 
-use std::sync::Arc;
-
 use headway_core::{Answer, Clock as _, Demand, Key, Refusal, Standing, Stopped, Why, try_together};
-use headway_wire::grpc::framed;
-use headway_wire::rls::{
-    Ask, Code, DescriptorStatus, Duration, HeaderValue, Hits, RateLimit, RateLimitResponse, Struct, Unit, Value,
-};
-use headway_wire::{rate_limit_fields, refused, retry_after, told};
+use headway_wire::rls::{self, Ask, Code, Hits};
+use headway_wire::{rate_limit_fields, refused, retry_after, seen};
 
 use crate::plane::{Asked, Ticking};
 use crate::routes::{Routes, Target};
@@ -57,7 +52,7 @@ pub(crate) fn answer(routes: &Routes, clock: &Ticking, ask: &Ask<'_>, asked: &As
         Some(refused) => Some(refused),
         None => decide(&met, clock, asked).ok()?,
     };
-    Some(framed(&say(ask, &met, clock, refused)))
+    Some(say(ask, &met, clock, refused.as_ref()))
 }
 
 /// What is done once: what happened already is recorded, and whoever is late, over a limit that is only looked at, or asks
@@ -155,52 +150,60 @@ fn shed(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Option<(usize, Refus
 }
 
 /// One status a descriptor, in their order; what the client is told; what the proxy may log.
-fn say<'a>(ask: &Ask<'_>, met: &'a [Met<'_>], clock: &Ticking, stopped: Option<(usize, Refusal)>) -> RateLimitResponse {
+fn say(ask: &Ask<'_>, met: &[Met<'_>], clock: &Ticking, stopped: Option<&(usize, Refusal)>) -> Vec<u8> {
     let now = clock.boot_ns();
-    let of = |one: &'a Met<'_>| told(&one.target.path, now, one.key.map(|key| key.hash), one.target.tell);
-    let seen: Vec<Vec<Standing<'_>>> = met.iter().map(of).collect();
-    let mut statuses: Vec<_> = ask.descriptors.iter().map(|_| DescriptorStatus::default()).collect();
-    for status in &mut statuses {
-        status.set_code(Code::Ok);
+    let mut standings: Vec<Standing<'_>> = Vec::with_capacity(2 * met.len());
+    let mut ends = Vec::with_capacity(met.len());
+    for one in met {
+        standings.extend(seen(&one.target.path, now, one.key.map(|key| key.hash), one.target.tell));
+        ends.push(standings.len());
     }
-    let mut tightest: Vec<Option<u64>> = vec![None; statuses.len()];
-    for (i, (one, seen)) in met.iter().zip(&seen).enumerate() {
-        let status = &mut statuses[one.descriptor];
-        let is_over = match &stopped {
+    let of = |i: usize| &standings[i.checked_sub(1).map_or(0, |before| ends[before])..ends[i]];
+
+    let mut statuses = vec![(Code::Ok, None::<&Standing<'_>>); ask.descriptors.len()];
+    for (i, one) in met.iter().enumerate() {
+        let (code, tightest) = &mut statuses[one.descriptor];
+        let is_over = match stopped {
             Some((at, _)) if *at == i => true,
             // Nothing was charged, so each other one answers for itself.
             Some(_) => would_refuse(one, clock),
             None => false,
         };
         if is_over {
-            status.set_code(Code::OverLimit);
+            *code = Code::OverLimit;
         }
-        for standing in seen {
-            let is_tighter = tightest[one.descriptor].is_none_or(|least| standing.remaining < least);
-            if is_tighter {
-                tightest[one.descriptor] = Some(standing.remaining);
-                tell_limit(status, standing);
+        for standing in of(i) {
+            if tightest.is_none_or(|least| standing.remaining < least.remaining) {
+                *tightest = Some(standing);
             }
         }
     }
-    let mut response = RateLimitResponse { statuses, ..RateLimitResponse::default() };
-    response.set_overall_code(if stopped.is_some() { Code::OverLimit } else { Code::Ok });
-    if let Some((at, refusal)) = &stopped {
-        let (_, document) = refused(refusal, met[*at].target.tell);
-        response.raw_body = document.into_bytes();
-        add(&mut response, "content-type", "application/problem+json");
-        add(&mut response, "cache-control", "no-store");
+    let mut answer = rls::Answer::new(if stopped.is_some() { Code::OverLimit } else { Code::Ok });
+    for (code, tightest) in statuses {
+        answer.status(code, tightest);
+    }
+    let document = stopped.map(|(at, refusal)| {
+        answer.header("content-type", "application/problem+json");
+        answer.header("cache-control", "no-store");
         if let Some(seconds) = retry_after(refusal) {
-            add(&mut response, "retry-after", &seconds.to_string());
+            answer.header("retry-after", &seconds.to_string());
         }
+        refused(refusal, met[*at].target.tell).1
+    });
+    if let Some((policies, states)) = rate_limit_fields(&standings) {
+        answer.header("ratelimit-policy", &policies);
+        answer.header("ratelimit", &states);
     }
-    let all: Vec<_> = seen.iter().flatten().cloned().collect();
-    if let Some((policies, states)) = rate_limit_fields(&all) {
-        add(&mut response, "ratelimit-policy", &policies);
-        add(&mut response, "ratelimit", &states);
+    answer.raw_body(document.as_deref().unwrap_or_default().as_bytes());
+    if !met.is_empty() {
+        let asked = met.iter().enumerate().map(|(i, one)| {
+            let (spec, curve) = (one.target.path.spec(), of(i).first().map(|standing| &standing.curve));
+            let version = curve.map(|curve| (curve.version, curve.stage.as_str()));
+            rls::Asked { contract: &spec.contract, workload: &spec.workload, version }
+        });
+        answer.metadata(asked, stopped.map(|(_, refusal)| refusal));
     }
-    response.dynamic_metadata = metadata(met, &seen, stopped.as_ref().map(|(_, refusal)| refusal));
-    response
+    answer.framed()
 }
 
 fn would_refuse(one: &Met<'_>, clock: &Ticking) -> bool {
@@ -210,48 +213,6 @@ fn would_refuse(one: &Met<'_>, clock: &Ticking) -> bool {
         _ => 0,
     };
     matches!(one.target.path.probe(clock, units, one.key), Answer::Refused(_))
-}
-
-fn tell_limit(status: &mut DescriptorStatus, standing: &Standing<'_>) {
-    let saturated = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let mut limit = RateLimit {
-        requests_per_unit: saturated(standing.quota),
-        name: format!("{}:{}", standing.meter, standing.curve.stage),
-        ..RateLimit::default()
-    };
-    limit.set_unit(Unit::of_window_ns(standing.window_ns));
-    status.current_limit = Some(limit);
-    status.limit_remaining = saturated(standing.remaining);
-    status.duration_until_reset = Some(Duration::of_ns(standing.more_in_ns));
-}
-
-fn add(response: &mut RateLimitResponse, key: &str, value: &str) {
-    response.response_headers_to_add.push(HeaderValue { key: key.to_owned(), value: value.to_owned() });
-}
-
-/// What a proxy may log or route by: who was asked under which version, and why it was refused. None where nobody was.
-fn metadata(met: &[Met<'_>], seen: &[Vec<Standing<'_>>], refusal: Option<&Refusal>) -> Option<Struct> {
-    if met.is_empty() {
-        return None;
-    }
-    let of = |(one, seen): (&Met<'_>, &Vec<Standing<'_>>)| {
-        let spec = one.target.path.spec();
-        let curve = seen.first().map(|standing| Arc::clone(&standing.curve));
-        let mut fields =
-            Struct::of([("contract", Value::text(&spec.contract)), ("workload", Value::text(&spec.workload))]);
-        if let Some(curve) = curve {
-            fields.fields.insert("version".to_owned(), Value::number(curve.version));
-            fields.fields.insert("stage".to_owned(), Value::text(&curve.stage));
-        }
-        fields
-    };
-    let contracts = met.iter().zip(seen).map(of).collect();
-    let mut fields = Struct::of([("contracts", Value::list(contracts))]);
-    if let Some(refusal) = refusal {
-        fields.fields.insert("why".to_owned(), Value::text(refusal.why.name()));
-        fields.fields.insert("ref".to_owned(), Value::text(refusal.reference()));
-    }
-    Some(fields)
 }
 
 #[cfg(test)]

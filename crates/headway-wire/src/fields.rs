@@ -2,9 +2,9 @@
 //!
 //! Source: draft-ietf-httpapi-ratelimit-headers-11, RFC 9651 (structured fields), RFC 9110 section 10.2.3.
 
-use std::fmt::Write as _;
-
 use headway_core::{Path, Refusal, Standing};
+
+use crate::json::push_decimal;
 
 /// How much is said of a contract to its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,13 @@ const INTEGER_MAX: u64 = 999_999_999_999_999;
 
 /// Where the meters of a path stand of which a caller with this key may be told.
 pub fn told(path: &Path, now: i64, key: Option<u64>, tell: Tell) -> Vec<Standing<'_>> {
+    seen(path, now, key, tell).collect()
+}
+
+/// The same, one by one.
+pub fn seen(path: &Path, now: i64, key: Option<u64>, tell: Tell) -> impl Iterator<Item = Standing<'_>> {
     let contract = &path.spec().contract;
-    path.standings(now, key).filter(|s| tell == Tell::Full || concerns_the_caller(s.meter, contract)).collect()
+    path.standings(now, key).filter(move |s| tell == Tell::Full || concerns_the_caller(s.meter, contract))
 }
 
 /// Whether a meter is the contract's own and none that others share with this caller's key.
@@ -32,7 +37,7 @@ pub(crate) fn concerns_the_caller(meter: &str, contract: &str) -> bool {
 /// The values of `RateLimit-Policy` and `RateLimit` for meters as they stand: the same names in the same order. Where
 /// several demands meet one meter, the one with the least remaining speaks for it. None where there is nothing to say.
 pub fn rate_limit_fields(standings: &[Standing<'_>]) -> Option<(String, String)> {
-    let (mut policies, mut states) = (String::new(), String::new());
+    let (mut policies, mut states) = (String::with_capacity(96), String::with_capacity(96));
     for (i, standing) in standings.iter().enumerate() {
         let is_said_elsewhere = standings
             .iter()
@@ -74,6 +79,11 @@ fn whole_seconds(seconds: f64) -> u64 {
 /// An sf-string. Meter names are ASCII by the documents' grammar; other characters become `?`, as none may pass.
 fn push_string(field: &mut String, text: &str) {
     field.push('"');
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        field.push_str(text);
+        field.push('"');
+        return;
+    }
     for character in text.chars() {
         match character {
             '"' | '\\' => field.extend(['\\', character]),
@@ -85,7 +95,10 @@ fn push_string(field: &mut String, text: &str) {
 }
 
 fn push_integer(field: &mut String, name: &str, number: u64) {
-    write!(field, ";{name}={}", number.min(INTEGER_MAX)).expect("a String takes every text");
+    field.push(';');
+    field.push_str(name);
+    field.push('=');
+    push_decimal(field, number.min(INTEGER_MAX));
 }
 
 #[cfg(test)]

@@ -2,12 +2,31 @@
 
 use std::fmt::Write as _;
 
+/// As long as most documents are.
+const USUAL_BYTES: usize = 512;
+
+/// A number in digits; formatting it takes longer than all that stands around it.
+pub(crate) fn push_decimal(text: &mut String, mut number: u64) {
+    let (mut digits, mut start) = ([0; 20], 20);
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    text.extend(digits[start..].iter().map(|digit| *digit as char));
+}
+
 /// An object under way.
 pub(crate) struct Object(String);
 
 impl Object {
     pub(crate) fn new() -> Object {
-        Object(String::from("{"))
+        let mut text = String::with_capacity(USUAL_BYTES);
+        text.push('{');
+        Object(text)
     }
 
     fn name(&mut self, name: &str) {
@@ -20,6 +39,11 @@ impl Object {
 
     fn quote(&mut self, text: &str) {
         self.0.push('"');
+        if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            self.0.push_str(text);
+            self.0.push('"');
+            return;
+        }
         for character in text.chars() {
             match character {
                 '"' => self.0.push_str("\\\""),
@@ -40,7 +64,7 @@ impl Object {
 
     pub(crate) fn integer(mut self, name: &str, number: u64) -> Object {
         self.name(name);
-        write!(self.0, "{number}").expect("a String takes every text");
+        push_decimal(&mut self.0, number);
         self
     }
 
@@ -73,6 +97,15 @@ impl Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_said_in_all_their_digits() {
+        for number in [0, 7, 10, 99, 100, 1_234_567_890, u64::MAX] {
+            let mut text = String::new();
+            push_decimal(&mut text, number);
+            assert_eq!(number.to_string(), text);
+        }
+    }
 
     #[test]
     fn texts_are_escaped_where_json_asks_for_it() {

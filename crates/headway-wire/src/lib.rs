@@ -12,12 +12,13 @@ pub mod grpc;
 pub mod health;
 pub mod hold;
 mod json;
+mod message;
 mod problem;
 mod protobuf;
 pub mod reflection;
 pub mod rlqs;
 pub mod rls;
 
-pub use fields::{Tell, rate_limit_fields, retry_after, told};
+pub use fields::{Tell, rate_limit_fields, retry_after, seen, told};
 pub use problem::{Problem, cannot_decide, refused, sentence};
 pub use protobuf::Unreadable;

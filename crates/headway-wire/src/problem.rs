@@ -2,10 +2,12 @@
 //!
 //! Source: RFC 9457; draft-ietf-httpapi-ratelimit-headers-11 for the type of a refusal.
 
+use std::fmt::Write as _;
+
 use headway_core::{Refusal, Why};
 
 use crate::fields::{Tell, concerns_the_caller, retry_after};
-use crate::json::Object;
+use crate::json::{Object, push_decimal};
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
@@ -78,15 +80,25 @@ pub fn sentence(refusal: &Refusal, tell: Tell) -> String {
         return refusal.sentence();
     }
     let contract = refusal.contract();
-    let opening = if cannot_decide(refusal.why) {
-        format!("{contract} cannot be asked for room at the moment.")
+    let mut text = String::with_capacity(96);
+    text.push_str(contract);
+    if cannot_decide(refusal.why) {
+        text.push_str(" cannot be asked for room at the moment.");
     } else if refusal.why == Why::NeverFits {
-        format!("{contract} never admits this many at once: {}.", plain(refusal.weight()))
+        write!(text, " never admits this many at once: {}.", plain(refusal.weight()))
+            .expect("a String takes every text");
     } else {
-        format!("{contract} has no room at the moment.")
-    };
-    let again = retry_after(refusal).map_or_else(String::new, |seconds| format!(" Try again in {seconds} s."));
-    format!("{opening}{again} [{}]", refusal.reference())
+        text.push_str(" has no room at the moment.");
+    }
+    if let Some(seconds) = retry_after(refusal) {
+        text.push_str(" Try again in ");
+        push_decimal(&mut text, seconds);
+        text.push_str(" s.");
+    }
+    text.push_str(" [");
+    text.push_str(&refusal.reference());
+    text.push(']');
+    text
 }
 
 /// A number of units without digits that say nothing.

@@ -3,9 +3,7 @@
 mod answer;
 mod ask;
 
-pub use answer::{
-    Code, DescriptorStatus, Duration, HeaderValue, RateLimit, RateLimitResponse, Struct, Unit, Value, value,
-};
+pub use answer::{Answer, Asked, Code, Unit};
 pub use ask::{Ask, Bounds, Descriptor, Hits, read};
 
 /// The path of the one call.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use headway_core::{Curve, Measure, MeterSpec, Meters, Mode, PathSpec, Segment};
 use headway_wire::Tell;
