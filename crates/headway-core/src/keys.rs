@@ -1,7 +1,7 @@
 //! Keys of a meter: a lock-free table of (hash, word), 16 bytes a key, that grows and forgets by moving on.
 //!
 //! Open addressing, linear probing; a hash once written never leaves its table. To grow, or to drop dead keys, a next
-//! table is hung onto the present one and every operation carries a few slots over (64). A slot is carried by freezing its
+//! table is hung onto the present one and every operation carries a few slots over, never more than 64 keys. A slot is carried by freezing its
 //! word, writing the value into the next table only if nobody has, and leaving the frozen word behind. An empty slot is
 //! sealed: a key that finds a sealed slot in its probe knows that it is not in this table and never will be. When all
 //! slots are carried the next table becomes the present one, and the old one is freed when no reader can hold it.
@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use crate::atomics::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::word::{Seen, Word};
 
-use table::{Claim, SEALED, STEP, Slot, Table};
+use table::{CARRIED_MAX, Claim, SEALED, STEP, Slot, Table};
 
 const SMALLEST: usize = 128;
 /// The counters of readers are spread over this many cache lines.
@@ -160,13 +160,18 @@ impl Keys {
         let hash = if hash <= SEALED { hash + 2 } else { hash };
         let result = {
             let inside = self.enter();
+            // Its own key is the one that may come on top.
+            let mut keys = CARRIED_MAX - 1;
             loop {
                 // SAFETY: `inside` outlives the references.
                 let (present, next) = unsafe { self.tables(&inside) };
                 let target = match next {
                     None => present,
                     Some(next) => {
-                        self.help(present, next, STEP, is_alive);
+                        // Once an operation, as a rule: what it may still carry then is for the ceiling.
+                        if keys >= STEP {
+                            self.help(present, next, &mut keys, is_alive);
+                        }
                         present.evict(next, hash, is_alive);
                         next
                     }
@@ -187,7 +192,7 @@ impl Keys {
                     }
                     Claim::Moving => crate::atomics::pause(),
                     Claim::NoRoom => {
-                        if !self.make_room(&inside, most, is_alive) {
+                        if !self.make_room(&inside, most, &mut keys, is_alive) {
                             break Err(TooManyKeys);
                         }
                     }
@@ -277,6 +282,47 @@ impl Drop for Keys {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use table::CARRIED;
+
+    /// How many keys the one operation on a key carried over, and whether the key has a place.
+    fn carried(keys: &Keys, key: u64, is_alive: &dyn Fn(u64) -> bool) -> (usize, bool) {
+        CARRIED.set(0);
+        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 2;
+        let placed = keys.with(hash, is_alive, |word, _| {
+            let seen = word.load();
+            if seen.is_frozen() { None } else { word.replace(seen, seen.value() + 1 + key % 2).ok() }
+        });
+        (CARRIED.get(), placed.is_ok())
+    }
+
+    #[test]
+    fn no_operation_carries_more_than_64_keys_while_tables_grow_and_at_the_ceiling() {
+        let keys = Keys::with_capacity(20_000, SMALLEST);
+        let (mut most, mut placed) = (0, 0);
+        for key in 0..200_000 {
+            let (moved, has_place) = carried(&keys, key, &|value| value > 0);
+            (most, placed) = (most.max(moved), placed + usize::from(has_place));
+        }
+        assert!((1..=64).contains(&most), "one operation carried {most}");
+        assert_eq!(20_000, placed);
+        let of_known = (0..20_000).map(|key| carried(&keys, key, &|value| value > 0)).max().unwrap();
+        assert!(of_known.0 <= 64 && of_known.1, "{of_known:?}");
+    }
+
+    #[test]
+    fn no_operation_carries_more_than_64_keys_where_half_of_them_die() {
+        let keys = Keys::with_capacity(20_000, SMALLEST);
+        let mut most = 0;
+        // Values of one are dead at once: those of every other key.
+        let placed = (0..200_000).filter(|key| {
+            let (moved, has_place) = carried(&keys, *key, &|value| value > 1);
+            most = most.max(moved);
+            has_place
+        });
+        let placed = placed.count();
+        assert!((1..=64).contains(&most), "one operation carried {most}");
+        assert!((35_000..=41_000).contains(&placed), "{placed} of 200,000 had a place");
+    }
 
     #[test]
     fn threads_that_make_tables_grow_and_forget_lose_no_use() {

@@ -6,12 +6,14 @@ use super::table::Table;
 use super::{Inside, Keys, Retired, STRIPES, taken};
 use crate::atomics::Ordering;
 
-/// At the ceiling of keys one operation looks this far for a dead one before it refuses a new key.
-const STEP_AT_CEILING: usize = 4_096;
+/// At the ceiling of keys one operation looks this far for a dead one before it refuses a new key, unless it meets too many
+/// others before.
+const LOOKED_AT_MOST: usize = 4_096;
 
 impl Keys {
-    pub(super) fn help(&self, present: &Table, next: &Table, most: usize, is_alive: &dyn Fn(u64) -> bool) {
-        if present.carry_some(next, most, is_alive) {
+    /// One step of the move; `keys` counts down by what was carried.
+    pub(super) fn help(&self, present: &Table, next: &Table, keys: &mut usize, is_alive: &dyn Fn(u64) -> bool) {
+        if present.carry_step(next, keys, is_alive) {
             self.promote(present, next);
         }
     }
@@ -45,8 +47,14 @@ impl Keys {
     }
 
     /// Moves on, dropping dead keys, until a new key finds a slot. At the ceiling of keys one step has to do: false where
-    /// this operation has found no dead one within its bound.
-    pub(super) fn make_room(&self, inside: &Inside<'_>, most: usize, is_alive: &dyn Fn(u64) -> bool) -> bool {
+    /// this operation has found no dead one within its bound: `keys` is how many others it may still carry.
+    pub(super) fn make_room(
+        &self,
+        inside: &Inside<'_>,
+        most: usize,
+        keys: &mut usize,
+        is_alive: &dyn Fn(u64) -> bool,
+    ) -> bool {
         loop {
             // SAFETY: the references end with the round, `inside` does not.
             let (present, next) = unsafe { self.tables(inside) };
@@ -56,7 +64,11 @@ impl Keys {
                 None if is_at_ceiling => self.hang(present, Table::new(present.slots.len(), present.base)),
                 None => self.start_move(present, present.base, is_alive),
                 Some(next) if present.cursor.load(Ordering::SeqCst) < present.slots.len() => {
-                    self.help(present, next, STEP_AT_CEILING, is_alive);
+                    if !is_at_ceiling {
+                        self.help(present, next, keys, is_alive);
+                    } else if present.carry_some(next, LOOKED_AT_MOST, keys, is_alive) {
+                        self.promote(present, next);
+                    }
                 }
                 Some(next) => {
                     // All steps were handed out, and one has not come back: its thread sleeps. Do its work for it.
@@ -84,7 +96,8 @@ impl Keys {
             let (present, next) = unsafe { self.tables(&inside) };
             match next {
                 Some(next) => {
-                    self.help(present, next, STEP_AT_CEILING, is_alive);
+                    // Whoever publishes may take as long as that needs.
+                    self.help(present, next, &mut { usize::MAX }, is_alive);
                     crate::atomics::pause();
                 }
                 None if present.base == base => return,

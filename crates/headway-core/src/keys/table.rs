@@ -7,9 +7,17 @@ pub(super) const EMPTY: u64 = 0;
 pub(super) const SEALED: u64 = 1;
 
 /// Slots that one operation carries over while a table moves; one alone where every interleaving is tried.
-pub(super) const STEP: usize = if cfg!(loom) { 1 } else { 64 };
+pub(super) const STEP: usize = if cfg!(loom) { 1 } else { 32 };
+/// Keys that one operation carries over at most, whatever it does: its step, its own key, and what it looks for at the
+/// ceiling.
+pub(super) const CARRIED_MAX: usize = 64;
+/// Slots of a step at the ceiling.
+const STEP_AT_CEILING: usize = if cfg!(loom) { 1 } else { 8 };
 /// Slots that are looked at to count live keys.
 const COUNTED: usize = 65_536;
+
+#[cfg(all(test, not(loom)))]
+thread_local!(pub(super) static CARRIED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
 
 #[derive(Debug, Default)]
 pub(super) struct Slot {
@@ -107,7 +115,8 @@ impl Table {
                 }
             }
             if there == hash {
-                return self.carry(slot, next, hash, is_alive);
+                self.carry(slot, next, hash, is_alive);
+                return;
             }
             if there == SEALED {
                 return;
@@ -116,9 +125,13 @@ impl Table {
         }
     }
 
-    pub(super) fn carry(&self, slot: &Slot, next: &Table, hash: u64, is_alive: &dyn Fn(u64) -> bool) {
+    /// Whether the key was alive, and so had to be written into the next table.
+    pub(super) fn carry(&self, slot: &Slot, next: &Table, hash: u64, is_alive: &dyn Fn(u64) -> bool) -> bool {
         let frozen = slot.word.freeze();
-        if frozen.is_set() && is_alive(frozen.value()) {
+        let has_to = frozen.is_set() && is_alive(frozen.value());
+        if has_to {
+            #[cfg(all(test, not(loom)))]
+            CARRIED.with(|count| count.set(count.get() + 1));
             let renewed = next.base.wrapping_sub(self.base);
             // No slot means that `next` itself has moved on since: whoever moved this table for us carried the key too.
             if let Claim::At(there) = next.claim(hash, || true) {
@@ -128,30 +141,50 @@ impl Table {
         if !frozen.is_frozen() {
             self.occupied.fetch_sub(1, Ordering::SeqCst);
         }
+        has_to
     }
 
-    /// Carries up to `most` slots; true when this was the last step of all.
-    pub(super) fn carry_some(&self, next: &Table, most: usize, is_alive: &dyn Fn(u64) -> bool) -> bool {
+    /// Carries one step of slots; true when this was the last step of all. `keys` counts down by the keys among them.
+    pub(super) fn carry_step(&self, next: &Table, keys: &mut usize, is_alive: &dyn Fn(u64) -> bool) -> bool {
+        self.carry_next(STEP, next, keys, is_alive).unwrap_or(false)
+    }
+
+    /// Looks through up to `most` slots for dead keys, and carries no more than `keys` others; true when this was the last
+    /// step of all.
+    pub(super) fn carry_some(
+        &self,
+        next: &Table,
+        most: usize,
+        keys: &mut usize,
+        is_alive: &dyn Fn(u64) -> bool,
+    ) -> bool {
         let mut left = most;
-        while left > 0 {
-            let from = self.cursor.fetch_add(STEP, Ordering::SeqCst);
-            if from >= self.slots.len() {
-                self.cursor.store(self.slots.len(), Ordering::SeqCst);
-                return false;
+        while left > 0 && *keys >= STEP_AT_CEILING {
+            match self.carry_next(STEP_AT_CEILING, next, keys, is_alive) {
+                None => return false,
+                Some(true) => return true,
+                Some(false) => left = left.saturating_sub(STEP_AT_CEILING),
             }
-            let to = (from + STEP).min(self.slots.len());
-            self.carry_range(next, from, to, is_alive);
-            if self.carried.fetch_add(to - from, Ordering::SeqCst) + (to - from) == self.slots.len() {
-                return true;
-            }
-            left = left.saturating_sub(STEP);
         }
         false
     }
 
+    /// Carries the next so many slots: whether they were the last of all. None where all are handed out.
+    fn carry_next(&self, step: usize, next: &Table, keys: &mut usize, is_alive: &dyn Fn(u64) -> bool) -> Option<bool> {
+        let from = self.cursor.fetch_add(step, Ordering::SeqCst);
+        if from >= self.slots.len() {
+            self.cursor.store(self.slots.len(), Ordering::SeqCst);
+            return None;
+        }
+        let to = (from + step).min(self.slots.len());
+        *keys = keys.saturating_sub(self.carry_range(next, from, to, is_alive));
+        Some(self.carried.fetch_add(to - from, Ordering::SeqCst) + (to - from) == self.slots.len())
+    }
+
     /// Carries or seals each slot of a range. Done twice it does nothing more: a word is frozen once, and carried into a
-    /// word only as long as nobody has written that.
-    pub(super) fn carry_range(&self, next: &Table, from: usize, to: usize, is_alive: &dyn Fn(u64) -> bool) {
+    /// word only as long as nobody has written that. How many keys there were.
+    pub(super) fn carry_range(&self, next: &Table, from: usize, to: usize, is_alive: &dyn Fn(u64) -> bool) -> usize {
+        let mut keys = 0;
         for slot in &self.slots[from..to] {
             let mut there = slot.hash.load(Ordering::Acquire);
             if there == EMPTY {
@@ -161,9 +194,10 @@ impl Table {
                 }
             }
             if there != SEALED {
-                self.carry(slot, next, there, is_alive);
+                keys += usize::from(self.carry(slot, next, there, is_alive));
             }
         }
+        keys
     }
 }
 
