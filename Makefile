@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean descriptors
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -90,12 +90,16 @@ sim: meters  ## the long simulations of a release: decisions, then leases; SIM_H
 	target/release/simulate --hours $(or $(SIM_HOURS),10000) --seed $(SEED) --commit $$commit | tee benches/results/sim-leases-$(SEED).json
 	target/release/simulate --mutants --seed $(SEED) --commit $$commit | tee benches/results/sim-mutants-$(SEED).json
 
+descriptors: build  ## ten million keys offered to a limit of each of a million; about 2 minutes
+	$(BIN)/python -m benches.descriptors --seed $(SEED)
+
 loom:  ## every interleaving of the atomic paths
 	RUSTFLAGS="--cfg loom" cargo test --release -p headway-core --lib interleavings --target-dir target/loom
 
 fuzz: $(STAMPS)/bench  ## the reader, then the data plane's decoders under coverage-guided fuzzers; SECONDS_=3600 each
 	$(BIN)/python fuzz/reader_fuzz.py --seconds $(or $(SECONDS_),3600)
-	$(BIN)/python fuzz/wire_fuzz.py --seconds $(or $(SECONDS_),3600) --seed $(SEED)
+	$(BIN)/python fuzz/wire_fuzz.py --seconds $(or $(SECONDS_),3600) --seed $(SEED) --at-once 2 \
+		--result benches/results/wire-fuzz-$(SEED).json
 
 crash: build  ## kill -9 the running demo 300 times while it is given verbs, and check what is left
 	$(BIN)/python -m tests.demo.crash --kills $(or $(KILLS),300) --seed $(SEED)
