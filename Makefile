@@ -78,8 +78,9 @@ bench-fleet: $(STAMPS)/bench  ## fifty gates and one limit, beside a counter, a 
 meters: build  ## ten million random decisions against the exact twin
 	$(BIN)/python -m benches.meters --decisions 10000000 --seed $(SEED)
 
-shares: build  ## a million random divisions against the exact twin
+shares: build  ## a million random divisions against the exact twin; workloads by weight beside the ideal
 	$(BIN)/python -m benches.shares --cases $(or $(CASES),1000000) --seed $(SEED)
+	$(BIN)/python -m benches.weights --seed $(SEED)
 
 priority: build  ## a critical workload beside a background one that spikes twelvefold
 	$(BIN)/python -m benches.priority --seed $(SEED)

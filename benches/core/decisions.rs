@@ -3,6 +3,7 @@
 //! `cargo bench -p headway-core --bench decisions`
 
 use std::hint::black_box;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use headway_core::allocator::Priority;
@@ -61,9 +62,10 @@ fn path_of(meters: &Meters, contract: &str, workload: &str, steps: &[(&str, bool
 
 /// A meter that three workloads share: one goes first, one has a guarantee, one has a ceiling and leaves both.
 fn shared(name: &str, measure: Measure) -> MeterSpec {
-    let share = |workload: &str, priority, guarantee, ceiling| {
-        let workload = workload.to_owned();
-        ShareSpec { workload, priority, guarantee, ceiling }
+    let share = |workload: &str, priority, guarantee, ceiling| ShareSpec {
+        guarantee,
+        ceiling,
+        ..ShareSpec::plain(workload, priority)
     };
     let shares = vec![
         share("first", Priority::Critical, None, None),
@@ -72,6 +74,14 @@ fn shared(name: &str, measure: Measure) -> MeterSpec {
         share("capped", Priority::Critical, None, Some(Part::Ppm(900_000))),
     ];
     MeterSpec { shares, ..spec(name, measure, None) }
+}
+
+/// A meter that ten workloads divide by weight.
+fn weighed(name: &str, measure: Measure) -> MeterSpec {
+    let weight = |number: u32| NonZeroU32::new(number + 1);
+    let share =
+        |number: u32| ShareSpec { weight: weight(number), ..ShareSpec::plain(&format!("w{number}"), Priority::Normal) };
+    MeterSpec { shares: (0..10).map(share).collect(), ..spec(name, measure, None) }
 }
 
 /// CPU ns a call, the median of seven rounds.
@@ -137,6 +147,8 @@ fn main() {
     specs.push(spec("slots", Measure::Concurrency, None));
     specs.push(shared("sharedrate", Measure::Rate));
     specs.push(shared("sharedslots", Measure::Concurrency));
+    specs.push(weighed("weighedrate", Measure::Rate));
+    specs.push(weighed("weighedslots", Measure::Concurrency));
     meters.declare(specs).expect("meters");
     let rate = |from, to| curve(Measure::Rate, from, to);
     let mut curves: Vec<(String, Arc<Curve>)> =
@@ -147,6 +159,8 @@ fn main() {
     curves.push(("slots".to_owned(), curve(Measure::Concurrency, 1_000 * UNIT, 1_000 * UNIT)));
     curves.push(("sharedrate".to_owned(), rate(PLENTY, PLENTY)));
     curves.push(("sharedslots".to_owned(), curve(Measure::Concurrency, 1_000 * UNIT, 1_000 * UNIT)));
+    curves.push(("weighedrate".to_owned(), rate(PLENTY, PLENTY)));
+    curves.push(("weighedslots".to_owned(), curve(Measure::Concurrency, 1_000 * UNIT, 1_000 * UNIT)));
     meters.publish(curves, 0, Boot.boot_ns()).expect("published");
 
     measure("clock_gettime(CLOCK_BOOTTIME)", |_| {
@@ -186,6 +200,19 @@ fn main() {
         measure(&format!("a slot, taken and given: {says}"), |_| {
             assert!(one.try_now(&Boot, 1, None).is_ok());
             one.release(&Boot, 1, None);
+        });
+    }
+    for (refuses, says) in [(false, "nobody was refused"), (true, "while somebody is refused")] {
+        let paths = ["weighedrate", "weighedslots"].map(|name| path_of(&meters, name, "w3", &[(name, false)]));
+        if refuses {
+            assert!(paths.iter().all(|path| path.try_now(&Boot, u64::MAX, None).is_err()));
+        }
+        measure(&format!("a rate, one of ten by weight, {says}"), |_| {
+            assert!(paths[0].try_now(&Boot, 1, None).is_ok())
+        });
+        measure(&format!("a slot, one of ten by weight, {says}"), |_| {
+            assert!(paths[1].try_now(&Boot, 1, None).is_ok());
+            paths[1].release(&Boot, 1, None);
         });
     }
     let keys = path(&meters, &[("keys", true)]);

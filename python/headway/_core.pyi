@@ -154,7 +154,7 @@ class MeterSpec:
         one demand).
     unit: the word for refusals, singular ("connection").
     shares: what was agreed with the workloads of its contract; a path finds its own by `shares_as`. At most 1,000, each
-        workload once, 64 guarantees that come to no more than all of the limit; with keys only priorities.
+        workload once, 64 guarantees that come to no more than all of the limit; with keys only priorities, with a quota no weights.
     """
 
     def __new__(
@@ -184,6 +184,8 @@ class ShareSpec:
     guarantee: what the others leave of it as long as it is unused. Of a rate it is a part of the limit with that part of the
         burst, in whole units rounded down; of a quota a part of each window.
     ceiling: the most it may have: a limit of its own, asked before the meter's, called `meter@workload`.
+    weight: its part of a contended rate or concurrency without keys, beside the weights of its equals in priority; None: 1.
+        Where no workload has one nothing is divided.
     """
 
     def __new__(
@@ -195,6 +197,7 @@ class ShareSpec:
         guarantee_micro: int | None = None,
         ceiling_ppm: int | None = None,
         ceiling_micro: int | None = None,
+        weight: int | None = None,
     ) -> ShareSpec: ...
     @property
     def workload(self) -> str: ...

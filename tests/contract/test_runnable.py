@@ -30,7 +30,7 @@ def fields(text: str) -> list[str]:
         ("{stage: now, limit: 100}", SECOND % (", any: [{metric: {query: up, above: 0}}, {event: x}]", ""), "metric"),
         ("{stage: now, limit: 100}", SECOND % ("", ", was: old"), "was"),
         ("{other: {}}", "{other: {match: {user: x}}}", "match"),
-        ("{other: {}}", "{other: {weight: 2}}", "weight"),
+        ("{other: {}}", "{other: {weight: 2}}\neach: {key: team, count: 4}", "weight"),
         ("{other: {}}", "{other: {guarantee: 40%}}\neach: {key: team, count: 4}", "guarantee"),
         ("{other: {}}", "{other: {ceiling: 40}}\neach: {key: team, count: 4}", "ceiling"),
         ("owner: team-web\n", "owner: team-web\nguards: {g: {keep: {query: q, below: 1}}}\n", "guards"),
@@ -69,6 +69,7 @@ def test_what_works_today_runs() -> None:
     assert [] == fields("server: main\nstore: sqlite:///headway.db\n")
     assert [] == fields(API.replace("{other: {}}", "{other: {priority: critical, guarantee: 40%, ceiling: 60}}"))
     assert [] == fields(API.replace("{other: {}}", "{other: {priority: critical}}\neach: {key: team, count: 4}"))
+    assert [] == fields(API.replace("{other: {}}", "{other: {weight: 2}}"))
     assert [] == fields(API + "enforce: {recall: wait, floor: 1}\n")
 
 
@@ -81,6 +82,13 @@ def test_an_amount_means_nothing_where_there_are_several_dimensions() -> None:
 
     assert ["ceiling"] == fields(two.replace("{other: {}}", "{other: {ceiling: 10}}"))
     assert [] == fields(two.replace("{other: {}}", "{other: {guarantee: 10%, ceiling: 20%}}"))
+
+
+def test_a_quota_is_not_divided_by_weight() -> None:
+    """What is left of a window is no flow that a part could be held to: the last part of it is gone before anybody is short."""
+    quota = API.replace("measure: rate, unit: request, per: 1s", "measure: quota, unit: request, per: day")
+
+    assert ["weight"] == fields(quota.replace("{other: {}}", "{other: {weight: 2}}"))
 
 
 def test_an_abstract_contract_is_not_asked_whether_it_runs() -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from tests.model.counts import Concurrency, Quota
 from tests.model.curves import MICRO, Piece, Plan, Seg
 from tests.model.meters import Rate
+from tests.model.weights import Division
 
 RANKS: Final = {"background": 0, "normal": 1, "critical": 2}
 ROOM_PPM: Final = {"background": 200_000, "normal": 50_000, "critical": 0}
@@ -27,6 +28,7 @@ class Agreed:
     priority: str = "normal"
     guarantee_ppm: int | None = None
     ceiling_ppm: int | None = None
+    weight: int | None = None
 
 
 class Part(Rate):
@@ -62,6 +64,10 @@ class Shared:
         self.agreed = {one.workload: one for one in agreed}
         self.whole = twin()
         self.sure = {one.workload: twin(Part) for one in agreed if one.guarantee_ppm is not None}
+        weights = {one.workload: one.weight or 1 for one in agreed}
+        ranks = {one.workload: RANKS[one.priority] for one in agreed}
+        is_weighed = any(one.weight for one in agreed)
+        self.division = Division(measure == "rate", self.unit, weights, ranks) if is_weighed else None
         self.most = {one.workload: twin() for one in agreed if one.ceiling_ppm is not None}
 
     def publish(self, plan: Plan, offset_ns: int, at_ns: int) -> None:
@@ -92,21 +98,45 @@ class Shared:
 
     def leaves(self, workload: str, at_ns: int, n: int) -> int:
         """What has to fit beside a demand."""
-        own = self.agreed[workload]
         if workload in self.sure and n <= self.unused(workload, at_ns):
             return 0
+        agreed = self.agreed_with(workload, at_ns)
+        if self.division is None:
+            return agreed
+        entitled, limit = self.entitled(at_ns), int(self.limit(self.whole, at_ns))
+        kept = {one: self.unused(one, at_ns) for one in self.sure}
+        return agreed + self.division.leaves(workload, at_ns, n, entitled, limit, agreed, kept)
+
+    def agreed_with(self, workload: str, at_ns: int) -> int:
+        """The room for who goes first, and what is unused of guarantees."""
+        own = self.agreed[workload]
         higher = {one.workload for one in self.agreed.values() if RANKS[one.priority] > RANKS[own.priority]}
-        room = self.units(Fraction(self.limit(self.whole, at_ns)) * ROOM_PPM[own.priority] / MICRO) if higher else 0
+        room = self.room(own.priority, at_ns) if higher else 0
         others = {one: self.unused(one, at_ns) for one in self.sure if one != workload}
         theirs = sum(kept for one, kept in others.items() if one in higher)
         return sum(others.values()) - theirs + max(room, theirs)
+
+    def room(self, priority: str, at_ns: int) -> int:
+        """What a priority leaves to higher ones."""
+        return self.units(Fraction(self.limit(self.whole, at_ns)) * ROOM_PPM[priority] / MICRO)
+
+    def entitled(self, at_ns: int) -> int:
+        """`E` of a rate; 0 of slots."""
+        return int(self.whole.entitlement(at_ns)) if isinstance(self.whole, Rate) else 0
 
     def admit(self, workload: str, at_ns: int, n: int) -> str | None:
         """Takes `n`; None where it fits, else which bound stood in the way: `most` or `limit`."""
         if workload in self.most and not _fits(self.most[workload], at_ns, n):
             return "most"
+        division = self.division
+        if division is not None and division.is_due(at_ns):
+            self._divide(division, at_ns)
         if not _fits(self.whole, at_ns, n + self.leaves(workload, at_ns, n)):
+            if division is not None:
+                division.refuse(workload, at_ns, n)
             return "limit"
+        if division is not None:
+            division.take(workload, n, self.entitled(at_ns), int(self.limit(self.whole, at_ns)))
         kept = self.unused(workload, at_ns) if workload in self.sure else 0
         for twin in (self.whole, self.most.get(workload)):
             if twin is not None:
@@ -118,8 +148,29 @@ class Shared:
             _take(sure, at_ns, n)
         return None
 
+    def _divide(self, division: Division, at_ns: int) -> None:
+        whole = self.whole
+        if isinstance(whole, Rate):
+            level, held = floor(whole._until(at_ns)[-1].level(at_ns)), 0
+        else:
+            assert isinstance(whole, Concurrency)
+            level, held = whole.levels.limit_micro(at_ns), whole.by_key.get(None, 0)
+        parts = [
+            {
+                one.workload: level * ppm // MICRO
+                for one in self.agreed.values()
+                if (ppm := getattr(one, name)) is not None
+            }
+            for name in ("guarantee_ppm", "ceiling_ppm")
+        ]
+        rooms = {RANKS[name]: self.room(name, at_ns) // MICRO for name in ("background", "normal")}
+        division.renew(at_ns, level, held, parts[0], parts[1], rooms)
+
     def release(self, workload: str, n: int) -> None:
         """Gives slots back."""
+        if self.division is not None:
+            stake = self.division.stakes[workload]
+            stake.spent = max(0, stake.spent - n)
         for twin in (self.whole, self.most.get(workload), self.sure.get(workload)):
             if isinstance(twin, Concurrency):
                 twin.release(n, None)

@@ -30,7 +30,7 @@ class Played:
 class History:
     """One seed's contract in core and twin, and turns played on both."""
 
-    def __init__(self, seed: int, measure: _core.Measure, *, cuts: bool = True) -> None:
+    def __init__(self, seed: int, measure: _core.Measure, *, cuts: bool = True, weighed: bool = False) -> None:
         self.dice = dice = Random(f"{measure}-{seed}")
         self.measure, self.cuts, self.version, self.utc_ns = measure, cuts, 0, UTC_NS
         self.level = 0
@@ -43,12 +43,20 @@ class History:
             sure = sure if sure is None or sure <= left_ppm else None
             left_ppm -= sure or 0
             most = dice.choice((None, None, None, 500_000, 1_000_000))
-            self.agreed.append(Agreed(f"w{number}", dice.choice((*RANKS,)), sure, most))
+            weight = dice.choice((None, 1, 2, 7, 1_000)) if weighed else None
+            rank = "normal" if weighed and dice.random() < 0.7 else dice.choice((*RANKS,))
+            self.agreed.append(Agreed(f"w{number}", rank, sure, most, weight))
         self.twin = Shared(measure, SECOND, log2, self.agreed)
         self.clock = _core.Clock.manual(dice.randrange(1_000 * SECOND))
         self.core = _core.Meters(self.clock)
         shares = [
-            _core.ShareSpec(one.workload, one.priority, guarantee_ppm=one.guarantee_ppm, ceiling_ppm=one.ceiling_ppm)  # type: ignore[arg-type]
+            _core.ShareSpec(
+                one.workload,
+                one.priority,  # type: ignore[arg-type]
+                guarantee_ppm=one.guarantee_ppm,
+                ceiling_ppm=one.ceiling_ppm,
+                weight=one.weight,
+            )
             for one in self.agreed
         ]
         per_ns = SECOND if measure == "rate" else 0
@@ -138,6 +146,18 @@ def test_core_and_twin_share_alike(measure: _core.Measure) -> None:
             setattr(total, name, getattr(total, name) + getattr(played, name))
 
     assert all(count > 100 for count in vars(total).values()), total
+
+
+@pytest.mark.parametrize("measure", ["rate", "concurrency"])
+def test_core_and_twin_divide_alike(measure: _core.Measure) -> None:
+    """The same with weights beside everything else: every division to the last unit, or a decision would differ."""
+    total = Played()
+    for seed in range(24 if measure == "rate" else 150):
+        played = History(3_000 + seed, measure, weighed=True).play(200)
+        total.admitted += played.admitted
+        total.refused += played.refused
+
+    assert total.admitted > 500 and total.refused > 500, total
 
 
 @pytest.mark.parametrize("measure", MEASURES)

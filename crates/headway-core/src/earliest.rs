@@ -17,6 +17,17 @@ pub enum Retry {
     Unknown,
 }
 
+impl Retry {
+    /// The earlier of two instants; one that is known before one that is not.
+    pub(crate) fn sooner(self, other: Retry) -> Retry {
+        match (self, other) {
+            (Retry::At(one), Retry::At(another)) => Retry::At(one.min(another)),
+            (Retry::At(_), _) => self,
+            _ => other,
+        }
+    }
+}
+
 /// Whether `n` counts fit under some burst or level, now or ahead on the curve. A curve that is shut for good by what it
 /// says (a level of 0 all along) says nothing about how large a demand may be: what reopens it decides that.
 pub(crate) fn may_ever_fit(curve: &Installed, now: i64, n: u64, shift: u32) -> bool {

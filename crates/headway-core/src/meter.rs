@@ -5,8 +5,10 @@
 
 #[cfg(all(test, not(loom)))]
 mod apart;
+mod division;
 mod keep;
 mod lend;
+mod portion;
 mod share;
 mod spec;
 mod take;
@@ -30,7 +32,9 @@ use crate::saved::Kept;
 use crate::sip::SipKey;
 use crate::word::{Tagged, Word};
 
+pub(crate) use division::Division;
 use lend::Lent;
+pub(crate) use portion::Portion;
 pub(crate) use share::{Guarantee, Share};
 pub use spec::MeterSpec;
 
@@ -113,6 +117,8 @@ pub(crate) struct Meter {
     gives_by_key: Option<GivesByKey>,
     pub(crate) scaled: Vec<Scaled>,
     pub(crate) shares: Vec<Share>,
+    /// Where its workloads have weights.
+    pub(crate) division: Option<Arc<Division>>,
     /// The key this is the meter of, where it is a scaled key's own: its draws are booked under it.
     pub(crate) own_key: Option<Arc<str>>,
     /// The highest mark (rate) the store knows of; `u64::MAX` where nothing is durable.
@@ -165,7 +171,8 @@ impl Meter {
         }
         let most = spec.keys_max.map(|most| usize::try_from(most).unwrap_or(usize::MAX) - scaled.len());
         let meter = Meter::with(spec, log2, MICRO, most, growths, renew_at)?;
-        Ok(Meter { scaled, shares, ..meter })
+        let division = Division::of(&shares).map(Arc::new);
+        Ok(Meter { scaled, shares, division, ..meter })
     }
 
     /// One meter whose levels are multiplied by `ppm`, without scaled keys of its own.
@@ -201,6 +208,7 @@ impl Meter {
             gives_by_key: (is_rate && most.is_some()).then(GivesByKey::new),
             scaled: vec![],
             shares: vec![],
+            division: None,
             own_key: None,
             durable_to: AtomicU64::new(if spec.durable && is_rate { 0 } else { u64::MAX }),
             draws: spec.durable.then(|| Draws::new(Arc::clone(growths), most)),

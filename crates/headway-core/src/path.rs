@@ -7,6 +7,7 @@ mod decide;
 mod lending;
 mod sharing;
 mod together;
+mod weighed;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::why::Why;
 pub use lending::{Lending, Loan, SlotsOut};
 use sharing::Sharing;
 pub use together::{Demand, try_together};
+pub(crate) use weighed::Parted;
 
 /// Whether a meter is one of a contract's own.
 pub(crate) fn is_own(contract: &str, meter: &str) -> bool {

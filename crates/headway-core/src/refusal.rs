@@ -10,7 +10,7 @@ use crate::grain::{MICRO, micro_of_grains};
 use crate::hot::Look;
 use crate::installed::Installed;
 use crate::meter::Meter;
-use crate::path::{Key, Path, Stopped, is_own};
+use crate::path::{Key, Parted, Path, Stopped, is_own};
 use crate::why::Why;
 use crate::word::Tagged;
 
@@ -31,6 +31,8 @@ pub struct Refusal {
     /// Units of slots that the workload held then.
     yours: u64,
     reference: OnceLock<u32>,
+    /// Its part by weight, where that stood in the way.
+    parted: Option<Parted>,
     /// What a keeper said of it; the numbers above are then of no use.
     told: Option<Arc<Told>>,
 }
@@ -48,10 +50,11 @@ impl Refusal {
             let look = toll.meter.look(at);
             (look.map_or(0, |look| toll.meter.amount(own, &look)), look)
         });
+        let parted = stopped.parted(path, units, hash);
         let yours = if path.has_slots() { path.counts.held_units() } else { 0 };
         let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);
         let (curve, reference) = (OnceLock::new(), OnceLock::new());
-        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference, told: None }
+        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference, parted, told: None }
     }
 
     /// What a keeper refused.
@@ -70,6 +73,7 @@ impl Refusal {
         }
         (self.step, self.why, self.units, self.at) = (stopped.step, stopped.why, units, stopped.at);
         (self.amount, self.look) = (amount, look);
+        self.parted = stopped.parted(path, units, key);
         self.curve.take();
         self.reference.take();
         true
@@ -250,6 +254,13 @@ impl Refusal {
             Why::Full | Why::Timeout if self.is_ceiling() => {
                 format!("{} has all it may have of {contract}: {}.", self.workload(), self.numbers())
             }
+            Why::Full | Why::Timeout if let Some(parted) = &self.parted => {
+                let (whole, part) = (self.numbers(), self.part_of_limit(parted));
+                let (workload, Parted { weight, of, .. }) = (self.workload(), parted);
+                format!(
+                    "{contract} is full for {workload}: {whole}. Its part is {part} for now: weight {weight} of {of}."
+                )
+            }
             Why::Full | Why::Timeout => match self.goes_first() {
                 Some(first) => {
                     format!("{contract} is full for {}: {}. {first} goes first.", self.workload(), self.numbers())
@@ -291,6 +302,16 @@ impl Refusal {
         let (floor, most) = if is_rate { (look.k, look.e) } else { (0, look.limit) };
         let would_fit = self.amount.max(floor).saturating_add(toll.charge.of(self.units)) <= most;
         sharing.first.as_deref().filter(|_| would_fit)
+    }
+
+    /// `25 of 100 connections`, `25 of 100 requests a second`.
+    fn part_of_limit(&self, parted: &Parted) -> String {
+        let micro = self.meter().map_or(0, |meter| parted.micro(meter, self.limit_micro()));
+        let (part, limit) = (grouped(micro as f64 / MICRO as f64), self.amount_of(self.limit()));
+        match self.meter().map_or(Measure::Quota, |meter| meter.spec.measure) {
+            Measure::Rate => format!("{part} of {limit} {}", self.over()),
+            _ => format!("{part} of {limit}"),
+        }
     }
 
     fn numbers(&self) -> String {
@@ -407,11 +428,18 @@ impl Path {
                 let (always, left) = toll.meter.look(at).map_or((0, 0), |look| {
                     (step.leaves_always(&toll.meter, &look), step.leaves(&toll.meter, at, n, &look))
                 });
+                let agreed = toll.meter.look(at).map_or(0, |look| step.leaves_agreed(&toll.meter, at, n, &look));
+                let due = step.part_due(&toll.meter, &curve, at, n).filter(|_| left > agreed);
                 let fits = |left: u64| earliest(&curve, at, stood, n.saturating_add(left), toll.meter.shift);
                 // What a guarantee keeps back changes with what its workload does: it may fit when nobody can say.
                 let found = match fits(left) {
                     Retry::Never if left > always && fits(always) != Retry::Never => Retry::Unknown,
                     found => found,
+                };
+                // Within its part it leaves less to its equals, and that may be sooner.
+                let found = match (due, fits(agreed)) {
+                    (Some(due), Retry::At(fits)) => found.sooner(Retry::At(fits.max(due))),
+                    _ => found,
                 };
                 match found {
                     Retry::At(fits) => latest = latest.max(fits),

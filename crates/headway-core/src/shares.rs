@@ -2,8 +2,10 @@
 //!
 //! Source: design, section 2 (`workloads.*`) and section 3, *Who gets it*.
 
+use std::num::NonZeroU32;
+
 use crate::allocator::Priority;
-use crate::curve::{Curve, Segment};
+use crate::curve::{Curve, Measure, Segment};
 use crate::error::Error;
 use crate::grain::MICRO;
 
@@ -22,7 +24,7 @@ pub enum Part {
 }
 
 impl Part {
-    fn of(self, level: u64) -> u64 {
+    pub(crate) fn of(self, level: u64) -> u64 {
         match self {
             Part::Ppm(ppm) => (u128::from(level) * u128::from(ppm) / u128::from(MICRO)) as u64,
             Part::Micro(most) => level.min(most),
@@ -60,6 +62,16 @@ pub struct ShareSpec {
     pub priority: Priority,
     pub guarantee: Option<Part>,
     pub ceiling: Option<Part>,
+    /// Its part of what is contended, beside the weights of its equals in priority; None: 1. Where nobody has one, nothing
+    /// is divided.
+    pub weight: Option<NonZeroU32>,
+}
+
+impl ShareSpec {
+    /// A workload like any other, at a priority.
+    pub fn plain(workload: &str, priority: Priority) -> ShareSpec {
+        ShareSpec { workload: workload.to_owned(), priority, guarantee: None, ceiling: None, weight: None }
+    }
 }
 
 impl Priority {
@@ -84,7 +96,7 @@ impl Priority {
 }
 
 /// Says what is wrong with the shares of one meter, if anything is.
-pub(crate) fn fault_of(shares: &[ShareSpec], keyed: bool) -> Option<String> {
+pub(crate) fn fault_of(shares: &[ShareSpec], measure: Measure, keyed: bool) -> Option<String> {
     let guarantees = shares.iter().filter_map(|share| share.guarantee);
     let parts = guarantees.clone().chain(shares.iter().filter_map(|share| share.ceiling));
     if shares.len() > SHARES_MAX || guarantees.clone().count() > GUARANTEES_MAX {
@@ -94,6 +106,9 @@ pub(crate) fn fault_of(shares: &[ShareSpec], keyed: bool) -> Option<String> {
     }
     if keyed && parts.clone().next().is_some() {
         return Some("guarantees and ceilings need a meter without keys".into());
+    }
+    if (keyed || measure == Measure::Quota) && shares.iter().any(|share| share.weight.is_some()) {
+        return Some("weights need a rate or a concurrency without keys".into());
     }
     if parts.clone().any(|part| matches!(part, Part::Ppm(ppm) if ppm > MICRO)) {
         return Some("a part is at most all of the limit, a million ppm".into());
@@ -110,7 +125,6 @@ pub(crate) fn fault_of(shares: &[ShareSpec], keyed: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::curve::Measure;
 
     fn climb(from: u64, to: u64) -> Curve {
         let segments = vec![
@@ -144,18 +158,22 @@ mod tests {
     }
 
     fn share(workload: &str, guarantee: Option<Part>) -> ShareSpec {
-        ShareSpec { workload: workload.into(), priority: Priority::Normal, guarantee, ceiling: None }
+        ShareSpec { guarantee, ..ShareSpec::plain(workload, Priority::Normal) }
     }
 
     #[test]
     fn shares_that_mean_nothing_are_faults() {
         let half = Some(Part::Ppm(500_001));
-        assert!(fault_of(&[share("a", half), share("b", half)], false).unwrap().contains("1000002 ppm"));
-        assert!(fault_of(&[share("a", None), share("a", None)], false).unwrap().contains("twice"));
-        assert!(fault_of(&[share("a", half)], true).unwrap().contains("keys"));
-        assert!(fault_of(&[share("a", Some(Part::Ppm(1_000_001)))], false).is_some());
-        assert!(fault_of(&vec![share("a", None); SHARES_MAX + 1], false).unwrap().contains("at most"));
-        assert_eq!(None, fault_of(&[share("a", half), share("b", None)], false));
-        assert_eq!(None, fault_of(&[share("a", None)], true));
+        assert!(fault_of(&[share("a", half), share("b", half)], Measure::Rate, false).unwrap().contains("1000002 ppm"));
+        assert!(fault_of(&[share("a", None), share("a", None)], Measure::Rate, false).unwrap().contains("twice"));
+        assert!(fault_of(&[share("a", half)], Measure::Rate, true).unwrap().contains("keys"));
+        assert!(fault_of(&[share("a", Some(Part::Ppm(1_000_001)))], Measure::Rate, false).is_some());
+        assert!(fault_of(&vec![share("a", None); SHARES_MAX + 1], Measure::Rate, false).unwrap().contains("at most"));
+        assert_eq!(None, fault_of(&[share("a", half), share("b", None)], Measure::Rate, false));
+        assert_eq!(None, fault_of(&[share("a", None)], Measure::Rate, true));
+        let weighed = ShareSpec { weight: NonZeroU32::new(2), ..share("a", None) };
+        assert!(fault_of(std::slice::from_ref(&weighed), Measure::Rate, true).unwrap().contains("weights"));
+        assert!(fault_of(std::slice::from_ref(&weighed), Measure::Quota, false).unwrap().contains("weights"));
+        assert_eq!(None, fault_of(&[weighed], Measure::Concurrency, false));
     }
 }

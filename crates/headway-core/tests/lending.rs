@@ -173,12 +173,8 @@ fn a_path_with_keys_is_not_lent_and_a_closed_process_lends_nothing() {
 /// A contract of ten of which four are guaranteed to `batch`: what `web` and `batch` lend from.
 fn shared(measure: Measure) -> (Meters, [(Arc<Path>, Lending); 2]) {
     let meters = Meters::default();
-    let shares = vec![ShareSpec {
-        workload: "batch".into(),
-        priority: Priority::Normal,
-        guarantee: Some(Part::Micro(4 * MICRO)),
-        ceiling: None,
-    }];
+    let guarantee = Some(Part::Micro(4 * MICRO));
+    let shares = vec![ShareSpec { guarantee, ..ShareSpec::plain("batch", Priority::Normal) }];
     let spec = MeterSpec { shares, ..MeterSpec::plain("orders", measure, 10 * MICRO, per_ns(measure)) };
     meters.declare(vec![spec]).unwrap();
     meters.publish(vec![("orders".into(), curve(1, measure, 10))], 0, NOW).unwrap();

@@ -19,7 +19,7 @@ impl Clock for Machine {
 }
 
 fn share(workload: &str, priority: Priority, guarantee: Option<Part>, ceiling: Option<Part>) -> ShareSpec {
-    ShareSpec { workload: workload.into(), priority, guarantee, ceiling }
+    ShareSpec { guarantee, ceiling, ..ShareSpec::plain(workload, priority) }
 }
 
 /// 20 slots: checkout goes first and has 4 sure ones, search has 8, reports leave 4 and have at most 10.

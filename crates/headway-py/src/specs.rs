@@ -1,5 +1,7 @@
 //! What meters and limiters are: frozen settings.
 
+use std::num::NonZeroU32;
+
 use headway_core::allocator::Priority;
 use headway_core::{Measure, Mode, Part};
 use pyo3::exceptions::PyValueError;
@@ -75,7 +77,7 @@ impl ShareSpec {
     #[new]
     #[pyo3(signature = (
         workload, priority = "normal", *, guarantee_ppm = None, guarantee_micro = None, ceiling_ppm = None,
-        ceiling_micro = None
+        ceiling_micro = None, weight = None
     ))]
     fn new(
         py: Python<'_>,
@@ -85,10 +87,13 @@ impl ShareSpec {
         guarantee_micro: Option<u64>,
         ceiling_ppm: Option<u64>,
         ceiling_micro: Option<u64>,
+        weight: Option<u32>,
     ) -> PyResult<ShareSpec> {
         let priority = Priority::named(priority).map_err(|e| raised(py, &e))?;
         let (guarantee, ceiling) = (part(guarantee_ppm, guarantee_micro)?, part(ceiling_ppm, ceiling_micro)?);
-        Ok(ShareSpec(headway_core::ShareSpec { workload, priority, guarantee, ceiling }))
+        let weight = weight.map(NonZeroU32::try_from).transpose();
+        let weight = weight.map_err(|_| PyValueError::new_err("a weight is 1 or more"))?;
+        Ok(ShareSpec(headway_core::ShareSpec { workload, priority, guarantee, ceiling, weight }))
     }
 
     #[getter]

@@ -27,6 +27,7 @@ _SERVED = ("here", "run it with `headway serve`, whose data plane answers Envoy"
 _BINDINGS = {"rls": _SERVED, "rlqs": _SERVED}
 """Where a binding is not acted on, and what works today."""
 
+_UNWEIGHED = "remove `weight`; `priority` works there too"
 _CONDITIONS = "not_before, soak, event, approval and requires work today"
 
 
@@ -94,9 +95,10 @@ def _workloads(contract: Contract) -> Iterator[_Use]:
     for name, workload in contract.workloads.items():
         if workload.match is not None:
             yield ("workloads", name, "match"), "`match` of a workload", "remove `match`; the caller names its workload"
-        if workload.weight is not None:
-            today = "remove `weight`; `priority`, `guarantee` and `ceiling` work"
-            yield ("workloads", name, "weight"), "`weight` of a workload", today
+        if workload.weight is not None and contract.each is not None:
+            yield ("workloads", name, "weight"), "`weight` of a workload beside `each`", _UNWEIGHED
+        elif workload.weight is not None and any(one.measure == "quota" for one in contract.constraint.values()):
+            yield ("workloads", name, "weight"), "`weight` of a workload of a quota", _UNWEIGHED
         for field in ("guarantee", "ceiling"):
             part: Portion | None = getattr(workload, field)
             loc = ("workloads", name, field)

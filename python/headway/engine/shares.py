@@ -1,4 +1,5 @@
-"""What a contract agrees with its workloads, as the core is told it: who goes first, what is guaranteed, what is the most."""
+"""What a contract agrees with its workloads, as the core is told it: who goes first, what is guaranteed, what is the most,
+and by which weights the rest is divided."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ def shares_of(contract: Contract) -> list[ShareSpec]:
             guarantee_micro=_micro(workload.guarantee),
             ceiling_ppm=_ppm(workload.ceiling),
             ceiling_micro=_micro(workload.ceiling),
+            weight=workload.weight,
         )
         for name, workload in contract.workloads.items()
     ]
@@ -46,7 +48,7 @@ def ceilings_micro(contract: Contract, level_micro: int) -> dict[str, int]:
 
 
 def _is_agreed(workload: Workload) -> bool:
-    return any(one is not None for one in (workload.priority, workload.guarantee, workload.ceiling))
+    return any(one is not None for one in (workload.priority, workload.guarantee, workload.ceiling, workload.weight))
 
 
 def _ppm(part: Portion | None) -> int | None:

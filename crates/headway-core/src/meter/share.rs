@@ -12,6 +12,7 @@ use crate::curve::{Curve, Measure};
 use crate::error::Error;
 use crate::grain::MICRO;
 use crate::growth::Growths;
+use crate::hot::Look;
 use crate::level;
 use crate::rate;
 use crate::shares::{Part, ShareSpec};
@@ -120,6 +121,16 @@ impl Meter {
     /// It, and the meters that count for its workloads.
     pub(crate) fn with_shares(&self) -> impl Iterator<Item = &Meter> {
         std::iter::once(self).chain(self.shares.iter().flat_map(Share::meters))
+    }
+
+    /// One unit in its counts.
+    pub(crate) fn unit(&self) -> u64 {
+        if self.spec.measure == Measure::Rate { 1 << self.grains.log2 } else { MICRO >> self.shift }
+    }
+
+    /// Whole units of a part of the level, of a rate of the burst.
+    pub(crate) fn whole_part(&self, look: &Look, ppm: u64) -> u64 {
+        self.whole((u128::from(look.limit) * u128::from(ppm) / u128::from(MICRO)) as u64)
     }
 
     /// Whole units, of counts: what is left for others is counted in those.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::weighed::Weighed;
 use super::{Step, Toll};
 use crate::curve::Measure;
-use crate::grain::MICRO;
 use crate::hot::Look;
 use crate::meter::{Guarantee, Held, Meter, Stop, Taken};
 use crate::rate::Marked;
@@ -20,6 +20,7 @@ pub(crate) struct Sharing {
     others: Vec<Arc<Guarantee>>,
     /// A workload that room is left for, for what people read.
     pub(crate) first: Option<String>,
+    pub(super) weighed: Option<Weighed>,
 }
 
 impl Sharing {
@@ -45,21 +46,28 @@ impl Sharing {
             first: first.map(|share| &share.spec.workload).or(others.first().map(|other| &other.workload)).cloned(),
             higher,
             others,
+            weighed: own.and_then(|own| Weighed::of(meter, &own.spec.workload)),
         };
-        (sharing.first.is_some() || sharing.own.is_some()).then(|| Box::new(sharing))
+        (sharing.first.is_some() || sharing.own.is_some() || sharing.weighed.is_some()).then(|| Box::new(sharing))
     }
 
     /// What is left whoever asks: the room for who goes first, as far as the demand is not within a guarantee.
     fn room(&self, meter: &Meter, look: &Look) -> u64 {
-        meter.whole((u128::from(look.limit) * u128::from(self.room_ppm) / u128::from(MICRO)) as u64)
+        meter.whole_part(look, self.room_ppm)
     }
 
-    /// What has to fit beside a demand of `n`. Nothing where it is within its own guarantee. Else what is unused of the
-    /// others' guarantees, and the room for who goes first, in which their guarantees are counted.
+    /// What has to fit beside a demand of `n`. Nothing where it is within its own guarantee. Else what was agreed, and what
+    /// is left to equals that have less than their part.
     fn leaves(&self, meter: &Meter, now: i64, n: u64, look: &Look) -> u64 {
         if self.own.as_ref().is_some_and(|own| n <= own.unused(now)) {
             return 0;
         }
+        let agreed = self.agreed(meter, now, look);
+        agreed.saturating_add(self.weighed.as_ref().map_or(0, |weighed| weighed.leaves(meter, now, n, look, agreed)))
+    }
+
+    /// What is unused of the others' guarantees, and the room for who goes first, in which their guarantees are counted.
+    pub(super) fn agreed(&self, meter: &Meter, now: i64, look: &Look) -> u64 {
         let unused = |all: &[Arc<Guarantee>]| all.iter().map(|one| one.unused(now)).fold(0, u64::saturating_add);
         unused(&self.others).saturating_add(unused(&self.higher).max(self.room(meter, look)))
     }
@@ -99,17 +107,18 @@ impl Step {
 
     /// Of `free` counts, what this path may take: what is left beside what it leaves, or its own guarantee.
     pub(crate) fn free_for_it(&self, meter: &Meter, now: i64, free: u64, look: &Look) -> u64 {
-        let beside = free.saturating_sub(self.leaves(meter, now, u64::MAX, look));
-        beside.max(self.guarantee().map_or(0, |own| own.unused(now)).min(free))
+        let Some(sharing) = &self.sharing else { return free };
+        let agreed = sharing.agreed(meter, now, look);
+        let weighed = sharing.weighed.as_ref().map_or(0, |one| one.leaves(meter, now, meter.unit(), look, agreed));
+        let sure = sharing.own.as_ref().map_or(0, |own| own.unused(now)).min(free);
+        free.saturating_sub(agreed.saturating_add(weighed)).max(sure)
     }
 
     /// Gives `r` counts of what was taken back; how many were.
     pub(super) fn give_back(&self, now: i64, key: Option<u64>, taken: &Taken, r: u64) -> u64 {
         let (toll, own) = self.toll(key);
         let given = toll.meter.give_back(now, own, taken, r);
-        if let Some(guarantee) = self.guarantee() {
-            guarantee.give_back(now, taken, given);
-        }
+        self.count_less(&toll.meter, now, taken, given);
         toll.meter.bell.ring();
         given
     }
@@ -119,8 +128,8 @@ impl Step {
         let (toll, own) = self.toll(key);
         let n = toll.charge.of(units);
         let is_held = toll.meter.hold_over(now, own, n);
-        if let Some(guarantee) = self.guarantee().filter(|_| is_held) {
-            guarantee.charge(now, n);
+        if is_held {
+            self.count_more(&toll.meter, now, n);
         }
         is_held
     }
@@ -129,9 +138,7 @@ impl Step {
     pub(super) fn let_go(&self, now: i64, key: Option<u64>, units: u64) {
         let (toll, own) = self.toll(key);
         let n = toll.charge.of(units);
-        if let Some(guarantee) = self.guarantee() {
-            guarantee.give_back(now, &Taken { n, ..Taken::NOTHING }, n);
-        }
+        self.count_less(&toll.meter, now, &Taken { n, ..Taken::NOTHING }, n);
         toll.meter.let_go(now, own, n);
         toll.meter.bell.ring();
     }
@@ -140,9 +147,7 @@ impl Step {
     pub(super) fn charge_more(&self, now: i64, key: Option<u64>, taken: &Taken, n: u64) {
         let (toll, own) = self.toll(key);
         toll.meter.charge_more(now, own, taken, n);
-        if let Some(guarantee) = self.guarantee() {
-            guarantee.charge(now, n);
-        }
+        self.count_more(&toll.meter, now, n);
     }
 
     // --- what is lent: steps without keys, in counts ----------------------------------------------------------------
@@ -164,9 +169,10 @@ impl Step {
         if meter.spec.measure != Measure::Rate {
             return self.take_counts(clock, now, &self.toll, None, n).map(Some);
         }
-        meter.lend(now, n, until, |look| self.leaves(meter, now, n, look))?;
-        if let Some(guarantee) = self.guarantee() {
-            guarantee.charge(now, n);
+        let lend = || meter.lend(now, n, until, |look| self.leaves(meter, now, n, look));
+        match &self.sharing {
+            Some(sharing) => sharing.counted(meter, now, n, lend)?,
+            None => lend()?,
         }
         Ok(None)
     }
@@ -178,40 +184,76 @@ impl Step {
             return;
         }
         self.toll.meter.loan_dropped(now, n, until);
-        if let Some(guarantee) = self.guarantee() {
-            guarantee.give_back(now, &Taken { n, held: Held::Rate(Marked::NONE) }, n);
-        }
+        self.count_less(&self.toll.meter, now, &Taken { n, held: Held::Rate(Marked::NONE) }, n);
     }
 
     /// Changes what others hold of its slots by what lies between `from` and `to` counts, whatever the limit says.
     pub(super) fn shift_held(&self, now: i64, from: u64, to: u64) {
-        let (meter, guarantee) = (&self.toll.meter, self.guarantee());
+        let meter = &self.toll.meter;
         if to >= from {
             meter.hold_over(now, None, to - from);
-            if let Some(guarantee) = guarantee {
-                guarantee.charge(now, to - from);
-            }
+            self.count_more(meter, now, to - from);
             return;
         }
-        if let Some(guarantee) = guarantee {
-            guarantee.give_back(now, &Taken { n: from - to, ..Taken::NOTHING }, from - to);
-        }
+        self.count_less(meter, now, &Taken { n: from - to, ..Taken::NOTHING }, from - to);
         meter.let_go(now, None, from - to);
         meter.bell.ring();
     }
 
-    fn guarantee(&self) -> Option<&Guarantee> {
-        self.sharing.as_ref().and_then(|sharing| sharing.own.as_deref())
+    /// Counts what was charged unasked as used of what is the workload's own.
+    fn count_more(&self, meter: &Meter, now: i64, n: u64) {
+        let Some(sharing) = &self.sharing else { return };
+        if let Some(guarantee) = &sharing.own {
+            guarantee.charge(now, n);
+        }
+        if let Some(weighed) = &sharing.weighed {
+            weighed.portion().hold(meter, now, n);
+        }
+    }
+
+    fn count_less(&self, meter: &Meter, now: i64, taken: &Taken, r: u64) {
+        let Some(sharing) = &self.sharing else { return };
+        if let Some(guarantee) = &sharing.own {
+            guarantee.give_back(now, taken, r);
+        }
+        if let Some(weighed) = &sharing.weighed {
+            weighed.portion().give_back(meter, now, taken, r);
+        }
+    }
+
+    /// What has to fit beside it whatever its part is.
+    pub(crate) fn leaves_agreed(&self, meter: &Meter, now: i64, n: u64, look: &Look) -> u64 {
+        let beside = |sharing: &Sharing| match &sharing.own {
+            Some(own) if n <= own.unused(now) => 0,
+            _ => sharing.agreed(meter, now, look),
+        };
+        self.sharing.as_deref().map_or(0, beside)
     }
 }
 
 impl Sharing {
     #[inline(never)]
     fn take(&self, meter: &Meter, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
-        let taken = meter.take_leaving(clock, now, key, n, |look| self.leaves(meter, now, n, look))?;
-        if let Some(own) = &self.own {
+        self.counted(meter, now, n, || meter.take_leaving(clock, now, key, n, |look| self.leaves(meter, now, n, look)))
+    }
+
+    /// Counts what is taken as used of its own, and what is refused as asked for.
+    fn counted<T>(&self, meter: &Meter, now: i64, n: u64, take: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        if let Some(weighed) = &self.weighed {
+            weighed.division.renew(meter, now);
+        }
+        let answer = take();
+        match (&answer, &self.weighed) {
+            (Ok(_), Some(weighed)) => weighed.portion().charge(meter, now, n),
+            (Err(Stop::Full { .. }), Some(weighed)) => {
+                weighed.portion().refuse(n);
+                weighed.division.refused(now);
+            }
+            _ => {}
+        }
+        if let (Ok(_), Some(own)) = (&answer, &self.own) {
             own.charge(now, n);
         }
-        Ok(taken)
+        answer
     }
 }

@@ -1,0 +1,134 @@
+//! What its weight gives one workload of a meter now, and how much of that it has used.
+//!
+//! All of it is counted beside the meter, which alone holds the limit: what threads miss of each other here bends who goes
+//! first for an instant, and nothing else.
+
+use super::{Held, Meter, Taken};
+use crate::atomics::{AtomicU64, Ordering};
+use crate::curve::Measure;
+use crate::hot::Look;
+use crate::shares::ShareSpec;
+
+/// All of a rate, in the parts that portions of it are counted in.
+pub(super) const PARTS: u64 = 1 << 32;
+
+/// One workload's part of a meter by weight.
+pub(crate) struct Portion {
+    pub(crate) spec: ShareSpec,
+    /// Of a rate in `PARTS`, of slots in counts.
+    part: AtomicU64,
+    /// 1 where it asks for more than its part.
+    wants_more: AtomicU64,
+    /// Of a rate the entitlement, over all renewals of its base, up to which the part is used. Of slots how many it holds.
+    spent: AtomicU64,
+    taken: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Portion {
+    pub(super) fn new(spec: ShareSpec) -> Portion {
+        let [part, wants_more, spent, taken, refused] = [(); 5].map(|()| AtomicU64::new(0));
+        Portion { spec, part, wants_more, spent, taken, refused }
+    }
+
+    pub(super) fn give(&self, part: u64, wants_more: bool) {
+        self.part.store(part, Ordering::Relaxed);
+        self.wants_more.store(u64::from(wants_more), Ordering::Relaxed);
+    }
+
+    /// Of a rate in parts of `PARTS`, of slots in counts.
+    pub(crate) fn part(&self) -> u64 {
+        self.part.load(Ordering::Relaxed)
+    }
+
+    /// The part of a level, in micro-units.
+    pub(crate) fn part_micro(&self, meter: &Meter, level_micro: u64) -> u64 {
+        match meter.spec.measure {
+            Measure::Rate => (u128::from(self.part()) * u128::from(level_micro) / u128::from(PARTS)) as u64,
+            _ => self.part(),
+        }
+    }
+
+    pub(crate) fn wants_more(&self) -> bool {
+        self.wants_more.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn held(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Counts taken and refused so far.
+    pub(super) fn asked(&self) -> (u64, u64) {
+        (self.taken.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn refuse(&self, n: u64) {
+        self.refused.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// How much of its part it has not used, in the meter's counts.
+    pub(crate) fn unused(&self, meter: &Meter, look: &Look) -> u64 {
+        let (part, spent) = (self.part(), self.spent.load(Ordering::Relaxed));
+        match meter.spec.measure {
+            Measure::Rate => (u128::from(behind(spent, look)) * u128::from(part) / u128::from(PARTS)) as u64,
+            _ => part.saturating_sub(spent),
+        }
+    }
+
+    /// Of a rate: E at the instant at which `n` of the part are unused, if nothing else is asked meanwhile.
+    pub(crate) fn due(&self, look: &Look, n: u64) -> Option<u64> {
+        let behind = behind(self.spent.load(Ordering::Relaxed), look);
+        entitled(n, self.part()).map(|cost| look.e.saturating_add(cost.saturating_sub(behind)))
+    }
+
+    /// Counts what it took. What it took above its part of a rate is no debt to it: it was free.
+    pub(crate) fn charge(&self, meter: &Meter, now: i64, n: u64) {
+        self.taken.fetch_add(n, Ordering::Relaxed);
+        self.hold(meter, now, n);
+    }
+
+    /// The same for what nobody was asked for here.
+    pub(crate) fn hold(&self, meter: &Meter, now: i64, n: u64) {
+        if meter.spec.measure != Measure::Rate {
+            self.spent.fetch_add(n, Ordering::Relaxed);
+            return;
+        }
+        let cost = entitled(n, self.part()).unwrap_or(u64::MAX);
+        self.move_mark(meter, now, |behind, _| behind.saturating_sub(cost));
+    }
+
+    /// Counts `r` of what was `taken` as unused again.
+    pub(crate) fn give_back(&self, meter: &Meter, now: i64, taken: &Taken, r: u64) {
+        if matches!(taken.held, Held::Slots) {
+            let less = |held: u64| Some(held.saturating_sub(r));
+            self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or(0);
+        } else if meter.spec.measure == Measure::Rate {
+            let cost = entitled(r, self.part()).unwrap_or(0);
+            self.move_mark(meter, now, |behind, burst| behind.saturating_add(cost).min(burst));
+        }
+    }
+
+    fn move_mark(&self, meter: &Meter, now: i64, to: impl Fn(u64, u64) -> u64) {
+        // Before the first curve nothing was taken.
+        let Some(look) = meter.look(now) else { return };
+        let next = |spent| Some(entitlement(&look).wrapping_sub(to(behind(spent, &look), look.limit)));
+        self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(0);
+    }
+}
+
+/// E over all renewals of the base.
+fn entitlement(look: &Look) -> u64 {
+    look.e.wrapping_add(look.base)
+}
+
+/// How far a mark is behind E: at most a burst.
+fn behind(spent: u64, look: &Look) -> u64 {
+    let behind = entitlement(look).wrapping_sub(spent);
+    if behind > i64::MAX as u64 { 0 } else { behind.min(look.limit) }
+}
+
+/// The entitlement of all of whose part `n` is, rounded up; None where there is no part.
+fn entitled(n: u64, part: u64) -> Option<u64> {
+    let cost = (u128::from(n) * u128::from(PARTS)).div_ceil(u128::from(part).max(1));
+    (part > 0).then(|| u64::try_from(cost).unwrap_or(u64::MAX))
+}
