@@ -79,6 +79,7 @@ impl ShareSpec {
         workload, priority = "normal", *, guarantee_ppm = None, guarantee_micro = None, ceiling_ppm = None,
         ceiling_micro = None, weight = None
     ))]
+    #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
         py: Python<'_>,
         workload: String,
