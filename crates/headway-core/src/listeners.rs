@@ -18,6 +18,8 @@ impl Listeners {
     pub(crate) fn tell(&self) {
         let all: Vec<Arc<Told>> =
             self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
-        all.iter().for_each(|told| told());
+        for told in all {
+            told();
+        }
     }
 }

@@ -21,12 +21,13 @@ use crate::plane::Ticking;
 pub(crate) use lending::{Lending, Said};
 
 /// How long a plane that closes waits for gates to tell what they did not spend.
-const CALL_BACK: Duration = Duration::from_millis(300);
+const CALL_BACK: Duration = Duration::from_secs(1);
 
-/// What a path is lent under. None: its demands are asked one by one, for it has keys, only looks on, is decided elsewhere,
-/// or is to be cut faster than a lease could be.
+/// What a path is lent under. None: its demands are asked one by one, for it has keys or is divided by weight, only looks
+/// on, is decided elsewhere, or is to be cut faster than a lease could be.
 pub(crate) fn terms_of(kept: &Kept) -> Option<Terms> {
-    let may_lend = kept.path.spec().mode == Mode::Enforce && kept.path.lending().is_ok();
+    let path = &kept.path;
+    let may_lend = path.spec().mode == Mode::Enforce && !path.is_weighed() && path.lending().is_ok();
     may_lend.then(|| Terms::usual(kept.drain_within_ns, kept.max_hold_ns).ok())?
 }
 

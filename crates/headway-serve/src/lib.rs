@@ -2,7 +2,7 @@
 //!
 //! `plane` starts and ends it, `accept` holds the connections, `streams` their requests, `service` takes a request to what answers it: `check`,
 //! `rls`, `health`, `reflection`, `rlqs` with its `divisions`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP,
-//! through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
+//! and who are lent to by `keeping`, through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
 //! Time is read from the machine's clock for deadlines, and decisions read the meters' own.
 
 mod accept;

@@ -284,6 +284,22 @@ fn a_gate_that_leaves_says_goodbye_once_nothing_is_in_flight() {
     assert!(gate.tick(2 * SECOND).is_empty());
 }
 
+#[test]
+fn a_holder_that_claims_more_than_can_be_counted_frees_nothing_of_others_when_it_takes_that_back() {
+    let house = slots(10);
+    let mut keeper = keeper_of(&house, &[]);
+    assert!(house.path.try_now(&Stands(0), 4, None).is_ok());
+    assert_eq!(vec![3], ask(&mut keeper, 0, A, renew(1, 3)));
+    for (counter, holder) in [(1, 11), (1, 12), (1, 13), (1, 14), (1, 15), (1, 16)] {
+        ask(&mut keeper, 0, Holder(holder), Renew { in_flight: u64::MAX, ..renew(counter, 0) });
+    }
+    for holder in [11, 12, 13, 14, 15, 16] {
+        ask(&mut keeper, 0, Holder(holder), renew(2, 0));
+    }
+    assert!(house.path.try_now(&Stands(0), 4, None).is_err(), "four here and three there are in flight of ten");
+    assert!(house.path.try_now(&Stands(0), 3, None).is_ok());
+}
+
 proptest! {
     #[test]
     fn grants_sum_to_the_limit_at_most_and_none_is_above_its_want(

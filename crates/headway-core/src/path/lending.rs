@@ -48,6 +48,11 @@ impl Path {
         Ok(Lending { path: Arc::clone(self), spent, held })
     }
 
+    /// Whether its workload's part is divided by weight, anew all the time: what is lent would not follow that.
+    pub fn is_weighed(&self) -> bool {
+        self.steps.iter().any(|step| step.sharing.as_ref().is_some_and(|sharing| sharing.weighed.is_some()))
+    }
+
     /// The versions of the curves on the path; another answer later says that one of them changed.
     pub fn versions(&self) -> Vec<u64> {
         self.steps.iter().map(|step| step.toll.meter.installed().map_or(0, |curve| curve.curve.version)).collect()
@@ -311,17 +316,22 @@ impl SlotsOut {
         true
     }
 
-    /// Books `micro` in all, whatever the limits say: others hold them.
+    /// Books `micro` in all, whatever the limits say: others hold them. What no meter can count nobody holds: then all stays
+    /// as it is, for what was not taken must never be given back.
     pub(crate) fn force(&mut self, now: i64, micro: u64) {
-        self.shift(now, self.held.len(), self.micro, micro);
+        let done = self.shift(now, self.held.len(), self.micro, micro);
+        if done < self.held.len() {
+            self.shift(now, done, micro, self.micro);
+            return;
+        }
         self.count(micro);
     }
 
-    /// On the first so many steps.
-    fn shift(&self, now: i64, steps: usize, from: u64, to: u64) {
-        for step in self.steps().take(steps) {
-            step.shift_held(now, step.toll.charge.of_micro(from), step.toll.charge.of_micro(to));
-        }
+    /// On the first so many steps; on how many it was done.
+    fn shift(&self, now: i64, steps: usize, from: u64, to: u64) -> usize {
+        let shifts =
+            |step: &&Step| step.shift_held(now, step.toll.charge.of_micro(from), step.toll.charge.of_micro(to));
+        self.steps().take(steps).take_while(shifts).count()
     }
 
     fn count(&mut self, micro: u64) {

@@ -187,17 +187,21 @@ impl Step {
         self.count_less(&self.toll.meter, now, &Taken { n, held: Held::Rate(Marked::NONE) }, n);
     }
 
-    /// Changes what others hold of its slots by what lies between `from` and `to` counts, whatever the limit says.
-    pub(super) fn shift_held(&self, now: i64, from: u64, to: u64) {
+    /// Changes what others hold of its slots by what lies between `from` and `to` counts, whatever the limit says. False,
+    /// and nothing changes: no meter can count so many.
+    pub(super) fn shift_held(&self, now: i64, from: u64, to: u64) -> bool {
         let meter = &self.toll.meter;
         if to >= from {
-            meter.hold_over(now, None, to - from);
-            self.count_more(meter, now, to - from);
-            return;
+            let is_held = meter.hold_over(now, None, to - from);
+            if is_held {
+                self.count_more(meter, now, to - from);
+            }
+            return is_held;
         }
         self.count_less(meter, now, &Taken { n: from - to, ..Taken::NOTHING }, from - to);
         meter.let_go(now, None, from - to);
         meter.bell.ring();
+        true
     }
 
     /// Counts what was charged unasked as used of what is the workload's own.
