@@ -208,7 +208,7 @@ fn main() {
             assert!(paths.iter().all(|path| path.try_now(&Boot, u64::MAX, None).is_err()));
         }
         measure(&format!("a rate, one of ten by weight, {says}"), |_| {
-            assert!(paths[0].try_now(&Boot, 1, None).is_ok())
+            assert!(paths[0].try_now(&Boot, 1, None).is_ok());
         });
         measure(&format!("a slot, one of ten by weight, {says}"), |_| {
             assert!(paths[1].try_now(&Boot, 1, None).is_ok());
