@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet sim fuzz crash gates-live keeper-kills seeds meters shares priority loom docs clean descriptors
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet sim fuzz crash gates-live keeper-kills seeds meters shares priority descriptors loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
