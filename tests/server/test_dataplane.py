@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headway._core import Meters
+from headway._core import Curve, Meters, Segment
 from headway.contract.faults import Unreadable
 from headway.contract.read import read_text
 from headway.engine.engine import Engine
@@ -169,3 +169,33 @@ def test_hits_come_back_where_the_document_says_so(engine: Engine, plane: Routed
         answers = [envoy.ask(request(descriptor({"service": "later"}, 2, back=back))) for back in (False, True)]
 
     assert left == [answer.statuses[0].remaining for answer in answers]
+
+
+def test_what_nobody_asks_for_and_what_no_workload_claims_are_metrics(engine: Engine):
+    """`api` names `web` and leaves the rest to `other`; `pool` has `other` alone, which is no rest. Nobody asks `pool`."""
+    limiters = [engine.limiter("api", workload) for workload in ("web", "other")]
+    assert all(limiter.try_acquire() for limiter in limiters)
+    text = exposition(engine, tuple).decode()
+
+    assert 'headway_never_asked{contract="api"} 0.0' in text
+    assert 'headway_never_asked{contract="pool"} 1.0' in text
+    assert 'headway_unattributed_total{contract="api"} 1.0' in text
+    assert 'headway_unattributed_total{contract="pool"}' not in text
+
+
+def test_what_is_divided_is_not_said_to_be_never_asked(engine: Engine):
+    """Its proxies decide by themselves, and nobody counts their asking here."""
+    assert 'headway_never_asked{contract="pool"}' not in exposition(engine, lambda: [("pool", 1, 0, 1, 1)]).decode()
+
+
+def test_a_debt_is_a_metric_and_nothing_else_is(engine: Engine):
+    """Three units are held under a limit that is cut to two by hand: one too many. `api` owes nothing."""
+    pool = engine.limiter("pool", "other")
+    permits = [pool.try_acquire() for _ in range(3)]
+    cut = Curve("concurrency", 99, "cut", [Segment(0, None, 2_000_000, 2_000_000)])
+    engine.meters.publish([("pool", cut)], engine.now_ms() * 1_000_000)
+    text = exposition(engine, tuple).decode()
+
+    assert all(permits)
+    assert 'headway_debt{meter="pool"} 1.0' in text
+    assert 'headway_debt{meter="api"} 0.0' in text

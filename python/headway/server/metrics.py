@@ -5,6 +5,7 @@ Labels are bounded by the documents (contracts, meters, workloads, reasons); a k
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -13,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from headway.engine.specs import OTHER
 from headway.server.plain import units
 
 if TYPE_CHECKING:
@@ -25,10 +27,13 @@ METRICS: Final[dict[str, str]] = {
     "headway_limit": "The limit in force, in units (a rate's: per its `per`); of a keyed meter, of one key.",
     "headway_use": "Units in use: in flight, used in the window, or spent of the burst; of a keyed meter, by one key.",
     "headway_headroom": "Limit less use, in units. Below zero it is a debt, and drains.",
+    "headway_debt": "Units over the limit, which drain; of a keyed meter, of the key that is over most.",
     "headway_keys_live": "Keys a meter holds.",
     "headway_admitted_total": "Demands admitted since the process started.",
     "headway_refused_total": "Demands refused since the process started; in `observe`, those that would have been.",
     "headway_waiting": "Demands that wait their turn.",
+    "headway_unattributed_total": "Demands of `other`, admitted or refused, where a contract names workloads beside it.",
+    "headway_never_asked": "1 where nobody has asked the contract for anything since the process started.",
     "headway_divided_streams": "Proxies that a limit is divided among; `denied`: those that may let nothing through.",
     "headway_divided_assigned": "Units a second that proxies are assigned.",
     "headway_divided_booked": "Units a second that proxies may still use, by what they were assigned before.",
@@ -68,25 +73,41 @@ class EngineCollector(Collector):
     def _meters(self) -> Iterator[Metric]:
         limit, use = _gauge("headway_limit", "meter"), _gauge("headway_use", "meter")
         headroom, keys = _gauge("headway_headroom", "meter"), _gauge("headway_keys_live", "meter")
+        debt = _gauge("headway_debt", "meter")
         for reading in self._engine.meters.snapshot():
             label = [reading.meter]
             limit.add_metric(label, units(reading.limit_micro))
             use.add_metric(label, units(reading.use_micro))
             headroom.add_metric(label, units(reading.headroom_micro))
+            debt.add_metric(label, units(max(0, -reading.headroom_micro)))
             keys.add_metric(label, reading.keys_live)
-        yield from (limit, use, headroom, keys)
+        yield from (limit, use, headroom, debt, keys)
 
     def _paths(self) -> Iterator[Metric]:
         admitted = _counter("headway_admitted_total", "contract", "workload")
         refused = _counter("headway_refused_total", "contract", "workload", "reason")
         waiting = _gauge("headway_waiting", "contract", "workload")
+        unattributed = _counter("headway_unattributed_total", "contract")
+        never_asked = _gauge("headway_never_asked", "contract")
+        running = [one.contract for one in self._engine.all()]
+        shared = {contract.name for contract in running if contract.workloads.keys() > {OTHER}}
+        asked: Counter[str] = Counter()
         for path in self._engine.meters.paths():
             label = [path.contract, path.workload]
+            decided = path.admitted + path.refused
+            asked[path.contract] += decided + path.waiting
+            if path.workload == OTHER and path.contract in shared:
+                unattributed.add_metric([path.contract], decided)
             admitted.add_metric(label, path.admitted)
             waiting.add_metric(label, path.waiting)
             for reason, count in sorted(path.refused_by.items()):
                 refused.add_metric([*label, reason], count)
-        yield from (admitted, refused, waiting)
+        # What is divided among proxies is asked there, and nobody tells how often.
+        divided = {contract for contract, *_ in self._divided()}
+        for contract in running:
+            if contract.name not in divided:
+                never_asked.add_metric([contract.name], float(asked[contract.name] == 0))
+        yield from (admitted, refused, waiting, unattributed, never_asked)
 
     def _divisions(self) -> Iterator[Metric]:
         streams = _gauge("headway_divided_streams", "contract", "state")
