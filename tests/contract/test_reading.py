@@ -408,3 +408,11 @@ def test_the_reader_survives_a_good_document_with_one_part_replaced(path: Path, 
 
 def _keys(data: bytes) -> list[str]:
     return [key for tree in documents_of(Source("x", data), []) for key in tree]
+
+
+def test_a_name_that_merges_is_a_word_in_quotes() -> None:
+    """YAML's merge key is refused; the same two signs in quotes are a key like any other, as a canonical form writes them."""
+    base = API.replace("workloads: {other: {}}", "labels: {KEY: a}\nworkloads: {other: {}}")
+
+    assert ["HW115"] == codes(read_text(base.replace("KEY", "<<")))
+    assert "HW115" not in codes(read_text(base.replace("KEY", '"<<"')))

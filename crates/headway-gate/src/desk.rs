@@ -25,6 +25,9 @@ const NO_MOST_NS: i64 = 50_000_000;
 const NO_LEAST_NS: i64 = 5_000_000;
 /// The same where the keeper does not know when there is room.
 const NO_VAGUE_NS: i64 = 20_000_000;
+/// How long a demand that waits for tokens is the keeper's to answer before what is lent here may serve it: tokens that both
+/// give are lost, slots come back.
+const KEEPERS_NS: i64 = 100_000_000;
 
 /// A question of a path, and what its answer is.
 pub(crate) struct Answered {
@@ -189,8 +192,9 @@ impl Desk {
         let mut served = vec![];
         let Some(doors) = self.lent.doors(path).cloned() else { return served };
         while let Some(&id) = self.lines.get(&path).and_then(BTreeSet::first) {
-            let units = self.asked.get(&id).map_or(0, |asked| asked.question.units);
-            if !doors.take_first(now, units) {
+            let Some(asked) = self.asked.get(&id) else { break };
+            let is_keepers = !doors.has_slots() && now.saturating_sub(asked.sent_at) < KEEPERS_NS;
+            if is_keepers || !doors.take_first(now, asked.question.units) {
                 break;
             }
             let Some(asked) = self.take_asked(id) else { break };
@@ -217,10 +221,12 @@ impl Desk {
         self.lent.wake_at()
     }
 
-    /// What is due; whoever can be served by it.
-    pub(crate) fn tick(&mut self, now: i64) {
+    /// What is due; whoever can be served.
+    pub(crate) fn tick(&mut self, now: i64) -> Vec<Answered> {
         let messages = self.lent.tick(now);
         self.say_all(messages);
+        let lines: Vec<u64> = self.lines.iter().filter(|(_, line)| !line.is_empty()).map(|(path, _)| *path).collect();
+        lines.into_iter().flat_map(|path| self.serve(now, path)).collect()
     }
 
     /// The keeper's word on what is lent of a path.
@@ -233,7 +239,9 @@ impl Desk {
     /// What is said while there is no stream is restated when there is one.
     fn say_all(&mut self, messages: Vec<ToKeeper>) {
         if self.is_up {
-            messages.into_iter().for_each(|message| self.say(message));
+            for message in messages {
+                self.say(message);
+            }
         }
     }
 

@@ -191,13 +191,13 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
                 }
                 let mut desk = link.desk();
                 let boot_now = headway_clock::boot_ns();
-                if desk.due_at() <= boot_now {
-                    desk.tick(boot_now);
-                }
+                let served = if desk.due_at() <= boot_now { desk.tick(boot_now) } else { vec![] };
                 if now >= beat_at {
                     desk.beat();
                     beat_at = now + term / 3;
                 }
+                drop(desk);
+                link.deliver(served);
                 continue;
             }
             () = link.sooner.notified() => continue,

@@ -95,7 +95,9 @@ impl Keeping {
     /// Calls all blocks back, and waits a moment for what became of them: what is told now is not lost to anybody.
     pub(crate) async fn call_back(&self) {
         let all: Vec<Arc<Lending>> = lock(&self.all).values().cloned().collect();
-        all.iter().for_each(|lending| lending.call_back());
+        for lending in &all {
+            lending.call_back();
+        }
         let until = tokio::time::Instant::now() + CALL_BACK;
         while all.iter().any(|lending| lending.is_awaited()) && tokio::time::Instant::now() < until {
             tokio::time::sleep(CALL_BACK / 100).await;
@@ -105,7 +107,9 @@ impl Keeping {
     /// A holder whose process has ended for certain.
     pub(crate) fn dead(&self, holder: Holder) {
         let all: Vec<Arc<Lending>> = lock(&self.all).values().cloned().collect();
-        all.iter().for_each(|lending| lending.dead(holder));
+        for lending in all {
+            lending.dead(holder);
+        }
     }
 }
 

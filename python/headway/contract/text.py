@@ -282,8 +282,10 @@ class _Composer:
         while type(event := take()) is not MappingEndEvent:
             mark = event.start_mark
             key_at = (mark.line + line, mark.column + 1)
-            plain = type(event) is ScalarEvent
-            key = self.node(event, depth) if plain else self.odd_key(event, key_at, depth)
+            is_scalar = type(event) is ScalarEvent
+            # In quotes it is a word like any other.
+            may_merge = is_scalar and event.implicit[0]
+            key = self.node(event, depth) if is_scalar else self.odd_key(event, key_at, depth)
             event = take()
             mark = event.start_mark
             value_at = (mark.line + line, mark.column + 1)
@@ -291,7 +293,7 @@ class _Composer:
             if key is None:
                 continue
             key = str(key)
-            if key == "<<":
+            if key == "<<" and may_merge:
                 self.fault("HW115", "merge keys (`<<`) are not allowed", key_at)
                 continue
             if key in tree:
