@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use headway_core::{Error, Facts, Far, Outcome, Question, Wanted};
 
+use crate::doors::Doors;
 use crate::gate::{Inner, forks};
-use crate::lent::Doors;
 
 /// How long a first demand waits for what the keeper says of its path.
 const LEARN_WAIT: Duration = Duration::from_secs(2);
