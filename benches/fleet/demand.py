@@ -57,11 +57,14 @@ def ideal(asked: Iterable[Sequence[float]]) -> int:
     return admitted
 
 
-def most_over(asked_ns: Sequence[int], got_ns: Sequence[int]) -> float:
+def most_over(asked_ns: Sequence[int], got_ns: Sequence[int], limit: float = LIMIT, burst_s: float = BURST_S) -> float:
     """By how many the worst window is over `burst + limit x length`, whatever happened between asking and answer; below
-    zero where none is."""
+    zero where none is.
+
+    In `[a, b]` lie at least as many as were answered by `b`, less those asked before `a`.
+    """
     instants = sorted([(at, 0) for at in asked_ns] + [(at, 1) for at in got_ns])
-    per_ns = LIMIT / 1e9
+    per_ns = limit / 1e9
     begun = ended = 0
     least, worst = float("inf"), float("-inf")
     for at, is_answer in instants:
@@ -71,4 +74,4 @@ def most_over(asked_ns: Sequence[int], got_ns: Sequence[int]) -> float:
         else:
             least = min(least, begun - per_ns * at)
             begun += 1
-    return worst - LIMIT * BURST_S
+    return worst - limit * burst_s

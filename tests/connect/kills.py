@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benches.fleet.demand import most_over
 from benches.provenance import commit_of_checkout
 from examples.shop import clock
 from examples.shop.count import Admission, Count, read_record
@@ -172,7 +173,7 @@ def judge(found: Found, admissions: Sequence[Admission], ups: Sequence[int]) -> 
         in_use += change
         found.most_slots = max(found.most_slots, in_use)
     got = sorted(one.after_ns for one in rates)
-    found.most_over_rate = _over([one.before_ns for one in rates], got)
+    found.most_over_rate = most_over([one.before_ns for one in rates], got, RATE, BURST_MS / 1e3)
     after = [bisect(got, up) for up in ups]
     back = sorted((got[at] - up) / 1e6 for at, up in zip(after, ups, strict=True) if at < len(got))
     found.back_ms = {"median": back[len(back) // 2], "most": back[-1]}
@@ -182,25 +183,6 @@ def judge(found: Found, admissions: Sequence[Admission], ups: Sequence[int]) -> 
         found.wrong.append(f"{found.most_over_rate:.1f} requests over the burst and what the limit allowed")
     if found.admitted.get("mails", 0) > MAILS:
         found.wrong.append(f"{found.admitted['mails']} mails of {MAILS}")
-
-
-def _over(asked: Sequence[int], got: Sequence[int]) -> float:
-    """By how much the worst window is over `burst + limit × length`, whatever happened between asking and answer.
-
-    In `[a, b]` lie at least as many as were answered by `b`, less those asked before `a`.
-    """
-    per_ns, burst = RATE / 1e9, RATE * BURST_MS / 1e3
-    instants = sorted([(at, 0) for at in asked] + [(at, 1) for at in got])
-    begun = ended = 0
-    least, worst = float("inf"), float("-inf")
-    for at, is_answer in instants:
-        if is_answer:
-            ended += 1
-            worst = max(worst, ended - per_ns * at - least)
-        else:
-            least = min(least, begun - per_ns * at)
-            begun += 1
-    return worst - burst
 
 
 def _free_port() -> int:
