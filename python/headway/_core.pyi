@@ -276,6 +276,9 @@ class PathReading(NamedTuple):
     settled_above_max: int
     on_loan_micro: int
     """What is out at gates that decide by themselves: blocks of rates and quotas, and booked slots."""
+    admitted_elsewhere: int
+    refused_elsewhere: int
+    """Demands that gates have decided by themselves, as far as they have told; in none of the counts above."""
 
 class Growth(NamedTuple):
     """One durable draw that a meter asks for (`by_micro` > 0) or gives back lazily (< 0)."""

@@ -124,6 +124,25 @@ def test_gates_together_never_have_more_in_flight_than_the_limit(keeper: Keeper)
         gate.close()
 
 
+def test_a_server_counts_what_gates_decide_by_themselves(keeper: Keeper, gate: headway.Connected, until: Until):
+    """Of twelve hundred demands a server is asked few, and tells of all."""
+    api = gate.limiter("api")
+    for _ in range(1_200):
+        api.try_acquire()
+        time.sleep(0.001)
+    (own,) = gate.readings()
+
+    def seen() -> tuple[int, int]:
+        paths = [one for one in keeper.engine.meters.paths() if one.contract == "api"]
+        assert sum(one.admitted for one in paths) < own.admitted / 2
+        admitted = sum(one.admitted + one.admitted_elsewhere for one in paths)
+        return admitted, sum(one.refused + one.refused_elsewhere for one in paths)
+
+    until(lambda: seen()[0] == own.admitted)
+    # What it refuses while something is on its way to the gate is admitted there.
+    until(lambda: seen()[1] >= own.refused)
+
+
 def test_gates_together_spend_a_rate_and_not_more(keeper: Keeper):
     """400 a second and a burst of 200, asked for three times as often at four gates: all of it is used, and no more."""
     gates = [headway.connect(keeper.url, token=TOKEN) for _ in range(4)]
@@ -235,10 +254,11 @@ def test_a_quota_loses_nothing_to_what_was_lent_over_a_clean_stop(keeper: Keeper
     assert not mails.try_acquire()
 
 
-def test_few_units_are_asked_for_one_by_one(keeper: Keeper, gate: headway.Connected):
+def test_few_units_are_asked_for_one_by_one(keeper: Keeper, gate: headway.Connected, until: Until):
     """Three slots that one gate were lent would be idle there while another is refused."""
-    _press(gate.limiter("few"), 0.7, hold=1)
-    assert 1 == _on_loan(keeper, "few") + keeper.in_use("few")
+    held = _press(gate.limiter("few"), 0.7, hold=1)
+    assert 0 == _on_loan(keeper, "few")
+    until(lambda: keeper.in_use("few") == len(held) == 1)
 
 
 def test_who_waits_is_served_from_what_its_own_process_lets_go(keeper: Keeper, gate: headway.Connected):

@@ -44,6 +44,9 @@ pub(crate) struct Counts {
     pub(crate) settled_above_max: AtomicU64,
     /// Micro-units of demands on loan, or booked for others.
     pub(crate) on_loan: AtomicU64,
+    /// Demands that others decided by what is lent to them, as far as they have told.
+    pub(crate) admitted_elsewhere: AtomicU64,
+    pub(crate) refused_elsewhere: AtomicU64,
 }
 
 impl Counts {

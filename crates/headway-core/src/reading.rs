@@ -48,6 +48,8 @@ pub struct PathReading {
     pub double_released: u64,
     pub settled_above_max: u64,
     pub on_loan_micro: u64,
+    pub admitted_elsewhere: u64,
+    pub refused_elsewhere: u64,
 }
 
 /// Where one meter of a path stands for one key, in units of the path's demands.
@@ -188,6 +190,8 @@ impl Path {
             double_released: read(&counts.double_released),
             settled_above_max: read(&counts.settled_above_max),
             on_loan_micro: read(&counts.on_loan),
+            admitted_elsewhere: read(&counts.admitted_elsewhere),
+            refused_elsewhere: read(&counts.refused_elsewhere),
         }
     }
 

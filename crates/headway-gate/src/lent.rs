@@ -47,6 +47,8 @@ struct Use {
     all: u64,
     want: u64,
     no_room: Option<NoRoom>,
+    /// Demands that were refused by it.
+    refused: u64,
 }
 
 fn slots_of(path: u64) -> ContractId {
@@ -108,7 +110,8 @@ impl Lent {
             largest: AtomicU64::new(1),
         });
         let kept = Arc::clone(&doors);
-        let new = Use { terms, doors, looked_at: now, seen: (0, 0), admitted: 0, all: 0, want: 0, no_room: None };
+        let new =
+            Use { terms, doors, looked_at: now, seen: (0, 0), admitted: 0, all: 0, want: 0, no_room: None, refused: 0 };
         self.paths.insert(path, new);
         kept
     }
@@ -136,10 +139,12 @@ impl Lent {
 
     /// What the keeper said a moment ago of demands as large as this one, if it holds still and there are too many to ask
     /// each.
-    pub(crate) fn refused(&self, now: i64, path: u64, units: u64) -> Option<Arc<Told>> {
-        let one = self.paths.get(&path)?;
+    pub(crate) fn refused(&mut self, now: i64, path: u64, units: u64) -> Option<Arc<Told>> {
+        let one = self.paths.get_mut(&path)?;
         let no_room = one.no_room.as_ref().filter(|_| of(one.all, SECOND) >= CROWD)?;
-        (now < no_room.until && units >= no_room.units).then(|| Arc::clone(&no_room.told))
+        let told = (now < no_room.until && units >= no_room.units).then(|| Arc::clone(&no_room.told))?;
+        one.refused += 1;
+        Some(told)
     }
 
     /// A demand went without: what is wanted is looked at again, and said soon.
@@ -196,10 +201,14 @@ impl Lent {
         for effect in effects {
             match effect {
                 GateEffect::Send(FromGate::Renew(renew)) => {
-                    messages.push(ToKeeper::Renew(Renew::of(renew.contract / 2, &renew)));
+                    let path = renew.contract / 2;
+                    let (admitted, refused) = self.decided(path);
+                    messages.push(ToKeeper::Renew(Renew { admitted, refused, ..Renew::of(path, &renew) }));
                 }
                 GateEffect::Send(FromGate::Draw(draw)) => {
-                    messages.push(ToKeeper::Draw(Draw::of(draw.contract / 2, &draw)));
+                    let path = draw.contract / 2;
+                    let (admitted, refused) = self.decided(path);
+                    messages.push(ToKeeper::Draw(Draw { admitted, refused, ..Draw::of(path, &draw) }));
                 }
                 GateEffect::WakeAt(at) => self.wake_at = at,
                 // Goodbyes and redialling are the stream's.
@@ -207,6 +216,11 @@ impl Lent {
             }
         }
         messages
+    }
+
+    /// Demands that were admitted and refused here.
+    fn decided(&self, path: u64) -> (u64, u64) {
+        self.paths.get(&path).map_or((0, 0), |one| (one.doors.demands().0, one.refused))
     }
 
     /// Looks how much of a path would be of use now, and tells the machine. False: it was looked at a moment ago.

@@ -39,6 +39,8 @@ const PATH_FIELDS: &[&str] = &[
     "double_released",
     "settled_above_max",
     "on_loan_micro",
+    "admitted_elsewhere",
+    "refused_elsewhere",
 ];
 const GROWTH_FIELDS: &[&str] = &["batch_id", "kind", "meter", "key", "by_micro", "window_start_ns"];
 
@@ -93,20 +95,27 @@ pub(crate) fn path_reading(py: Python<'_>, r: PathReading) -> PyResult<Bound<'_,
     for (why, count) in r.refused_by {
         refused_by.set_item(why, count)?;
     }
-    class(py, &PATH, "PathReading", PATH_FIELDS)?.call1((
-        r.contract,
-        r.workload,
-        r.admitted,
-        r.admitted_micro,
-        r.refused,
-        r.refused_micro,
-        refused_by,
+    let names = [r.contract.into_pyobject(py)?.into_any(), r.workload.into_pyobject(py)?.into_any()];
+    let number = |n: u64| n.into_pyobject(py).map(Bound::into_any);
+    let first = [r.admitted, r.admitted_micro, r.refused, r.refused_micro].map(number);
+    let rest = [
         r.waiting,
         r.dropped_unreleased,
         r.double_released,
         r.settled_above_max,
         r.on_loan_micro,
-    ))
+        r.admitted_elsewhere,
+        r.refused_elsewhere,
+    ];
+    let mut fields = Vec::from(names);
+    for number in first {
+        fields.push(number?);
+    }
+    fields.push(refused_by.into_any());
+    for number in rest.map(number) {
+        fields.push(number?);
+    }
+    class(py, &PATH, "PathReading", PATH_FIELDS)?.call1(PyTuple::new(py, fields)?)
 }
 
 pub(crate) fn growth(py: Python<'_>, g: Growth) -> PyResult<Bound<'_, PyAny>> {

@@ -20,6 +20,8 @@ from headway.server.plain import units
 if TYPE_CHECKING:
     from headway.engine.engine import Engine
 
+FULL: Final = "full"
+
 Divided: TypeAlias = Callable[[], Sequence[tuple[str, int, int, int, int]]]
 """(contract, streams, those told to deny, assigned a second, booked a second) of each contract that is divided."""
 
@@ -29,8 +31,9 @@ METRICS: Final[dict[str, str]] = {
     "headway_headroom": "Limit less use, in units. Below zero it is a debt, and drains.",
     "headway_debt": "Units over the limit, which drain; of a keyed meter, of the key that is over most.",
     "headway_keys_live": "Keys a meter holds.",
-    "headway_admitted_total": "Demands admitted since the process started.",
+    "headway_admitted_total": "Demands admitted since the process started, those of gates by themselves among them.",
     "headway_refused_total": "Demands refused since the process started; in `observe`, those that would have been.",
+    "headway_on_loan": "Units that gates may use without asking, or hold by a lease.",
     "headway_waiting": "Demands that wait their turn.",
     "headway_unattributed_total": "Demands of `other`, admitted or refused, where a contract names workloads beside it.",
     "headway_never_asked": "1 where nobody has asked the contract for anything since the process started.",
@@ -87,6 +90,7 @@ class EngineCollector(Collector):
         admitted = _counter("headway_admitted_total", "contract", "workload")
         refused = _counter("headway_refused_total", "contract", "workload", "reason")
         waiting = _gauge("headway_waiting", "contract", "workload")
+        on_loan = _gauge("headway_on_loan", "contract", "workload")
         unattributed = _counter("headway_unattributed_total", "contract")
         never_asked = _gauge("headway_never_asked", "contract")
         running = [one.contract for one in self._engine.all()]
@@ -94,20 +98,23 @@ class EngineCollector(Collector):
         asked: Counter[str] = Counter()
         for path in self._engine.meters.paths():
             label = [path.contract, path.workload]
-            decided = path.admitted + path.refused
+            decided = path.admitted + path.refused + path.admitted_elsewhere + path.refused_elsewhere
             asked[path.contract] += decided + path.waiting
             if path.workload == OTHER and path.contract in shared:
                 unattributed.add_metric([path.contract], decided)
-            admitted.add_metric(label, path.admitted)
+            admitted.add_metric(label, path.admitted + path.admitted_elsewhere)
+            on_loan.add_metric(label, units(path.on_loan_micro))
             waiting.add_metric(label, path.waiting)
-            for reason, count in sorted(path.refused_by.items()):
+            # A gate refuses by itself only what its server has just called full.
+            reasons = Counter(path.refused_by) + Counter({FULL: path.refused_elsewhere})
+            for reason, count in sorted(reasons.items()):
                 refused.add_metric([*label, reason], count)
         # What is divided among proxies is asked there, and nobody tells how often.
         divided = {contract for contract, *_ in self._divided()}
         for contract in running:
             if contract.name not in divided:
                 never_asked.add_metric([contract.name], float(asked[contract.name] == 0))
-        yield from (admitted, refused, waiting, unattributed, never_asked)
+        yield from (admitted, refused, on_loan, waiting, unattributed, never_asked)
 
     def _divisions(self) -> Iterator[Metric]:
         streams = _gauge("headway_divided_streams", "contract", "state")

@@ -48,6 +48,12 @@ impl Path {
         Ok(Lending { path: Arc::clone(self), spent, held })
     }
 
+    /// Counts demands that others decided by what is lent to them: no more than a count, for what they took is on loan.
+    pub fn count_elsewhere(&self, admitted: u64, refused: u64) {
+        self.counts.admitted_elsewhere.fetch_add(admitted, Ordering::Relaxed);
+        self.counts.refused_elsewhere.fetch_add(refused, Ordering::Relaxed);
+    }
+
     /// Whether its workload's part is divided by weight, anew all the time: what is lent would not follow that.
     pub fn is_weighed(&self) -> bool {
         self.steps.iter().any(|step| step.sharing.as_ref().is_some_and(|sharing| sharing.weighed.is_some()))

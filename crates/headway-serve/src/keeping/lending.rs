@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::{LeftBehind, lock, terms_of};
 use crate::hold::Answers;
-use crate::holders::Kept;
+use crate::holders::{HOLDERS_MAX, Kept};
 use crate::plane::Ticking;
 
 /// A path that holds slots and spends tokens is kept as two contracts.
@@ -50,6 +50,8 @@ struct State {
     seen: Vec<u64>,
     /// Nothing is lent any more.
     is_closing: bool,
+    /// Demands that holders said they had decided, as last counted.
+    counted: HashMap<Holder, (u64, u64)>,
 }
 
 pub(crate) struct Lending {
@@ -92,6 +94,7 @@ impl Lending {
             wake_at: i64::MIN,
             seen: path.versions(),
             is_closing: false,
+            counted: HashMap::new(),
         };
         Some(Lending { path, has_slots, has_tokens, state: Mutex::new(state), growths, clock, stirred })
     }
@@ -100,13 +103,14 @@ impl Lending {
     pub(crate) fn hear(&self, holder: Holder, number: u64, answers: &Answers, said: &Said) {
         let now = self.clock.boot_ns();
         let mut state = lock(&self.state);
-        let (path, is_known) = match said {
-            Said::Renew(renew) => (renew.path, self.has_slots),
-            Said::Draw(draw) => (draw.path, self.has_tokens),
+        let (path, is_known, decided) = match said {
+            Said::Renew(renew) => (renew.path, self.has_slots, (renew.admitted, renew.refused)),
+            Said::Draw(draw) => (draw.path, self.has_tokens, (draw.admitted, draw.refused)),
         };
         if !is_known {
             return;
         }
+        self.count(&mut state, holder, decided);
         let stream = Stream { number, answers: answers.clone(), path };
         if state.streams.get(&holder).is_none_or(|known| known.number <= number) {
             state.streams.insert(holder, stream);
@@ -127,6 +131,16 @@ impl Lending {
         self.refresh(now, &mut state);
         let effects = state.keeper.on(now, holder, message);
         self.act(now, &mut state, effects);
+    }
+
+    /// Counts what a holder has decided since it last said so; its first word is where counting begins.
+    fn count(&self, state: &mut State, holder: Holder, decided: (u64, u64)) {
+        if state.counted.len() >= HOLDERS_MAX {
+            let streams = &state.streams;
+            state.counted.retain(|holder, _| streams.contains_key(holder));
+        }
+        let before = state.counted.insert(holder, decided).unwrap_or(decided);
+        self.path.count_elsewhere(decided.0.saturating_sub(before.0), decided.1.saturating_sub(before.1));
     }
 
     /// Whether there is so little for each holder that demands are better asked one by one.
@@ -158,6 +172,7 @@ impl Lending {
         let now = self.clock.boot_ns();
         let mut state = lock(&self.state);
         state.streams.remove(&holder);
+        state.counted.remove(&holder);
         self.refresh(now, &mut state);
         let effects = state.keeper.dead(now, holder);
         self.act(now, &mut state, effects);

@@ -28,6 +28,11 @@ pub struct Renew {
     pub lapsed: bool,
     #[prost(uint64, tag = "7")]
     pub in_flight: u64,
+    /// Demands of the path that this gate has admitted by itself, and refused by what it was told a moment before.
+    #[prost(uint64, tag = "8")]
+    pub admitted: u64,
+    #[prost(uint64, tag = "9")]
+    pub refused: u64,
 }
 
 /// What became of a gate's blocks, and how much more it could use.
@@ -41,6 +46,11 @@ pub struct Draw {
     pub counter: u64,
     #[prost(message, repeated, tag = "8")]
     pub blocks: Vec<Used>,
+    /// As of a `Renew`.
+    #[prost(uint64, tag = "9")]
+    pub admitted: u64,
+    #[prost(uint64, tag = "10")]
+    pub refused: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -100,11 +110,11 @@ pub struct Surrender {
 impl Renew {
     pub fn of(path: u64, renew: &core::Renew) -> Renew {
         let core::Renew { contract: _, want, epoch, seq, lapsed, counter, in_flight } = *renew;
-        Renew { path, want, epoch, seq, counter, lapsed, in_flight }
+        Renew { path, want, epoch, seq, counter, lapsed, in_flight, admitted: 0, refused: 0 }
     }
 
     pub fn for_contract(&self, contract: core::ContractId) -> core::Renew {
-        let Renew { path: _, want, epoch, seq, counter, lapsed, in_flight } = *self;
+        let Renew { want, epoch, seq, counter, lapsed, in_flight, .. } = *self;
         core::Renew { contract, want, epoch, seq, lapsed, counter, in_flight }
     }
 }
@@ -112,7 +122,8 @@ impl Renew {
 impl Draw {
     pub fn of(path: u64, draw: &core::Draw) -> Draw {
         let used = |u: &core::Used| Used { epoch: u.epoch, seq: u.seq, spent: u.spent, closed: u.closed };
-        Draw { path, want: draw.want, counter: draw.counter, blocks: draw.blocks.iter().map(used).collect() }
+        let blocks = draw.blocks.iter().map(used).collect();
+        Draw { path, want: draw.want, counter: draw.counter, blocks, admitted: 0, refused: 0 }
     }
 
     pub fn for_contract(&self, contract: core::ContractId) -> core::Draw {
