@@ -124,6 +124,24 @@ def test_gates_together_never_have_more_in_flight_than_the_limit(keeper: Keeper)
         gate.close()
 
 
+def test_two_names_of_one_limit_hold_it_once(keeper: Keeper, gate: headway.Connected):
+    """A limiter without a workload and one of `other` are the same limit in one process: a lease is not held twice."""
+    held: list[Permit] = []
+    most = 0
+    for turn in range(3_000):
+        for limiter in (gate.limiter("pool"), gate.limiter("pool", "other")):
+            permit = limiter.try_acquire()
+            if permit:
+                held.append(permit)  # type: ignore[arg-type]
+        most = max(most, len(held))
+        if turn % 50 == 0:
+            for permit in held[:25]:
+                permit.release()
+            del held[:25]
+        time.sleep(0.001)
+    assert 30 < most <= 40
+
+
 def test_a_server_counts_what_gates_decide_by_themselves(keeper: Keeper, gate: headway.Connected, until: Until):
     """Of twelve hundred demands a server is asked few, and tells of all."""
     api = gate.limiter("api")

@@ -3,7 +3,7 @@
 //! What a lease means and when it is renewed is the core's (`lease::Gate`); here is estimated what to want. Time is an
 //! argument, and nothing waits. Source: docs/leases.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -74,16 +74,23 @@ pub(crate) fn on_path(path: u64, message: &ToGate) -> Option<FromKeeper> {
 pub(crate) struct Lent {
     gate: lease::Gate,
     paths: BTreeMap<u64, Use>,
-    wake_at: i64,
+    /// The one path of a contract's workload that is lent.
+    by_place: HashMap<(String, String), u64>,
 }
 
 impl Default for Lent {
     fn default() -> Lent {
-        Lent { gate: lease::Gate::new(), paths: BTreeMap::new(), wake_at: i64::MAX }
+        Lent { gate: lease::Gate::new(), paths: BTreeMap::new(), by_place: HashMap::new() }
     }
 }
 
 impl Lent {
+    /// Whether a path is the one that is lent of its contract and workload: the first that asks. A keeper books one lease for
+    /// a holder, so two paths would hold it twice; what another one is asked for goes to the keeper.
+    pub(crate) fn claim(&mut self, path: u64, contract: &str, workload: &str) -> bool {
+        *self.by_place.entry((contract.to_owned(), workload.to_owned())).or_insert(path) == path
+    }
+
     /// The doors of a path that is lent from now on, if it was not before. `asked` and `waiting`: what of it stands already.
     pub(crate) fn open(
         &mut self,
@@ -122,7 +129,7 @@ impl Lent {
 
     /// When `tick` has something to do, if nothing happens before.
     pub(crate) fn wake_at(&self) -> i64 {
-        self.wake_at
+        self.gate.wake_at()
     }
 
     /// Whether slots are in flight under a lease.
@@ -152,14 +159,13 @@ impl Lent {
         if !self.estimate(now, path) {
             return vec![];
         }
-        let mut effects = self.gate.hurry(now, slots_of(path));
-        effects.extend(self.gate.hurry(now, tokens_of(path)));
-        let mut messages = self.told(effects);
-        if self.wake_at <= now {
-            let due = self.gate.tick(now);
-            messages.extend(self.told(due));
+        self.gate.hurry(now, slots_of(path));
+        self.gate.hurry(now, tokens_of(path));
+        if self.wake_at() > now {
+            return vec![];
         }
-        messages
+        let due = self.gate.tick(now);
+        self.told(due)
     }
 
     /// What is due.
@@ -168,11 +174,8 @@ impl Lent {
         for path in paths {
             self.estimate(now, path);
         }
-        self.wake_at = i64::MAX;
         let due = self.gate.tick(now);
-        let messages = self.told(due);
-        self.wake_at = self.wake_at.min(self.gate.wake_at());
-        messages
+        self.told(due)
     }
 
     /// The keeper's message about a path.
@@ -196,7 +199,7 @@ impl Lent {
         self.told(effects)
     }
 
-    fn told(&mut self, effects: Vec<GateEffect>) -> Vec<ToKeeper> {
+    fn told(&self, effects: Vec<GateEffect>) -> Vec<ToKeeper> {
         let mut messages = vec![];
         for effect in effects {
             match effect {
@@ -210,9 +213,8 @@ impl Lent {
                     let (admitted, refused) = self.decided(path);
                     messages.push(ToKeeper::Draw(Draw { admitted, refused, ..Draw::of(path, &draw) }));
                 }
-                GateEffect::WakeAt(at) => self.wake_at = at,
-                // Goodbyes and redialling are the stream's.
-                GateEffect::Send(FromGate::Bye) | GateEffect::Redial => {}
+                // Goodbyes and redialling are the stream's, and when to wake is asked of the machine.
+                GateEffect::Send(FromGate::Bye) | GateEffect::Redial | GateEffect::WakeAt(_) => {}
             }
         }
         messages
@@ -252,15 +254,14 @@ impl Lent {
             let falling = one.want - scaled(one.want, dt.min(SECOND), SECOND);
             one.want = if is_worth { needed.saturating_add(spare).max(falling).max(held) } else { in_flight };
             let (terms, want) = (one.terms, one.want);
-            let effects = self.gate.demand(now, slots_of(path), terms, want);
-            drop(self.told(effects));
+            // Nothing is sent by it: when it wakes is all that changes.
+            self.gate.demand(now, slots_of(path), terms, want);
         }
         let Some(one) = self.paths.get(&path) else { return false };
         if one.doors.tokens.is_some() {
             let at_hand = of(one.all, AT_HAND_NS).max(2).saturating_mul(largest * MICRO);
             let (terms, want) = (one.terms, if is_worth { at_hand } else { 0 });
-            let effects = self.gate.demand_tokens(now, tokens_of(path), terms, want);
-            drop(self.told(effects));
+            self.gate.demand_tokens(now, tokens_of(path), terms, want);
         }
         true
     }
@@ -356,6 +357,14 @@ mod tests {
         doors.give_back(1);
         assert!(lent.holds_nothing());
         assert_eq!([true, true, false], [(); 3].map(|()| doors.take(now, 1)), "a third was never taken");
+    }
+
+    #[test]
+    fn one_path_of_a_contracts_workload_is_lent_however_many_limiters_name_it() {
+        let (mut lent, _) = lent(true);
+        assert!(lent.claim(3, "db", "other") && lent.claim(5, "db", "reports"));
+        assert!(!lent.claim(4, "db", "other"));
+        assert!(lent.claim(3, "db", "other"), "said again on a new stream");
     }
 
     #[test]

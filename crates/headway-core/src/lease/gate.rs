@@ -84,8 +84,7 @@ impl Gate {
 
     /// When `tick` has something to do, if nothing happens before.
     pub fn wake_at(&self) -> i64 {
-        let renewals = self.held.values().map(Holding::renew_at);
-        renewals.chain(self.tokens.values().map(Tokens::wake_at)).min().unwrap_or(i64::MAX)
+        self.wake
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -132,7 +131,7 @@ impl Gate {
             let last: Vec<FromGate> = last.chain(leaves.then_some(FromGate::Bye)).collect();
             self.held.clear();
             self.tokens.clear();
-            return last.into_iter().map(GateEffect::Send).collect();
+            return self.done(last.into_iter().map(GateEffect::Send).collect());
         }
         let renewals = self.held.values_mut().filter_map(|held| held.due(now)).map(FromGate::Renew);
         let draws = self.tokens.values_mut().filter_map(|tokens| tokens.due(now)).map(FromGate::Draw);
@@ -154,7 +153,8 @@ impl Gate {
     }
 
     fn done(&mut self, mut effects: Vec<GateEffect>) -> Vec<GateEffect> {
-        let wake = self.wake_at();
+        let renewals = self.held.values().map(Holding::renew_at);
+        let wake = renewals.chain(self.tokens.values().map(Tokens::wake_at)).min().unwrap_or(i64::MAX);
         if wake != self.wake {
             self.wake = wake;
             if wake < i64::MAX {

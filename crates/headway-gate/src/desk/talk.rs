@@ -137,6 +137,7 @@ impl Desk {
         let max_hold_ns = i64::try_from(facts.max_hold_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let is_lent = facts.code.is_empty() && facts.mode() == hold::Mode::Enforce && !facts.needs_key;
         let terms = is_lent.then(|| Terms::usual(drain_ns, max_hold_ns).ok()).flatten();
+        let terms = terms.filter(|_| self.lent.claim(id, &path.contract, &facts.workload));
         let doors = terms.map(|terms| {
             let asked = self.slots.values().filter(|kept| kept.path == id && kept.hash.is_none()).count();
             let waiting = self.lines.get(&id).map_or(0, BTreeSet::len);
@@ -162,7 +163,7 @@ impl Desk {
             if kind == hold::Kind::Acquire
                 && asked.key.is_none()
                 && let Some(doors) = self.lent.doors(asked.path)
-                && doors.take_first(now, asked.ask.units)
+                && doors.take(now, asked.ask.units)
             {
                 // What it lacked room for was on its way here.
                 let outcome = Outcome::Granted { holds: doors.has_slots() };

@@ -203,9 +203,10 @@ impl Lending {
         if versions != state.seen {
             state.seen = versions;
             for contract in [SLOTS, TOKENS] {
-                // Kept or not: one that is not has nobody to be told.
-                let effects = state.keeper.published(now, contract).unwrap_or_default();
-                self.act(now, &mut state, effects);
+                // An Err says that it is not kept here: then nobody has to be told.
+                if let Ok(effects) = state.keeper.published(now, contract) {
+                    self.act(now, &mut state, effects);
+                }
             }
         }
         Duration::from_nanos(state.wake_at.saturating_sub(now).max(0).unsigned_abs())
