@@ -54,7 +54,12 @@ impl Line {
     pub(crate) fn area(&self, since: i64, at: i64, grains: &Grains) -> u64 {
         let y = u128::from(at.saturating_sub(since).max(0) as u64);
         if self.is_flat() {
-            return Wide::product(u128::from(self.from) * grains.up, y).floor_div(grains.down.into());
+            let each = u128::from(self.from) * grains.up;
+            // As a rule the product is short, and one division of the machine's does it.
+            if let Ok(each) = u64::try_from(each) {
+                return u64::try_from(u128::from(each) * y / u128::from(grains.down)).unwrap_or(u64::MAX);
+            }
+            return Wide::product(each, y).floor_div(grains.down.into());
         }
         let y = y.min(u128::from(self.span));
         let base = Wide::product(2 * self.spanned(since), y * grains.up);
@@ -104,6 +109,13 @@ mod tests {
             let line = Line { start: 0, span, from, to };
             let (a, b) = (a.min(span) as i64, b.min(span) as i64);
             prop_assert!(line.area(0, a.min(b), &UNIT) <= line.area(0, a.max(b), &UNIT));
+        }
+
+        #[test]
+        fn a_constant_lines_area_is_the_exact_floor_however_long_the_product(level: u64, up in 1u64..1 << 20, y in 0u64..1 << 62) {
+            let grains = Grains { up: up.into(), ..UNIT };
+            let whole = Wide::product(u128::from(level) * u128::from(up), y.into());
+            prop_assert_eq!(whole.floor_div(grains.down.into()), Line::flat(0, level).area(5, 5 + y as i64, &grains));
         }
 
         #[test]

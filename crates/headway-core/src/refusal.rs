@@ -31,6 +31,8 @@ pub struct Refusal {
     /// Units of slots that the workload held then.
     yours: u64,
     reference: OnceLock<u32>,
+    /// Worked out once: the sentence and the header say the same.
+    retry: OnceLock<Retry>,
     /// Its part by weight, where that stood in the way.
     parted: Option<Parted>,
     /// What a keeper said of it; the numbers above are then of no use.
@@ -53,8 +55,8 @@ impl Refusal {
         let parted = stopped.parted(path, units, hash);
         let yours = if path.has_slots() { path.counts.held_units() } else { 0 };
         let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);
-        let (curve, reference) = (OnceLock::new(), OnceLock::new());
-        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference, parted, told: None }
+        let (curve, reference, retry) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference, retry, parted, told: None }
     }
 
     /// What a keeper refused.
@@ -76,6 +78,7 @@ impl Refusal {
         self.parted = stopped.parted(path, units, key);
         self.curve.take();
         self.reference.take();
+        self.retry.take();
         true
     }
 
@@ -176,7 +179,7 @@ impl Refusal {
     }
 
     /// The earliest instant at which the whole path has room: on the meter that refused from what was seen there, on the
-    /// others from what they hold now.
+    /// others from what they held when this was asked first.
     pub fn retry(&self) -> Retry {
         if let Some(told) = &self.told {
             return told.retry;
@@ -189,6 +192,10 @@ impl Refusal {
         if is_unknown || self.path.is_distant() {
             return Retry::Unknown;
         }
+        *self.retry.get_or_init(|| self.earliest())
+    }
+
+    fn earliest(&self) -> Retry {
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
         let (tag, on_loan) = self.look.map_or((0, 0), |look| (look.tag, look.on_loan));
         let seen = Stood { held: Tagged { amount: self.amount, tag }, on_loan };
@@ -210,7 +217,7 @@ impl Refusal {
         }
         // A story may be read long after many other curves: it keeps its own.
         self.curve();
-        format!("hw:{:06x}", self.reference.get_or_init(|| self.path.shared.tell(self.clone())))
+        spelled(*self.reference.get_or_init(|| self.path.shared.tell(self.clone())))
     }
 
     /// The name it is kept under, told by whoever keeps it.
@@ -368,6 +375,16 @@ impl Refusal {
     }
 }
 
+/// `hw:` and six hexadecimal digits; what formats any number takes several times as long.
+fn spelled(name: u32) -> String {
+    let mut text = String::with_capacity(9);
+    text.push_str("hw:");
+    for place in (0..6).rev() {
+        text.push(char::from_digit(name >> (4 * place) & 0xf, 16).unwrap_or('0'));
+    }
+    text
+}
+
 /// English plurals of the units people name: request, query, box, address.
 fn plural(unit: &str) -> String {
     let ends = |tails: &[&str]| tails.iter().any(|tail| unit.ends_with(tail));
@@ -462,6 +479,13 @@ impl Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_has_six_digits() {
+        for name in [0, 0xf, 0xab_cdef, 0xff_ffff] {
+            assert_eq!(format!("hw:{name:06x}"), spelled(name));
+        }
+    }
 
     #[test]
     fn units_are_said_in_the_plural() {
