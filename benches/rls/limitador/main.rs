@@ -1,6 +1,6 @@
 //! The data plane of `headway serve` with another decision in it: limitador's, or none.
 //!
-//!     headway-bench-limitador limitador|nothing DOMAIN SERVICE=LIMIT...
+//!     headway-bench-limitador limitador|told|nothing DOMAIN SERVICE=LIMIT...
 //!
 //! Everything but `rls` is compiled from headway-serve's own files (`build.rs`), so sockets, HTTP/2, tokens, bounds, reading
 //! and writing cost what they cost there. Reads its callers' token from the first line of its standard input, prints the

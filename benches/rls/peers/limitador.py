@@ -12,8 +12,15 @@ from benches.rls.asks import DOMAIN, OPEN_PER_S
 from benches.rls.server import Runner, Server, Unavailable, first_line
 from tests.attach.fronts import ROOT
 
-NAMES = {"limitador": "limitador", "no decision": "nothing"}
-CASES = {"limitador": ("admitted", "refused"), "no decision": ("admitted",)}
+NAMES = {"limitador": "told", "limitador, a bare code": "limitador", "no decision": "nothing"}
+"""What it is called here -> what its program is told. The first says all that we say, from its own numbers; the second the
+code alone, which tells nobody when to come back."""
+
+CASES = {
+    "limitador": ("admitted", "refused"),
+    "limitador, a bare code": ("admitted", "refused"),
+    "no decision": ("admitted",),
+}
 FOLDER = ROOT / "benches" / "rls" / "limitador"
 TOKEN = "hw_bench"
 
