@@ -25,6 +25,7 @@ __all__ = [
     "GrowthQueue",
     "HoldRoute",
     "Limiter",
+    "Matches",
     "Measure",
     "MeterReading",
     "MeterSpec",
@@ -537,6 +538,25 @@ def grains_log2(ceiling_micro: int, per_ns: int, /) -> int:
     """The grain of a rate's meter: marks count 2^-g units, so that a u64 lasts for decades at the ceiling."""
 
 # --- the data plane ------------------------------------------------------------------------------------------------
+
+@final
+class Matches:
+    """Which workload asks, by what is said of it: the first match wins.
+
+    rules: (workload, [(attribute, patterns)]) of each workload that has a match, in the order they were declared in. All
+        attributes have to be said, and one pattern of each has to take all of what is said: `*` any characters or none, `?`
+        one, every other itself.
+    ValueError for what means nothing, and beyond 16 attributes and 16 KiB in all, 64 patterns for one, 256 bytes of one.
+    """
+
+    def __new__(cls, rules: Sequence[tuple[str, Sequence[tuple[str, Sequence[str]]]]], /) -> Matches: ...
+    @property
+    def attributes(self) -> list[str]:
+        """What is looked at, sorted: nothing else that is said makes a difference."""
+    def workload_of(self, said: Sequence[tuple[str, str]], /) -> str | None:
+        """The workload whose match takes what is said, as (attribute, value); None: the rest, which is `other`'s. A value of more
+        than 1,024 bytes counts as not said. UnicodeEncodeError for one that is no UTF-8.
+        """
 
 @final
 class CheckRoute:

@@ -8,6 +8,7 @@ mod gate;
 mod growth;
 mod guarded;
 mod limiter;
+mod matches;
 mod meters;
 mod permit;
 mod ready;
@@ -36,6 +37,8 @@ mod _core {
     use crate::growth::GrowthQueue;
     #[pymodule_export]
     use crate::limiter::{Limiter, set_waiting};
+    #[pymodule_export]
+    use crate::matches::Matches;
     #[pymodule_export]
     use crate::meters::Meters;
     #[pymodule_export]
