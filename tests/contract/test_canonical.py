@@ -104,6 +104,7 @@ SHARES = st.integers(0, 999_999).map(lambda ppm: f"{render_decimal(ppm * 100)}%"
 TEXTS = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), min_size=1, max_size=30).filter(
     lambda t: t.strip()
 )
+ATTRIBUTES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,12}", fullmatch=True)
 INSTANTS = st.sampled_from(
     (
         "2026-12-01",
@@ -142,7 +143,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             "cost": FACTORS,
             "guarantee": st.sampled_from(("5%", "12.5%", "33%")),
             "ceiling": AMOUNTS,
-            "match": st.dictionaries(TEXTS, TEXTS),
+            "match": st.dictionaries(
+                ATTRIBUTES, TEXTS | st.lists(TEXTS, min_size=1, max_size=3), min_size=1, max_size=3
+            ),
         },
     )
     optional = st.fixed_dictionaries(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,7 @@ from pydantic import (
 )
 
 from headway.contract import shorthand
+from headway.contract.matching import Match
 from headway.contract.scalars import (
     Address,
     Amount,
@@ -114,13 +116,23 @@ def _narrowed_constraint(value: dict[str, Constraint], write: SerializerFunction
 
 
 class Workload(Frozen):
-    match: Plain | None = None
+    match: Match | None = None
     feature: Name | None = None
     cost_ppm: Factor = Field(default=1_000_000, alias="cost")
     priority: Priority | None = None
     weight: Annotated[int, whole(1, 1_000_000)] | None = None
     guarantee: ShareOrAmount | None = None
     ceiling: ShareOrAmount | None = None
+
+
+OTHER = "other"
+"""The workload that takes the rest."""
+
+
+def _with_the_rest(workloads: dict[str, Workload]) -> dict[str, Workload]:
+    """Whoever no `match` takes is somebody too: where there is one, `other` need not be written."""
+    matched = any(workload.match is not None for workload in workloads.values())
+    return {**workloads, OTHER: Workload()} if matched and OTHER not in workloads else workloads
 
 
 class Spend(Frozen):
@@ -300,7 +312,7 @@ class Contract(Frozen):
     constraint: Annotated[
         dict[Dimension, Constraint], BeforeValidator(shorthand.dimensions), WrapSerializer(_narrowed_constraint)
     ]
-    workloads: dict[Name, Workload] = Field(default_factory=dict)
+    workloads: Annotated[dict[Name, Workload], AfterValidator(_with_the_rest)] = Field(default_factory=dict)
     upstream: tuple[Spend, ...] = ()
     each: Each | None = None
     ramp: tuple[Stage, ...]
@@ -320,6 +332,12 @@ class Contract(Frozen):
         levels = [stage.limit_micro[dimension] for stage in self.ramp]
         levels += [exception.limit_micro[dimension] for exception in self.exceptions]
         return max([*levels, self.constraint[dimension].capacity_micro or 0])
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What the matches of its workloads look at, sorted."""
+        matches = (workload.match or {} for workload in self.workloads.values())
+        return tuple(sorted({name for match in matches for name in match}))
 
     def stage_index(self, name: str) -> int | None:
         """Where a stage stands on the ramp, or None."""

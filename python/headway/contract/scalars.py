@@ -64,6 +64,7 @@ __all__ = [
     "Words",
     "Zone",
     "narrowed",
+    "text_of",
     "whole",
 ]  # fmt: skip
 
@@ -118,7 +119,8 @@ def _stage_name(text: str) -> str:
     raise Mistake("HW161", f"{shown(text)} is not a stage's name", f"write {near}" if near else None)
 
 
-def _text(text: str) -> str:
+def text_of(text: str) -> str:
+    """Text without characters that nobody sees. Raises Mistake."""
     if (unseen := _UNSEEN.search(text)) is not None:
         raise Mistake("HW162", f"this text holds the character U+{ord(unseen.group()):04X}")
     return str(text)
@@ -150,7 +152,7 @@ def _zone(text: str) -> str:
 
 
 def _label(text: str) -> str | int:
-    return int(text) if re.fullmatch(r"-?(?:0|[1-9][0-9]{0,14})", text, re.ASCII) else _text(text)
+    return int(text) if re.fullmatch(r"-?(?:0|[1-9][0-9]{0,14})", text, re.ASCII) else text_of(text)
 
 
 Name = Annotated[str, _checked(_name), _described("orders-db", "^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")]
@@ -162,7 +164,7 @@ StageName = Annotated[
     ),
 ]
 Text = Annotated[
-    str, _checked(_text), WithJsonSchema({"type": ["string", "number"], "minLength": 1, "maxLength": TEXT_MAX})
+    str, _checked(text_of), WithJsonSchema({"type": ["string", "number"], "minLength": 1, "maxLength": TEXT_MAX})
 ]
 Label = Annotated[str | int, _checked(_label), WithJsonSchema({"type": ["string", "number"]})]
 Secret = Annotated[str, _checked(_secret), _described("env:PROM_TOKEN", "^(env:[A-Za-z_]|file:)")]
@@ -359,7 +361,7 @@ def plain(value: Any) -> Any:
     if value == "":
         return ""
     try:
-        return _text(authored(value))
+        return text_of(authored(value))
     except Mistake as mistake:
         raise refused(mistake) from None
 

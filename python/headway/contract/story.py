@@ -137,6 +137,9 @@ def _workloads(contract: Contract) -> Iterator[str]:
 
 def _about_workload(workload: Workload) -> str:
     words = []
+    if workload.match is not None:
+        patterns = (f"{name} is {' or '.join(wanted)}" for name, wanted in workload.match.items())
+        words.append(f"whose {_and(list(patterns))}")
     if workload.feature is not None:
         words.append(f"for the feature {workload.feature}")
     if workload.priority is not None:

@@ -254,6 +254,18 @@ CONTRACTS: dict[str, Code] = {
         "give the constraint a `cost` with a `max`, and leave `refundable` to bindings that charge before",
         "constraint: {measure: rate, unit: byte, per: 1s, cost: {estimate: 5k, max: 1M}}",
     ),
+    "HW258": Code(
+        "a match of `other`",
+        "`other` is who no match takes; with a match of its own it would be somebody, and the rest nobody",
+        "give the workload a name of its own, and leave `other` without `match`",
+        "workloads: {other: {match: {user: guest}}}",
+    ),
+    "HW259": Code(
+        "a match that never wins",
+        "the first match wins, in the order in which the workloads are written: an earlier one takes everything that this takes",
+        "write the narrower match first, or remove it",
+        "workloads: {all: {match: {user: '*'}}, checkout: {match: {user: checkout_*}}}",
+    ),
     "HW290": Code(
         "a field that this version reads and checks, and does not act on yet",
         "running the contract without it would silently do less than was agreed",

@@ -221,4 +221,10 @@ VALUES: dict[str, Code] = {
         "write a number, or as many entries, as there may be",
         "need: 1000",
     ),
+    "HW169": Code(
+        "an attribute that is none",
+        "a `match` looks at what is said of whoever asks: `user`, `application`, `path`, `header.x-tenant`",
+        "write a letter, then letters, digits, `.`, `-`, `_`, at most 64 in all; a header's name in lower case",
+        "workloads: {checkout: {match: {header.X-Tenant: shop}}}",
+    ),
 }

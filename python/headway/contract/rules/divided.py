@@ -81,8 +81,10 @@ def _reasons(contract: Contract) -> Iterator[str]:
         yield "has a `wait`, and a proxy lets through or refuses at once"
     if enforce.tell is not None:
         yield "has a `tell`, and a proxy tells what its own configuration says"
+    if any(workload.match is not None for workload in contract.workloads.values()):
+        yield "tells its workloads apart by `match`, and a proxy that decides alone tells nobody apart"
     for name, workload in contract.workloads.items():
-        if workload.cost_ppm != MICRO or workload.model_fields_set - {"feature", "cost_ppm"}:
+        if workload.cost_ppm != MICRO or workload.model_fields_set - {"feature", "cost_ppm", "match"}:
             yield f"has terms for the workload `{name}`, and a proxy counts requests, each as one"
 
 
