@@ -15,6 +15,7 @@ from typing import Any
 
 from headway._core import Limiter, Permit, Refused
 from headway.enforce.asking import Asking, Contracts
+from headway.enforce.attributes import Attributes, of_scope
 from headway.enforce.http import Answer, Header, Tell, answer_of, rate_limit_fields
 
 Scope = MutableMapping[str, Any]
@@ -39,12 +40,15 @@ class Middleware:
         key: Whom a request is charged to, from its scope; for contracts and limits that have keys.
         workload: Which workload asks: its name, or a function of the scope; not with a `Limiter`. `other` where absent,
             and for what a function answers that is not declared: a request may say anything.
+        attributes: What is said of a request beside its `method`, `path`, `host` and `header.NAME`, for contracts whose
+            workloads have a `match`: `lambda scope: {"user": scope["user"].name}`. Not with `workload` or a `Limiter`.
         units: How many units a request is for, or a function of its scope that says so; at least 1.
         exempt: Which requests are not metered, from their scope: health checks, say.
         tell: How much a response says; absent: as the contract's `enforce.tell` says, else `public`.
 
     Raises:
-        TypeError: `contract` or `workload` beside a `Limiter`, or no `contract` beside `headway.open(...)`.
+        TypeError: `contract`, `workload` or `attributes` beside a `Limiter`, `workload` beside `attributes`, or no `contract`
+            beside `headway.open(...)`.
         ValueError: `key` for a limit that has none, or no `key` for one that has.
         headway.HeadwayError: HW404, there is no such contract; HW406, it has no workload of that name. While it runs,
             HW406 where a function answers what is not declared and there is no `other`.
@@ -58,12 +62,23 @@ class Middleware:
         *,
         key: Callable[[Scope], str | None] | None = None,
         workload: str | Callable[[Scope], str | None] | None = None,
+        attributes: Callable[[Scope], Attributes] | None = None,
         units: int | Callable[[Scope], int] = 1,
         exempt: Callable[[Scope], bool] | None = None,
         tell: Tell | None = None,
     ) -> None:
         self._app = app
-        self._asking = Asking(limiter, contract, key=key, workload=workload, units=units, exempt=exempt, tell=tell)
+        self._asking = Asking(
+            limiter,
+            contract,
+            key=key,
+            workload=workload,
+            attributes=attributes,
+            units=units,
+            exempt=exempt,
+            tell=tell,
+            read=of_scope,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         demand = self._asking.demand_of(scope) if scope["type"] in ("http", "websocket") else None

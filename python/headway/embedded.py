@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from headway._core import Limiter
+from headway.enforce.attributes import Attributes, pairs_of
 from headway.enforce.http import Tell
 from headway.engine.engine import Engine
 from headway.engine.specs import workloads_of
@@ -87,18 +88,27 @@ class Headway:
         """The URL of the API, with the port that was really bound; None without `listen`."""
         return None if self._serving is None else self._serving.url
 
-    def limiter(self, contract: str, workload: str | None = None) -> Limiter:
+    def limiter(self, contract: str, workload: str | None = None, *, attributes: Attributes | None = None) -> Limiter:
         """A contract's limit as one workload meets it; the same object for the same names, made to be kept.
 
         Args:
             contract: Its name.
             workload: One of its `workloads`; None: `other`, or the only one there is. A name that is not declared is
                 an error, also where there is an `other`: mistyped in a program, it would be metered as somebody else.
+            attributes: In place of a name, what is said of whoever asks: `{"user": "checkout_7"}`. The first workload
+                whose `match` takes it is meant, else `other`. What no match looks at says nothing.
 
         Raises:
             headway.HeadwayError: HW404 or HW406, no such contract or workload, with the nearest names; HW521 after
                 `close`; HW501 in a forked child.
+            TypeError: `workload` and `attributes`.
         """
+        if attributes is not None:
+            if workload is not None:
+                raise TypeError("`workload` names it: leave `attributes` out")
+            matches = self._engine.matches(contract)
+            workload = None if matches is None else matches.workload_of(pairs_of(attributes))
+            return self._engine.limiter(contract, workload)
         if workload is not None and workload not in (declared := self.workloads(contract)):
             raise UnknownWorkload.of(workload, declared, where=contract)
         return self._engine.limiter(contract, workload)
@@ -106,6 +116,13 @@ class Headway:
     def workloads(self, contract: str) -> tuple[str, ...]:
         """The names of a contract's workloads, as declared; `other` alone where it declares none. HW404 as `limiter`."""
         return workloads_of(self._engine.contract(contract).contract)
+
+    def attributes(self, contract: str) -> tuple[str, ...]:
+        """The attributes that the matches of a contract's workloads look at; none where there are no matches. HW404 as
+        `limiter`.
+        """
+        matches = self._engine.matches(contract)
+        return () if matches is None else tuple(matches.attributes)
 
     def explain(self, name: str) -> dict[str, Any]:
         """Why a contract's limit is what it is, since when and by whom, and what the next stage waits for.

@@ -2,6 +2,7 @@
 
 import gc
 
+import headway.testing
 from headway import Limiter, _core
 from tests.library.pool import free
 
@@ -15,6 +16,19 @@ constraint: {measure: concurrency, unit: connection}
 workloads: {checkout: {}, reporting: {}}
 ramp: [{stage: now, limit: 2}]
 """
+
+
+MATCHED = """
+contract: api
+owner: team-shop
+constraint: {measure: rate, unit: request, per: 1h}
+workloads:
+  checkout: {match: {path: /checkout*, header.x-team: [shop, "shop, *"]}}
+  posts:    {match: {method: POST, host: shop.example}}
+  staff:    {match: {user: "*@shop.example"}}
+ramp: [{stage: now, limit: 100}]
+"""
+"""What a request says of itself, and what is said of it; `other` is not written."""
 
 
 def observed(measure: _core.Measure = "concurrency") -> Limiter:
@@ -33,3 +47,9 @@ def assert_all_returned(limiter: Limiter, count: int) -> None:
     assert count == free(limiter)
     reading = limiter.reading()
     assert (0, 0, 0) == (reading.waiting, reading.double_released, reading.dropped_unreleased)
+
+
+def admitted(hw: headway.testing.Rehearsal, contract: str = "api") -> dict[str, int]:
+    """How many demands of each workload were admitted; those of none are left out."""
+    paths = hw.engine.meters.paths()
+    return {path.workload: path.admitted for path in paths if path.contract == contract and path.admitted}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import headway
 import headway.testing
 from headway.adapters.celery import ASK_AGAIN_MAX_S, countdown_s, limited
-from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.adapters.limits import CONTRACT, MATCHED, admitted, assert_all_returned, observed
 from tests.library.pool import free, slots
 
 WAIT_S = 30.0
@@ -275,3 +275,24 @@ def test_asking_again_at_once_or_in_hours_is_a_mistake(seconds: float) -> None:
     """Zero would spin; hours are longer than brokers wait."""
     with pytest.raises(ValueError, match="ask_again_s"):
         limited(slots(1), ask_again_s=seconds)
+
+
+def test_the_first_match_that_takes_a_run_names_its_workload(shop: Shop) -> None:
+    """A run is told apart by its task's name, and by what is said of it."""
+    with headway.testing.open(
+        MATCHED.replace('path: /checkout*, header.x-team: [shop, "shop, *"]', "task: mail.*")
+    ) as hw:
+        base = limited(hw, "api", attributes=lambda call: {"user": call.kwargs.get("user")})
+
+        @shop.task(base, name="mail.send")
+        def mail() -> str:
+            return "sent"
+
+        @shop.task(base, name="report")
+        def report(user: str = "eve") -> str:
+            return f"made for {user}"
+
+        assert "sent" == outcome(mail.delay())
+        assert "made for ana@shop.example" == outcome(report.delay(user="ana@shop.example"))
+        assert "made for eve" == outcome(report.delay())
+        assert {"checkout": 1, "staff": 1, "other": 1} == admitted(hw)

@@ -15,7 +15,7 @@ import headway
 import headway.testing
 from headway.adapters.fastapi import Limited
 from headway.asgi import Middleware
-from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.adapters.limits import CONTRACT, MATCHED, admitted, assert_all_returned, observed
 from tests.library.exchange import HTTP, Exchange, ask, call, hello
 from tests.library.pool import free, settle_down, slots
 
@@ -223,3 +223,14 @@ def test_in_observe_everything_is_admitted_and_counted() -> None:
 
     assert 200 == client.get("/").status_code
     assert 3 <= limiter.reading().refused
+
+
+def test_the_first_match_that_takes_a_request_names_its_workload() -> None:
+    with headway.testing.open(MATCHED) as hw:
+        limited = Limited(hw, "api", attributes=lambda request: {"user": request.headers.get("x-user")})
+        client = TestClient(app_over(limited), base_url="http://shop.example")
+        client.get("/checkout/7", headers={"x-team": "shop"})
+        client.get("/", headers={"x-user": "ana@shop.example"})
+        client.get("/")
+
+        assert {"checkout": 1, "staff": 1, "other": 1} == admitted(hw)

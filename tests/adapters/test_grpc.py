@@ -21,7 +21,7 @@ import headway
 import headway.testing
 from headway import Limiter
 from headway.adapters.grpc import AsyncInterceptor, Interceptor, _varint, status_of, trailing_metadata
-from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.adapters.limits import CONTRACT, MATCHED, admitted, assert_all_returned, observed
 from tests.library.pool import free, slots
 
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
@@ -459,3 +459,42 @@ def test_an_exempt_asynchronous_call_passes_a_spent_limit() -> None:
             return answer, unknown.value.code()
 
     assert (b"a", grpc.StatusCode.UNIMPLEMENTED) == asyncio.run(run())
+
+
+CALLS = MATCHED.replace("/checkout*", "/shop/unary_*")
+
+
+def test_the_first_match_that_takes_a_call_names_its_workload() -> None:
+    """A call's path is its method's full name; metadata of one name are one list, and binary ones are no text."""
+    with headway.testing.open(CALLS) as hw:
+        interceptor = Interceptor(
+            hw, "api", attributes=lambda call: {"user": dict(call.invocation_metadata).get("user")}
+        )
+        with serving(interceptor, unary_unary=lambda _request, _context: b"a") as channel:
+            call(channel, metadata=(("x-team", "shop"), ("x-team", "eu")))
+            call(channel, metadata=(("user", "ana@shop.example"),))
+            call(channel, metadata=(("x-team-bin", b"shop"),))
+
+        assert {"checkout": 1, "staff": 1, "other": 1} == admitted(hw)
+
+
+def test_an_asynchronous_call_is_told_apart_likewise() -> None:
+    async def play() -> None:
+        server = grpc.aio.server(interceptors=[AsyncInterceptor(hw, "api")])
+
+        async def answer(_request: bytes, _context: Any) -> bytes:
+            return b"a"
+
+        server.add_generic_rpc_handlers((handlers({"unary_unary": answer}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            method = channel.unary_unary("/shop/unary_unary")
+            assert b"a" == await method(b"1", metadata=(("x-team", "shop"),), timeout=WAIT_S)
+            assert b"a" == await method(b"1", timeout=WAIT_S)
+        await server.stop(0)
+
+    with headway.testing.open(CALLS) as hw:
+        asyncio.run(play())
+
+        assert {"checkout": 1, "other": 1} == admitted(hw)

@@ -12,7 +12,7 @@ import pytest
 import headway
 import headway.testing
 from headway.adapters.httpx import AsyncTransport, Transport
-from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.adapters.limits import CONTRACT, MATCHED, admitted, assert_all_returned, observed
 from tests.library.pool import free, settle_down, slots
 
 URL = "http://partner.example/"
@@ -298,3 +298,30 @@ def test_an_exempt_asynchronous_request_holds_nothing(partner: str) -> None:
 
     assert held
     assert 200 == asyncio.run(run())
+
+
+# --- who asks -----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_match_that_takes_a_request_names_its_workload() -> None:
+    with headway.testing.open(MATCHED) as hw:
+        answering = httpx.MockTransport(lambda _request: httpx.Response(200))
+        client = httpx.Client(transport=Transport(answering, hw, "api"))
+        client.get("http://partner.example/checkout/7", headers={"X-Team": "shop"})
+        client.post("http://SHOP.example:8080/")
+        client.get(URL)
+
+        assert {"checkout": 1, "posts": 1, "other": 1} == admitted(hw)
+
+
+def test_an_asynchronous_request_is_told_apart_likewise() -> None:
+    async def play() -> None:
+        answering = httpx.MockTransport(lambda _request: httpx.Response(200))
+        transport = AsyncTransport(answering, hw, "api", attributes=lambda _request: {"user": "ana@shop.example"})
+        async with httpx.AsyncClient(transport=transport) as client:
+            await client.get(URL)
+
+    with headway.testing.open(MATCHED) as hw:
+        asyncio.run(play())
+
+        assert {"staff": 1} == admitted(hw)

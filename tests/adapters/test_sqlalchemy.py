@@ -14,8 +14,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, Pool, QueuePool, Si
 import headway
 import headway.testing
 from headway import Limiter
-from headway.adapters.sqlalchemy import limited
-from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from headway.adapters.sqlalchemy import attributes_of, limited
+from tests.adapters.limits import CONTRACT, MATCHED, admitted, assert_all_returned, observed
 from tests.library.pool import free, settle_down, slots
 
 ONE = text("select 1")
@@ -292,3 +292,24 @@ def test_an_asynchronous_refusal_is_refused_and_holds_nothing(url: str) -> None:
     asyncio.run(run())
 
     assert_all_returned(limiter, 1)
+
+
+def test_a_pool_is_told_apart_by_what_is_said_of_it(url: str) -> None:
+    """One mapping for all of its checkouts: a pool has one user. A mapping that no match takes is `other`'s."""
+    with headway.testing.open(MATCHED) as hw:
+        for attributes in ({"user": "ana@shop.example"}, {"user": "eve@press.example"}):
+            engine = create_engine(url, poolclass=limited(QueuePool, hw, "api", attributes=attributes))
+            with engine.connect() as connection:
+                assert 1 == connection.scalar(ONE)
+
+        assert {"staff": 1, "other": 1} == admitted(hw)
+
+
+def test_a_url_says_who_connects_by_it() -> None:
+    """User, host, database and PostgreSQL's name for an application; never the password."""
+    said = attributes_of("postgresql://ana:secret@db.example:5432/orders?application_name=metabase")
+
+    assert {"user": "ana", "host": "db.example", "database": "orders", "application": "metabase"} == dict(said)
+    assert {"user": None, "host": None, "database": None, "application": None} == dict(attributes_of("sqlite://"))
+    with pytest.raises(exc.ArgumentError):
+        attributes_of("no url")

@@ -17,7 +17,7 @@ import pytest
 import headway
 import headway.testing
 from headway.adapters.wsgi import Middleware
-from tests.adapters.limits import CONTRACT, assert_all_returned, observed
+from tests.adapters.limits import CONTRACT, MATCHED, admitted, assert_all_returned, observed
 from tests.library.exchange import ask
 from tests.library.exchange import hello as asgi_hello
 from tests.library.pool import free, slots
@@ -255,3 +255,20 @@ def test_a_real_server_sends_both_answers() -> None:
         thread.join()
 
     assert [(200, False, False), (429, True, True)] == answers
+
+
+def test_the_first_match_that_takes_a_request_names_its_workload() -> None:
+    """A path is read as UTF-8 where it was mounted, a header under its variable; the user is said beside it."""
+    with headway.testing.open(MATCHED) as hw:
+
+        def asked(**environ: str) -> None:
+            app = Middleware(hello, hw, "api", attributes=lambda environ: {"user": environ.get("REMOTE_USER")})
+            Exchange(lambda own, start: validator(app)(own | environ, start)).read()
+
+        asked(SCRIPT_NAME="/checkout", PATH_INFO="", HTTP_X_TEAM="shop")
+        asked(SCRIPT_NAME="/checkout", PATH_INFO="/\xc3\xa9", HTTP_X_TEAM="shop")
+        asked(REQUEST_METHOD="POST", HTTP_HOST="shop.example:80")
+        asked(REMOTE_USER="ana@shop.example")
+        asked(PATH_INFO="/checkout", HTTP_X_TEAM="press")
+
+        assert {"checkout": 2, "posts": 1, "staff": 1, "other": 1} == admitted(hw)

@@ -5,10 +5,13 @@ import hashlib
 import pytest
 
 import headway
+import headway.testing
 from headway import _core
 from headway.asgi import Middleware, Receive, Scope, Send
 from headway.enforce.asking import KEY_BYTES_MAX
+from headway.enforce.attributes import Attributes
 from headway.enforce.limit import limiter_of, read
+from tests.adapters.limits import MATCHED, admitted
 from tests.library.exchange import HTTP, ask, hello, parsed
 
 # --- HTTP: what is said -------------------------------------------------------------------------------------------
@@ -234,12 +237,17 @@ def test_a_workload_may_be_a_name() -> None:
     asked: list[tuple[str, str | None]] = []
 
     class Contracts:
-        def limiter(self, contract: str, workload: str | None = None) -> headway.Limiter:
+        def limiter(
+            self, contract: str, workload: str | None = None, *, attributes: Attributes | None = None
+        ) -> headway.Limiter:
             asked.append((contract, workload))
             return headway.limit("5/s")
 
         def workloads(self, contract: str) -> tuple[str, ...]:
             return ("web",)
+
+        def attributes(self, contract: str) -> tuple[str, ...]:
+            return ()
 
         def tell(self, contract: str) -> None:
             return None
@@ -247,3 +255,48 @@ def test_a_workload_may_be_a_name() -> None:
     Middleware(hello, Contracts(), "api", workload="web")
 
     assert [("api", "web")] == asked
+
+
+def test_the_first_match_that_takes_a_request_names_its_workload() -> None:
+    """By path and header, by method and host; what nobody asked for or a match says otherwise is `other`'s."""
+    shop = [(b"x-team", b"shop"), (b"host", b"SHOP.example:8443")]
+    with headway.testing.open(MATCHED) as hw:
+        app = Middleware(hello, hw, "api")
+        for scope in (
+            {**HTTP, "path": "/checkout/7", "headers": shop},
+            {**HTTP, "path": "/checkout/7", "headers": [(b"x-team", b"shop"), (b"x-team", b"eu")]},
+            {**HTTP, "method": "POST", "path": "/checkout", "headers": shop[1:]},
+            {**HTTP, "path": "/checkout/7", "headers": [(b"x-team", b"\xff")]},
+            {**HTTP, "path": "/", "headers": shop},
+        ):
+            assert 200 == ask(app, scope).status
+
+        assert {"checkout": 2, "posts": 1, "other": 2} == admitted(hw)
+
+
+def test_what_a_function_says_stands_over_what_a_request_says_itself() -> None:
+    """The user is the application's to know. A value of None was not said, nor was one that is no text; a path of our own
+    stands in the place of the request's."""
+    said: list[dict[str, str | None]] = [
+        {"user": "ana@shop.example"},
+        {"user": None},
+        {"user": "\ud800@shop.example"},
+        {"path": "/checkout", "header.x-team": "shop", "nobody": "asks"},
+    ]
+    with headway.testing.open(MATCHED) as hw:
+        app = Middleware(hello, hw, "api", attributes=lambda scope: said[scope["turn"]])
+        for turn in range(len(said)):
+            ask(app, {**HTTP, "turn": turn})
+
+        assert {"staff": 1, "other": 2, "checkout": 1} == admitted(hw)
+
+
+def test_a_named_workload_is_not_told_apart() -> None:
+    """Whoever names it means it; both at once are a mistake, and so are attributes beside a Limiter."""
+    with headway.testing.open(MATCHED) as hw:
+        ask(Middleware(hello, hw, "api", workload="staff"), {**HTTP, "path": "/checkout"})
+        assert {"staff": 1} == admitted(hw)
+        with pytest.raises(TypeError, match="leave `attributes` out"):
+            Middleware(hello, hw, "api", workload="staff", attributes=lambda scope: {})
+        with pytest.raises(TypeError, match="already knows"):
+            Middleware(hello, hw.limiter("api"), attributes=lambda scope: {})

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 import headway
+import headway.testing
 from headway.asgi import Message, Middleware, Receive, Scope, Send
 from headway.contract.faults import Unreadable
 
@@ -219,3 +220,49 @@ def test_its_repr_says_where_and_nothing_secret(path: Path, tmp_path: Path) -> N
     hw.close()
 
     assert f"<headway.Headway over {str(tmp_path / 'data')!r}>" == repr(hw)
+
+
+MATCHED = """
+contract: orders-db
+owner: team-storage
+constraint: {measure: concurrency, unit: connection}
+workloads:
+  checkout: {match: {user: checkout_*}}
+  reports:  {match: {application: [metabase, superset], user: "*"}}
+  nightly:  {}
+ramp: [{stage: now, limit: 10}]
+"""
+
+
+def test_who_asks_may_be_told_by_what_is_said_of_it() -> None:
+    """The first match wins, `other` is there without being written, and a workload without a match is only ever named."""
+    with headway.testing.open(MATCHED) as hw:
+
+        def asked(**said: str | None) -> headway.Limiter:
+            return hw.limiter("orders-db", attributes=said)
+
+        assert hw.limiter("orders-db", "checkout") is asked(user="checkout_7", application="metabase")
+        assert hw.limiter("orders-db", "reports") is asked(user="ana", application="superset")
+        assert hw.limiter("orders-db", "other") is asked(application="metabase") is asked() is hw.limiter("orders-db")
+        assert hw.limiter("orders-db", "other") is asked(user=None, nightly="nightly")
+        assert "nightly" == hw.limiter("orders-db", "nightly").workload
+        assert ("application", "user") == hw.attributes("orders-db")
+        assert ("checkout", "reports", "nightly", "other") == hw.workloads("orders-db")
+
+
+def test_a_workload_is_named_or_told_apart_and_not_both() -> None:
+    with headway.testing.open(MATCHED) as hw:
+        with pytest.raises(TypeError, match="leave `attributes` out"):
+            hw.limiter("orders-db", "checkout", attributes={"user": "x"})
+        with pytest.raises(headway.HeadwayError) as unknown:
+            hw.limiter("ordersdb", attributes={"user": "x"})
+
+    assert "HW404" == unknown.value.code
+
+
+def test_where_no_workload_has_a_match_what_is_said_makes_no_difference(path: Path, tmp_path: Path) -> None:
+    """It is `other`, or the only one there is; where there are several and no `other`, nobody was named."""
+    with headway.open(path, data=tmp_path / "data") as hw:
+        assert hw.limiter("api", "other") is hw.limiter("api", attributes={"user": "x"})
+        assert hw.limiter("search", "checkout") is hw.limiter("search", attributes={"user": "x"})
+        assert () == hw.attributes("api")

@@ -26,6 +26,7 @@ from celery.exceptions import Reject, Retry
 
 from headway._core import Limiter, Refusal, Refused
 from headway.enforce.asking import Asking, Contracts
+from headway.enforce.attributes import Attributes
 
 if TYPE_CHECKING:
     Task = celery.Task[..., Any]
@@ -50,6 +51,7 @@ def limited(
     *,
     key: Callable[[Call], str | None] | None = None,
     workload: str | Callable[[Call], str | None] | None = None,
+    attributes: Callable[[Call], Attributes] | None = None,
     units: int | Callable[[Call], int] = 1,
     exempt: Callable[[Call], bool] | None = None,
     ask_again_s: float = 1.0,
@@ -60,14 +62,23 @@ def limited(
         ask_again_s: Seconds until a refused run comes again where the refusal does not say when, above 0 and at most
             `ASK_AGAIN_MAX_S`.
 
-    The other arguments, and errors, are those of `headway.enforce.asking.Asking`.
+    The other arguments, and errors, are those of `headway.enforce.asking.Asking`. A run says its `task`, by name.
 
     Raises:
         ValueError: `ask_again_s` out of its bounds.
     """
     if not 0 < ask_again_s <= ASK_AGAIN_MAX_S:
         raise ValueError(f"ask_again_s must be above 0 and at most {ASK_AGAIN_MAX_S:g} seconds, not {ask_again_s}")
-    asking = Asking(limiter, contract, key=key, workload=workload, units=units, exempt=exempt)
+    asking = Asking(
+        limiter,
+        contract,
+        key=key,
+        workload=workload,
+        attributes=attributes,
+        units=units,
+        exempt=exempt,
+        read=lambda call, name: call.task.name if name == "task" else None,
+    )
 
     class Limited(Task):
         abstract = True

@@ -20,12 +20,13 @@ from fastapi.requests import HTTPConnection
 
 from headway._core import Limiter, Refused
 from headway.enforce.asking import Asking, Contracts
+from headway.enforce.attributes import Attributes, of_scope
 from headway.enforce.http import Header, Tell, answer_of, rate_limit_fields
 
 
 class Limited:
     """Meters what depends on it. Arguments and errors as `headway.enforce.asking.Asking`; functions of a request are
-    given the `HTTPConnection`, which is a `Request` or a `WebSocket`.
+    given the `HTTPConnection`, which is a `Request` or a `WebSocket`. It says its `method`, `path`, `host` and `header.NAME`.
     """
 
     def __init__(
@@ -35,11 +36,22 @@ class Limited:
         *,
         key: Callable[[HTTPConnection], str | None] | None = None,
         workload: str | Callable[[HTTPConnection], str | None] | None = None,
+        attributes: Callable[[HTTPConnection], Attributes] | None = None,
         units: int | Callable[[HTTPConnection], int] = 1,
         exempt: Callable[[HTTPConnection], bool] | None = None,
         tell: Tell | None = None,
     ) -> None:
-        self._asking = Asking(limiter, contract, key=key, workload=workload, units=units, exempt=exempt, tell=tell)
+        self._asking = Asking(
+            limiter,
+            contract,
+            key=key,
+            workload=workload,
+            attributes=attributes,
+            units=units,
+            exempt=exempt,
+            tell=tell,
+            read=lambda request, name: of_scope(request.scope, name),
+        )
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AsyncIterator[None]:
         demand = self._asking.demand_of(request)

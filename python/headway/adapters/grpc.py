@@ -24,6 +24,7 @@ import grpc.aio
 
 from headway._core import Limiter, Permit, Refusal, Refused
 from headway.enforce.asking import Asking, Contracts, Demand
+from headway.enforce.attributes import HEADER, Attributes
 from headway.enforce.http import Tell
 
 Details = grpc.HandlerCallDetails
@@ -43,7 +44,8 @@ _ANY = "type.googleapis.com/google.rpc."
 
 class _Interceptor:
     """What both kinds share. Arguments and errors as `headway.enforce.asking.Asking`; functions of a request are given
-    the call's `grpc.HandlerCallDetails`: its method and its metadata.
+    the call's `grpc.HandlerCallDetails`: its method and its metadata. A call says its `path`, which is its method's full
+    name as `/shop.Orders/Get`, and its metadata as `header.NAME`.
     """
 
     def __init__(
@@ -53,11 +55,22 @@ class _Interceptor:
         *,
         key: Callable[[Details], str | None] | None = None,
         workload: str | Callable[[Details], str | None] | None = None,
+        attributes: Callable[[Details], Attributes] | None = None,
         units: int | Callable[[Details], int] = 1,
         exempt: Callable[[Details], bool] | None = None,
         tell: Tell | None = None,
     ) -> None:
-        self._asking = Asking(limiter, contract, key=key, workload=workload, units=units, exempt=exempt, tell=tell)
+        self._asking = Asking(
+            limiter,
+            contract,
+            key=key,
+            workload=workload,
+            attributes=attributes,
+            units=units,
+            exempt=exempt,
+            tell=tell,
+            read=_said,
+        )
 
     def _metered(self, handler: Handler | None, details: Details) -> Handler | None:
         demand = None if handler is None else self._asking.demand_of(details)
@@ -84,6 +97,17 @@ class AsyncInterceptor(_Interceptor, grpc.aio.ServerInterceptor):
         self, continuation: Callable[[Details], Awaitable[Handler | None]], handler_call_details: Details
     ) -> Handler | None:
         return self._metered(await continuation(handler_call_details), handler_call_details)
+
+
+def _said(details: Details, name: str) -> str | None:
+    if name == "path":
+        return str(details.method)
+    if not name.startswith(HEADER):
+        return None
+    # Values of `-bin` metadata are bytes, and no text.
+    wanted, metadata = name[len(HEADER) :], details.invocation_metadata or ()
+    values = [value for key, value in metadata if key == wanted and isinstance(value, str)]
+    return ", ".join(values) if values else None
 
 
 def _word(streaming: bool) -> str:

@@ -18,11 +18,12 @@ import httpx
 
 from headway._core import Limiter, Permit
 from headway.enforce.asking import Asking, Contracts
+from headway.enforce.attributes import HEADER, Attributes
 
 
 class Transport(httpx.BaseTransport):
     """Meters the requests that go through another transport. Arguments and errors as `headway.enforce.asking.Asking`;
-    functions of a request are given the `httpx.Request`.
+    functions of a request are given the `httpx.Request`. It says its `method`, `host`, `path` and `header.NAME`.
     """
 
     def __init__(
@@ -33,11 +34,21 @@ class Transport(httpx.BaseTransport):
         *,
         key: Callable[[httpx.Request], str | None] | None = None,
         workload: str | Callable[[httpx.Request], str | None] | None = None,
+        attributes: Callable[[httpx.Request], Attributes] | None = None,
         units: int | Callable[[httpx.Request], int] = 1,
         exempt: Callable[[httpx.Request], bool] | None = None,
     ) -> None:
         self._transport = transport
-        self._asking = Asking(limiter, contract, key=key, workload=workload, units=units, exempt=exempt)
+        self._asking = Asking(
+            limiter,
+            contract,
+            key=key,
+            workload=workload,
+            attributes=attributes,
+            units=units,
+            exempt=exempt,
+            read=_said,
+        )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         demand = self._asking.demand_of(request)
@@ -85,11 +96,21 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         *,
         key: Callable[[httpx.Request], str | None] | None = None,
         workload: str | Callable[[httpx.Request], str | None] | None = None,
+        attributes: Callable[[httpx.Request], Attributes] | None = None,
         units: int | Callable[[httpx.Request], int] = 1,
         exempt: Callable[[httpx.Request], bool] | None = None,
     ) -> None:
         self._transport = transport
-        self._asking = Asking(limiter, contract, key=key, workload=workload, units=units, exempt=exempt)
+        self._asking = Asking(
+            limiter,
+            contract,
+            key=key,
+            workload=workload,
+            attributes=attributes,
+            units=units,
+            exempt=exempt,
+            read=_said,
+        )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         demand = self._asking.demand_of(request)
@@ -123,6 +144,18 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         await self._transport.__aexit__(exc_type, exc_value, traceback)
+
+
+def _said(request: httpx.Request, name: str) -> str | None:
+    match name:
+        case "method":
+            return request.method
+        case "host":
+            return request.url.host
+        case "path":
+            return request.url.path
+        case _:
+            return request.headers.get(name[len(HEADER) :]) if name.startswith(HEADER) else None
 
 
 class _Held(httpx.SyncByteStream):

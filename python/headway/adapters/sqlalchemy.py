@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import await_only
 
 from headway._core import Limiter, Permit
 from headway.enforce.asking import Asking, Contracts
+from headway.enforce.attributes import Attributes
 
 AnyPool = TypeVar("AnyPool", bound=Pool)
 
@@ -29,8 +30,30 @@ _SLOTS = "headway.slots"
 """Where a pool's entry has its permits: in `record_info`, which a reconnect leaves alone. One permit is like another."""
 
 
+def attributes_of(url: str | URL) -> Attributes:
+    """What a database's URL says of whoever connects by it: `user`, `host`, `database`, and `application`, which is
+    PostgreSQL's `application_name`.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError: It is no URL.
+    """
+    parts = make_url(url)
+    application = parts.query.get("application_name")
+    return {
+        "user": parts.username,
+        "host": parts.host,
+        "database": parts.database,
+        "application": application if isinstance(application, str) else None,
+    }
+
+
 def limited(
-    pool: type[AnyPool], limiter: Limiter | Contracts, contract: str | None = None, *, workload: str | None = None
+    pool: type[AnyPool],
+    limiter: Limiter | Contracts,
+    contract: str | None = None,
+    *,
+    workload: str | None = None,
+    attributes: Attributes | None = None,
 ) -> type[AnyPool]:
     """A kind of pool whose checkouts are metered, to be given to `create_engine` as `poolclass`.
 
@@ -39,6 +62,8 @@ def limited(
         limiter: A `Limiter` (of a contract with keys: one that is bound), or what `headway.open` returned.
         contract: The contract's name; not with a `Limiter`.
         workload: Which workload asks; not with a `Limiter`.
+        attributes: In its place what is said of whoever asks, for contracts whose workloads have a `match`: a mapping, or
+            `attributes_of(url)`. A checkout itself says nothing.
 
     Raises:
         TypeError: A kind of pool that hands one connection to several holders; else as `headway.enforce.asking.Asking`.
@@ -46,7 +71,8 @@ def limited(
     """
     if not issubclass(pool, QueuePool | NullPool):
         raise TypeError(f"{pool.__name__} may hand one connection to several holders; take QueuePool or NullPool")
-    asking: Asking[None] = Asking(limiter, contract, workload=workload)
+    say = None if attributes is None else lambda _checkout: attributes
+    asking: Asking[None] = Asking(limiter, contract, workload=workload, attributes=say)
     kind: type[AnyPool] = type(f"Limited{pool.__name__}", (_Limited, pool), {"asking": asking})
     detached: list[Permit] = []
     # On the class, so that `engine.dispose()`, which makes the pool anew, keeps them without doubling them. `asyncio` is

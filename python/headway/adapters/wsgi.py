@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from headway._core import Limiter, Permit, Refused
 from headway.enforce.asking import Asking, Contracts
+from headway.enforce.attributes import Attributes, of_environ
 from headway.enforce.http import Header, Tell, answer_of, rate_limit_fields
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 class Middleware:
     """Meters the requests of a WSGI application. Arguments and errors as `headway.enforce.asking.Asking`; functions of
-    a request are given its environ.
+    a request are given its environ. A request says its `method`, `path`, `host` and `header.NAME`.
     """
 
     def __init__(
@@ -36,12 +37,23 @@ class Middleware:
         *,
         key: Callable[[WSGIEnvironment], str | None] | None = None,
         workload: str | Callable[[WSGIEnvironment], str | None] | None = None,
+        attributes: Callable[[WSGIEnvironment], Attributes] | None = None,
         units: int | Callable[[WSGIEnvironment], int] = 1,
         exempt: Callable[[WSGIEnvironment], bool] | None = None,
         tell: Tell | None = None,
     ) -> None:
         self._app = app
-        self._asking = Asking(limiter, contract, key=key, workload=workload, units=units, exempt=exempt, tell=tell)
+        self._asking = Asking(
+            limiter,
+            contract,
+            key=key,
+            workload=workload,
+            attributes=attributes,
+            units=units,
+            exempt=exempt,
+            tell=tell,
+            read=of_environ,
+        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         demand = self._asking.demand_of(environ)

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from headway._core import Limiter
+from headway.enforce.attributes import Attributes
 from headway.enforce.http import Tell
 
 Request = TypeVar("Request")
@@ -26,10 +27,13 @@ OTHER = "other"
 
 
 class Contracts(Protocol):
-    """Where limiters come from by contract and workload: `headway.open(...)` is one."""
+    """Where limiters come from by contract and workload: `headway.open(...)` is one, `headway.connect(...)` another."""
 
-    def limiter(self, contract: str, workload: str | None = None) -> Limiter: ...
+    def limiter(
+        self, contract: str, workload: str | None = None, *, attributes: Attributes | None = None
+    ) -> Limiter: ...
     def workloads(self, contract: str) -> tuple[str, ...]: ...
+    def attributes(self, contract: str) -> tuple[str, ...]: ...
     def tell(self, contract: str) -> Tell | None: ...
 
 
@@ -50,12 +54,16 @@ class Asking(Generic[Request]):
         key: Whom a request is charged to; for contracts and limits that have keys.
         workload: Which workload asks: its name, or a function of the request; not with a `Limiter`. `other` where absent,
             and for what a function answers that is not declared: a request may say anything.
+        attributes: What is said of a request beside what it says itself, for contracts whose workloads have a `match`; it
+            stands over what the request says. Not with `workload`, and not with a `Limiter`.
         units: How many units a request is for, or a function of it that says so; at least 1.
         exempt: Which requests are not metered: health checks, say.
         tell: How much an answer says; absent: as the contract's `enforce.tell` says, else `public`.
+        read: An attribute that a request itself says, by name; None: it does not. The adapters have one each.
 
     Raises:
-        TypeError: `contract` or `workload` beside a `Limiter`, or no `contract` beside `headway.open(...)`.
+        TypeError: `contract`, `workload` or `attributes` beside a `Limiter`, `workload` beside `attributes`, or no `contract`
+            beside `headway.open(...)`.
         ValueError: `key` for a limit that has none, or no `key` for one that has.
         headway.HeadwayError: HW404, there is no such contract; HW406, it has no workload of that name.
     """
@@ -67,11 +75,13 @@ class Asking(Generic[Request]):
         *,
         key: Callable[[Request], str | None] | None = None,
         workload: str | Callable[[Request], str | None] | None = None,
+        attributes: Callable[[Request], Attributes] | None = None,
         units: int | Callable[[Request], int] = 1,
         exempt: Callable[[Request], bool] | None = None,
         tell: Tell | None = None,
+        read: Callable[[Request, str], str | None] | None = None,
     ) -> None:
-        self._limiter_of = _limiters(limiter, contract, workload, keyed=key is not None)
+        self._limiter_of = _limiters(limiter, contract, workload, attributes, read, keyed=key is not None)
         self._key = key
         self._units = units
         self._exempt = exempt
@@ -96,18 +106,25 @@ def _limiters(
     limiter: Limiter | Contracts,
     contract: str | None,
     workload: str | Callable[[Request], str | None] | None,
+    attributes: Callable[[Request], Attributes] | None,
+    read: Callable[[Request, str], str | None] | None,
     *,
     keyed: bool,
 ) -> Callable[[Request], Limiter]:
     if isinstance(limiter, Limiter):
-        if contract is not None or workload is not None:
-            raise TypeError("a Limiter already knows its contract and workload: leave `contract` and `workload` out")
+        if contract is not None or workload is not None or attributes is not None:
+            known = "a Limiter already knows its contract and workload"
+            raise TypeError(f"{known}: leave `contract`, `workload` and `attributes` out")
         return _only(limiter, keyed)
     if contract is None:
         raise TypeError("name the contract, behind what `headway.open` returned: `hw, 'api'`")
-    if workload is None or isinstance(workload, str):
-        return _only(limiter.limiter(contract, workload), keyed)
-    return _by_workload(limiter, contract, workload, keyed)
+    if workload is not None and attributes is not None:
+        raise TypeError("`workload` says who asks: leave `attributes` out, or `workload` where a match is to say it")
+    if callable(workload):
+        return _by_workload(limiter, contract, workload, keyed)
+    if workload is None and not (attributes is None and read is None):
+        return _by_attributes(limiter, contract, attributes, read, keyed)
+    return _only(limiter.limiter(contract, workload), keyed)
 
 
 def _only(limiter: Limiter, keyed: bool) -> Callable[[object], Limiter]:
@@ -127,6 +144,27 @@ def _by_workload(
         asked = ask(request)
         found = declared.get(asked or OTHER) or declared.get(OTHER)
         return source.limiter(contract, asked) if found is None else found
+
+    return limiter_of
+
+
+def _by_attributes(
+    source: Contracts,
+    contract: str,
+    say: Callable[[Request], Attributes] | None,
+    read: Callable[[Request, str], str | None] | None,
+    keyed: bool,
+) -> Callable[[Request], Limiter]:
+    """The limiter of whom the contract's matches take a request for; what they look at may change while it runs."""
+    rest = source.limiter(contract)
+    _vet(rest, keyed)
+
+    def limiter_of(request: Request) -> Limiter:
+        asked = source.attributes(contract)
+        if not asked:
+            return rest
+        said = {} if read is None else {name: read(request, name) for name in asked}
+        return source.limiter(contract, attributes=said if say is None else {**said, **say(request)})
 
     return limiter_of
 

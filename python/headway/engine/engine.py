@@ -15,11 +15,12 @@ from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from headway._core import Limiter, Meters
+from headway._core import Limiter, Matches, Meters
 from headway.contract.faults import Unreadable
 from headway.contract.model import Contract, Document
 from headway.contract.read import Reading
 from headway.engine import acts, applying, explain, looking
+from headway.engine.attributed import KnownMatches
 from headway.engine.board import Place
 from headway.engine.clock import MachineClock
 from headway.engine.drift import Files, drift_of, newcomers
@@ -64,6 +65,7 @@ class Engine:
         self._files = files
         self._watch = watch
         self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._matches = KnownMatches()
         self._wake = Event()
         self._closing = Lock()
         self._closed = False
@@ -215,6 +217,15 @@ class Engine:
                 found = self.meters.limiter(path_of(place.contract, named, self._mover.board.contracts))
                 self._limiters[contract, named] = found
             return found
+
+    def matches(self, contract: str) -> Matches | None:
+        """How what is said of whoever asks tells a contract's workloads apart; None where none of them has a `match`.
+
+        Raises:
+            UnknownContract: With the nearest names.
+        """
+        self._usable()
+        return self._matches.of(self._mover.board.place(contract).contract)
 
     def timeline(self, name: str, *, from_ms: int | None = None, to_ms: int | None = None, most: int = 500) -> Timeline:
         """A contract's limit over time: past from the ledger, ahead from its curve and what it waits for."""
