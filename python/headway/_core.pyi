@@ -561,11 +561,17 @@ class Matches:
 @final
 class CheckRoute:
     """A contract that checks may ask about, with a limiter for each of its workloads; a check that names none, or one that is
-    not here, is `other`'s. ValueError for a limiter that is bound to a key.
+    not here, is `other`'s. `matches`: how what a check says of whoever asks names one. ValueError for a limiter that is bound
+    to a key.
     """
 
     def __new__(
-        cls, contract: str, limiters: Sequence[Limiter], *, tell: Literal["full", "public"] = "public"
+        cls,
+        contract: str,
+        limiters: Sequence[Limiter],
+        *,
+        tell: Literal["full", "public"] = "public",
+        matches: Matches | None = None,
     ) -> CheckRoute: ...
 
 @final
@@ -590,6 +596,8 @@ class RlsRoute:
     post_paid: hits are charged after the fact, into debt, at most `settle_max_micro` each, and never refused; a probe (0 hits)
         asks before.
     refundable: hits may be given back, as far as the last 4,096 charges hold them; elsewhere `is_negative_hits` does nothing.
+    matches: a descriptor may have entries beside those too, the attributes that these look at. All its entries are what is said
+        of whoever asks: `matched` are the limiters of the workloads that have a match, `limiter` is the rest's.
     ValueError for a limiter that is bound to a key.
     """
 
@@ -602,6 +610,8 @@ class RlsRoute:
         tell: Literal["full", "public"] = "public",
         post_paid: bool = False,
         refundable: bool = False,
+        matches: Matches | None = None,
+        matched: Sequence[Limiter] = (),
     ) -> RlsRoute: ...
 
 @final
@@ -611,6 +621,7 @@ class HoldRoute:
     tell: how much refusals say to gates; tell_http: to those that lease over HTTP.
     max_hold_ns: how long a slot may outlive the term of its gate. drain_within_ns: within which a cut is in force at gates that
         are lent a part; below 100 ms nothing is lent.
+    matches: how what is said of whoever asks tells the workloads apart: gates are told, and so are leases over HTTP.
     """
 
     def __new__(
@@ -622,6 +633,7 @@ class HoldRoute:
         tell_http: Literal["full", "public"] = "public",
         max_hold_ns: int = 60_000_000_000,
         drain_within_ns: int = 5_000_000_000,
+        matches: Matches | None = None,
     ) -> HoldRoute: ...
 
 @final
@@ -715,7 +727,7 @@ class DataPlane:
         ValueError, with nothing changed: a contract, workload or entry twice, a limiter of another contract, a limiter that
         holds slots (nobody would give them back), `each` where there are no keys or none where there are, post-paid hits
         without a bound on their cost or together with `refundable`, a bucket twice, a division of what is no rate on one
-        meter without keys.
+        meter without keys, a match of a workload that has no limiter.
         """
     def close(self) -> None:
         """Takes no more connections, lets requests under way end (five seconds at most), and ends its threads. Again: nothing."""

@@ -8,7 +8,7 @@ from typing import Literal
 import http_sfv
 import pytest
 
-from headway._core import Refusal
+from headway._core import Matches, Refusal
 from headway.enforce.http import answer_of
 from headway.server.codes import CODES
 from tests.core.making import MICRO, SECOND, rate_curve
@@ -239,3 +239,70 @@ def test_a_change_of_limit_is_met_by_the_next_check(house: House) -> None:
         house.publish("api", rate_curve(100, 2))
         house.meters.clock.advance(SECOND)
         assert '"api";q=100;w=1' == front.get("/check/api").headers["ratelimit-policy"]
+
+
+@pytest.fixture
+def told_apart(house: House) -> House:
+    """Two workloads with a match, one that is only named, and the rest."""
+    house.rate("api", 100)
+    matches = Matches([("shop", [("user", ["shop_*"])]), ("eu", [("header.x-region", ["eu", "ch"]), ("user", ["*"])])])
+    limiters = [house.limiter("api", workload=name) for name in ("shop", "eu", "nightly", "other")]
+    house.check("api", *limiters, matches=matches)
+    return house
+
+
+def admitted(house: House) -> dict[str, int]:
+    return {path.workload: path.admitted for path in house.meters.paths() if path.admitted}
+
+
+def test_a_check_may_say_who_asks_in_place_of_naming_a_workload(told_apart: House) -> None:
+    """The first match wins; where none takes what is said, or nothing is said, it is `other`."""
+    with told_apart.http() as front:
+        for query in (
+            "attr.user=shop_7",
+            "attr.user=ana%40x&attr.header.x-region=ch",
+            "attr.user=ana",
+            "",
+            "workload=nightly",
+        ):
+            assert 200 == front.get(f"/check/api?{query}").status_code
+
+    assert {"shop": 1, "eu": 1, "other": 2, "nightly": 1} == admitted(told_apart)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "attr.usr=shop_7",
+        "attr.user=a&attr.user=b",
+        "attr.user=a&workload=shop",
+        "attr.=a",
+        "attr.user=%ff",
+        "attr.user=" + "x" * 1_025,
+    ],
+)
+def test_a_check_that_says_what_nobody_looks_at_or_too_much_is_no_yes(told_apart: House, query: str) -> None:
+    """A slip in a front's configuration would make everybody `other`: it is told instead, and nothing is charged."""
+    with told_apart.http() as front:
+        answer = front.get(f"/check/api?{query}")
+
+    assert (422, "HW422") == (answer.status_code, answer.json()["code"])
+    assert {} == admitted(told_apart)
+
+
+def test_what_is_said_of_a_contract_without_matches_is_told_to_say_nothing(house: House) -> None:
+    house.rate("api", 2)
+    house.check("api", house.limiter("api"))
+
+    with house.http() as front:
+        answer = front.get("/check/api?attr.user=x")
+        unknown = front.get("/check/nothing?attr.user=x")
+
+    assert (422, "no workload of the contract has a match") == (answer.status_code, answer.json()["problem"][:39])
+    assert "HW404" == unknown.json()["code"]
+
+
+def test_a_match_of_a_workload_without_a_limiter_is_no_route(house: House) -> None:
+    house.rate("api", 2)
+    with pytest.raises(ValueError, match='"web" has a match, and no limiter'):
+        house.check("api", house.limiter("api"), matches=Matches([("web", [("user", ["x"])])]))

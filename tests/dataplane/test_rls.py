@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from headway._core import MeterSpec, PathReading
+from headway._core import Matches, MeterSpec, PathReading
 from tests.core.making import MICRO, SECOND
 from tests.dataplane.bound import one, plain, teams, told
 from tests.dataplane.conftest import House, Serve
@@ -273,3 +274,67 @@ def test_a_contract_that_looks_on_never_stops_a_request(house: House) -> None:
         assert [OK] * 3 == [envoy.ask(request(told("watched"), told("api"))).code for _ in range(3)]
 
     assert (3, {"full": 2}) == (watched.reading().admitted, watched.reading().refused_by)
+
+
+# --- who asks -------------------------------------------------------------------------------------------------------
+
+MATCHES = Matches([("shop", [("user", ["shop_*"])]), ("search", [("team", ["search"])])])
+
+
+def matched(house: House, *, keyed: bool = False, **route: Any) -> None:
+    """5 a second for each workload, 1 for the rest. Of a keyed one the key is the team."""
+    for name in ("shop", "search", "rest"):
+        house.rate(name, 5 if name != "rest" else 1, **({"keys_max": 9} if keyed else {}))
+    shop, search, rest = (
+        house.limiter("api", name, workload="other" if name == "rest" else name, keyed=keyed)
+        for name in ("shop", "search", "rest")
+    )
+    entries = {"service": "api", "team": None} if keyed else {"service": "api"}
+    house.bind(rest, entries, matches=MATCHES, matched=[shop, search], **route)
+
+
+def test_what_a_descriptor_says_beside_its_binding_names_the_workload(house: House) -> None:
+    """Entries that matches look at may stand beside those of the binding, in any order; nothing else may."""
+    matched(house)
+    said: list[tuple[dict[str, str], int]] = [
+        ({"user": "shop_7", "service": "api"}, OK),
+        ({"service": "api", "team": "search"}, OK),
+        ({"service": "api", "team": "ads"}, OK),
+        ({"service": "api"}, OVER_LIMIT),
+        ({"service": "api", "user": "shop_7", "agent": "x"}, OK),
+    ]
+    with house.envoy() as envoy:
+        for entries, code in said:
+            assert code == envoy.ask(request(descriptor(entries))).code, entries
+
+    counts = {path.workload: (path.admitted, path.refused) for path in house.meters.paths()}
+    assert {"shop": (1, 0), "search": (1, 0), "other": (1, 1)} == counts
+
+
+def test_the_entries_of_a_binding_are_said_too(house: House) -> None:
+    """The team is the key, and what a match looks at: search has its workload, and every team its own limit in it."""
+    matched(house, keyed=True)
+    with house.envoy() as envoy:
+        codes = [
+            envoy.ask(request(descriptor({"service": "api", "team": team}))).code for team in ("search", "ads", "ads")
+        ]
+        shops = [
+            envoy.ask(request(descriptor({"service": "api", "team": team, "user": "shop_1"}, hits=5))).code
+            for team in ("ads", "mail", "ads")
+        ]
+
+    assert [OK, OK, OVER_LIMIT] == codes
+    assert [OK, OK, OVER_LIMIT] == shops
+
+
+def test_hits_go_back_to_the_workload_that_was_charged(house: House) -> None:
+    """Five of shop's are given back on shop's own account; search has charged none and gets none."""
+    matched(house, refundable=True)
+    shop, search = {"service": "api", "user": "shop_1"}, {"service": "api", "team": "search"}
+    with house.envoy() as envoy:
+        assert OK == envoy.ask(request(descriptor(shop, hits=5))).code
+        assert OVER_LIMIT == envoy.ask(request(descriptor(shop))).code
+        envoy.ask(request(descriptor(search, hits=5, back=True)))
+        assert OVER_LIMIT == envoy.ask(request(descriptor(shop))).code
+        envoy.ask(request(descriptor(shop, hits=5, back=True)))
+        assert OK == envoy.ask(request(descriptor(shop, hits=5))).code

@@ -200,3 +200,58 @@ def test_a_debt_is_a_metric_and_nothing_else_is(engine: Engine):
     assert all(permits)
     assert 'headway_debt{meter="pool"} 1.0' in text
     assert 'headway_debt{meter="api"} 0.0' in text
+
+
+TOLD_APART = """\
+contract: shop
+owner: team-web
+constraint: {measure: rate, unit: request, per: 1h}
+workloads:
+  checkout: {match: {user: checkout_*}}
+  eu:       {match: {region: eu, user: "*"}}
+ramp: [{stage: now, limit: 20}]
+enforce: {bind: [{rls: {domain: edge, descriptor: {service: shop}}}]}
+---
+contract: desk
+owner: team-web
+constraint: {measure: concurrency, unit: seat}
+workloads: {checkout: {match: {user: checkout_*}}}
+ramp: [{stage: now, limit: 5}]
+"""
+
+
+def test_who_asks_is_told_apart_wherever_a_contract_is_met(tmp_path: Path):
+    """By a check, by Envoy's entries, by a lease over HTTP and in the process: one contract, the same matches."""
+    (tmp_path / "contracts.yaml").write_text(TOLD_APART)
+    engine = Engine.open(tmp_path / "contracts.yaml", data=tmp_path / "data", meters=Meters(), answered=ANSWERED)
+    plane = RoutedPlane(engine, FREE, access("gate"), deadline_ms=5_000)
+    try:
+        for said in ({"attr.user": "checkout_1"}, {"attr.user": "ana", "attr.region": "eu"}, {"attr.region": "eu"}, {}):
+            assert 200 == check(plane, "shop", **said).status_code
+        with Connection(int(plane.address.rpartition(":")[2]), TOKEN) as envoy:
+            for entries in ({"user": "checkout_2"}, {"region": "eu", "user": "eve"}, {"region": "eu"}):
+                envoy.ask(request(descriptor({"service": "shop", **entries})))
+        assert 200 == check(plane, "desk", hold="9s", **{"attr.user": "checkout_1"}).status_code
+        counts = {(path.contract, path.workload): path.admitted for path in engine.meters.paths() if path.admitted}
+        matches = engine.matches("shop")
+        unattributed = exposition(engine, plane.divided).decode()
+    finally:
+        plane.close()
+        engine.close()
+
+    shop = {("shop", "checkout"): 2, ("shop", "eu"): 2, ("shop", "other"): 3}
+    assert shop | {("desk", "checkout"): 1} == counts
+    assert matches is not None and "eu" == matches.workload_of([("region", "eu"), ("user", "x")])
+    assert 'headway_unattributed_total{contract="shop"} 3.0' in unattributed
+
+
+def test_a_contract_that_is_divided_has_no_matches(tmp_path: Path):
+    """A proxy counts requests and tells none apart, so `check` refuses it with the reason."""
+    divided = TOLD_APART.partition("---")[0].replace("rls: {domain: edge, descriptor", "rlqs: {domain: edge, bucket")
+    found = read_text(divided.replace("per: 1h", "per: 1s").encode()).findings
+
+    assert ["HW255"] == [one.code for one in found]
+    assert (
+        found[0].problem
+        == "`shop` tells its workloads apart by `match`, and a proxy that decides alone tells nobody apart"
+    )

@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::limiter::Limiter;
+use crate::matches::Matches;
 use crate::meters::Meters;
 
 const THREADS_MAX: usize = 256;
@@ -32,21 +33,31 @@ fn path_of(limiter: &Limiter) -> PyResult<Arc<headway_core::Path>> {
     Ok(Arc::clone(&limiter.path))
 }
 
+fn shared(matches: Option<&Matches>) -> Option<Arc<headway_core::Matches>> {
+    matches.map(|matches| Arc::clone(&matches.0))
+}
+
 /// A contract that checks may ask about, with a limiter for each of its workloads.
 #[pyclass(frozen, module = "headway._core")]
 pub(crate) struct CheckRoute {
     contract: String,
     tell: Tell,
     paths: Vec<Arc<headway_core::Path>>,
+    matches: Option<Arc<headway_core::Matches>>,
 }
 
 #[pymethods]
 impl CheckRoute {
     #[new]
-    #[pyo3(signature = (contract, limiters, *, tell = "public"))]
-    fn new(contract: String, limiters: Vec<PyRef<'_, Limiter>>, tell: &str) -> PyResult<CheckRoute> {
+    #[pyo3(signature = (contract, limiters, *, tell = "public", matches = None))]
+    fn new(
+        contract: String,
+        limiters: Vec<PyRef<'_, Limiter>>,
+        tell: &str,
+        matches: Option<&Matches>,
+    ) -> PyResult<CheckRoute> {
         let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
-        Ok(CheckRoute { contract, tell: tell_of(tell)?, paths })
+        Ok(CheckRoute { contract, tell: tell_of(tell)?, paths, matches: shared(matches) })
     }
 }
 
@@ -59,6 +70,7 @@ pub(crate) struct HoldRoute {
     max_hold_ns: i64,
     drain_within_ns: i64,
     tell_http: Tell,
+    matches: Option<Arc<headway_core::Matches>>,
 }
 
 #[pymethods]
@@ -66,8 +78,9 @@ impl HoldRoute {
     #[new]
     #[pyo3(signature = (
         contract, limiters, *, tell = "full", tell_http = "public", max_hold_ns = 60_000_000_000,
-        drain_within_ns = 5_000_000_000
+        drain_within_ns = 5_000_000_000, matches = None
     ))]
+    #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
         contract: String,
         limiters: Vec<PyRef<'_, Limiter>>,
@@ -75,13 +88,15 @@ impl HoldRoute {
         tell_http: &str,
         max_hold_ns: i64,
         drain_within_ns: i64,
+        matches: Option<&Matches>,
     ) -> PyResult<HoldRoute> {
         if max_hold_ns.min(drain_within_ns) < 0 {
             return Err(PyValueError::new_err("nothing is held for less than no time"));
         }
         let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
         let (tell, tell_http) = (tell_of(tell)?, tell_of(tell_http)?);
-        Ok(HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http })
+        let matches = shared(matches);
+        Ok(HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches })
     }
 }
 
@@ -94,12 +109,21 @@ pub(crate) struct RlsRoute {
     tell: Tell,
     post_paid: bool,
     refundable: bool,
+    matches: Option<Arc<headway_core::Matches>>,
+    matched: Vec<Arc<headway_core::Path>>,
 }
 
 #[pymethods]
 impl RlsRoute {
     #[new]
-    #[pyo3(signature = (domain, descriptor, limiter, *, tell = "public", post_paid = false, refundable = false))]
+    #[pyo3(
+        signature = (
+            domain, descriptor, limiter, *, tell = "public", post_paid = false, refundable = false, matches = None,
+            matched = vec![]
+        ),
+        text_signature = "(domain, descriptor, limiter, *, tell='public', post_paid=False, refundable=False, matches=None, matched=())"
+    )]
+    #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
         domain: String,
         descriptor: Vec<(String, Option<String>)>,
@@ -107,9 +131,12 @@ impl RlsRoute {
         tell: &str,
         post_paid: bool,
         refundable: bool,
+        matches: Option<&Matches>,
+        matched: Vec<PyRef<'_, Limiter>>,
     ) -> PyResult<RlsRoute> {
         let (path, tell) = (path_of(limiter)?, tell_of(tell)?);
-        Ok(RlsRoute { domain, descriptor, path, tell, post_paid, refundable })
+        let matched = matched.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
+        Ok(RlsRoute { domain, descriptor, path, tell, post_paid, refundable, matches: shared(matches), matched })
     }
 }
 
@@ -242,11 +269,14 @@ impl DataPlane {
             contract: route.contract.clone(),
             tell: route.tell,
             paths: route.paths.clone(),
+            matches: route.matches.clone(),
         };
         let rls_route = |route: &PyRef<'_, RlsRoute>| headway_serve::RlsRoute {
             domain: route.domain.clone(),
             descriptor: route.descriptor.clone(),
             path: Arc::clone(&route.path),
+            matches: route.matches.clone(),
+            matched: route.matched.clone(),
             tell: route.tell,
             post_paid: route.post_paid,
             refundable: route.refundable,
@@ -258,6 +288,7 @@ impl DataPlane {
             max_hold_ns: route.max_hold_ns,
             drain_within_ns: route.drain_within_ns,
             tell_http: route.tell_http,
+            matches: route.matches.clone(),
         };
         let rlqs_route = |route: &PyRef<'_, RlqsRoute>| headway_serve::RlqsRoute {
             domain: route.domain.clone(),

@@ -2,7 +2,8 @@
 //!
 //! A descriptor matches as a set: the same keys, in any order, with the same values; where `each` stands, that entry's value
 //! is the key of the demand. Of one contract the first pattern that matches speaks, in the order they were given; all
-//! contracts that match are met.
+//! contracts that match are met. A contract whose workloads have a `match` is met by descriptors with entries beside those of
+//! its pattern as well: the attributes that its matches look at.
 
 use std::collections::HashMap;
 
@@ -16,9 +17,22 @@ struct Shape {
     by_values: HashMap<Vec<u8>, Vec<usize>>,
 }
 
+/// Patterns with the same keys, beside which the same attributes may be said. There are few of them in a domain: one for each
+/// way in which contracts are bound, not one for each contract.
+struct Open {
+    /// Sorted, and apart from each other.
+    keys: Vec<String>,
+    attributes: Vec<String>,
+    shapes: Vec<Shape>,
+}
+
 /// All patterns, each known by its place in the list they were given in.
 #[derive(Default)]
-pub(crate) struct Patterns(HashMap<Vec<u8>, Vec<Shape>>);
+pub(crate) struct Patterns {
+    exact: HashMap<Vec<u8>, Vec<Shape>>,
+    /// By domain.
+    open: HashMap<String, Vec<Open>>,
+}
 
 /// A pattern that a descriptor meets: its place, and the key where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +42,15 @@ pub(crate) struct Match<'a> {
 }
 
 impl Patterns {
-    /// Adds a pattern under the next place. Errors: no entries, a key twice, more than one `each`.
-    pub(crate) fn add(&mut self, place: usize, domain: &str, mut pattern: Pattern) -> Result<(), String> {
+    /// Adds a pattern under the next place; `attributes`, sorted, may be said beside it. Errors: no entries, a key twice, more
+    /// than one `each`.
+    pub(crate) fn add(
+        &mut self,
+        place: usize,
+        domain: &str,
+        mut pattern: Pattern,
+        attributes: &[String],
+    ) -> Result<(), String> {
         pattern.sort();
         if pattern.is_empty() || pattern.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err("a descriptor has at least one entry, and every key once".to_owned());
@@ -38,9 +59,21 @@ impl Patterns {
         let (each, None) = (open.next(), open.next()) else {
             return Err("the key of a demand stands in one entry of its descriptor".to_owned());
         };
-        let keys = joined([domain].into_iter().chain(pattern.iter().map(|(key, _)| key.as_str())));
         let values = joined(pattern.iter().filter_map(|(_, value)| value.as_deref()));
-        let shapes = self.0.entry(keys).or_default();
+        let keys: Vec<String> = pattern.into_iter().map(|(key, _)| key).collect();
+        let attributes: Vec<String> = attributes.iter().filter(|name| !keys.contains(name)).cloned().collect();
+        let shapes = if attributes.is_empty() {
+            let keys = joined([domain].into_iter().chain(keys.iter().map(String::as_str)));
+            self.exact.entry(keys).or_default()
+        } else {
+            let open = self.open.entry(domain.to_owned()).or_default();
+            let at =
+                open.iter().position(|one| one.keys == keys && one.attributes == attributes).unwrap_or_else(|| {
+                    open.push(Open { keys, attributes, shapes: vec![] });
+                    open.len() - 1
+                });
+            &mut open[at].shapes
+        };
         let at = shapes.iter().position(|shape| shape.each == each).unwrap_or_else(|| {
             shapes.push(Shape { each, by_values: HashMap::new() });
             shapes.len() - 1
@@ -53,18 +86,41 @@ impl Patterns {
     pub(crate) fn find<'a>(&self, domain: &str, entries: &[(&'a str, &'a str)], found: &mut Vec<Match<'a>>) {
         let mut sorted = entries.to_vec();
         sorted.sort_unstable();
-        let Some(shapes) = self.0.get(&joined([domain].into_iter().chain(sorted.iter().map(|(key, _)| *key)))) else {
-            return;
-        };
         let start = found.len();
-        for shape in shapes {
-            let is_told = |(i, (_, value)): (usize, &(&'a str, &'a str))| (Some(i) != shape.each).then_some(*value);
-            let values = joined(sorted.iter().enumerate().filter_map(is_told));
-            let key = shape.each.map(|each| sorted[each].1);
-            let places = shape.by_values.get(&values).into_iter().flatten();
-            found.extend(places.map(|place| Match { place: *place, key }));
+        let keys = joined([domain].into_iter().chain(sorted.iter().map(|(key, _)| *key)));
+        if let Some(shapes) = self.exact.get(&keys) {
+            look_up(shapes, &sorted, found);
+        }
+        if !self.open.is_empty() && sorted.windows(2).all(|pair| pair[0].0 != pair[1].0) {
+            for open in self.open.get(domain).into_iter().flatten() {
+                if let Some(bound) = open.bound(&sorted) {
+                    look_up(&open.shapes, &bound, found);
+                }
+            }
         }
         found[start..].sort_unstable();
+    }
+}
+
+impl Open {
+    /// The entries of the pattern, without the attributes that are said beside them; None where there is any other, or one of
+    /// the pattern's is missing.
+    fn bound<'a>(&self, sorted: &[(&'a str, &'a str)]) -> Option<Vec<(&'a str, &'a str)>> {
+        let knows = |names: &[String], key: &str| names.binary_search_by(|name| name.as_str().cmp(key)).is_ok();
+        let (bound, said): (Vec<_>, Vec<_>) = sorted.iter().partition(|(key, _)| knows(&self.keys, key));
+        let is_met = bound.len() == self.keys.len() && said.iter().all(|(key, _)| knows(&self.attributes, key));
+        is_met.then_some(bound)
+    }
+}
+
+/// Adds the places whose values these are; `sorted` has the keys of the shapes, each once.
+fn look_up<'a>(shapes: &[Shape], sorted: &[(&'a str, &'a str)], found: &mut Vec<Match<'a>>) {
+    for shape in shapes {
+        let is_told = |(i, (_, value)): (usize, &(&'a str, &'a str))| (Some(i) != shape.each).then_some(*value);
+        let values = joined(sorted.iter().enumerate().filter_map(is_told));
+        let key = shape.each.map(|each| sorted[each].1);
+        let places = shape.by_values.get(&values).into_iter().flatten();
+        found.extend(places.map(|place| Match { place: *place, key }));
     }
 }
 
@@ -89,7 +145,7 @@ mod tests {
     fn patterns(all: &[&[(&str, Option<&str>)]]) -> Patterns {
         let mut patterns = Patterns::default();
         for (place, entries) in all.iter().enumerate() {
-            patterns.add(place, "edge", pattern(entries)).unwrap();
+            patterns.add(place, "edge", pattern(entries), &[]).unwrap();
         }
         patterns
     }
@@ -136,11 +192,58 @@ mod tests {
         assert_eq!(0, places(&known, "edg", &[("ea", "bc"), ("b", "d")]).len());
     }
 
+    fn open(all: &[(&[(&str, Option<&str>)], &[&str])]) -> Patterns {
+        let mut patterns = Patterns::default();
+        for (place, (entries, attributes)) in all.iter().enumerate() {
+            let attributes: Vec<String> = attributes.iter().map(|name| (*name).to_owned()).collect();
+            patterns.add(place, "edge", pattern(entries), &attributes).unwrap();
+        }
+        patterns
+    }
+
+    #[test]
+    fn attributes_may_be_said_beside_the_entries_of_a_pattern() {
+        let known = open(&[(&[("service", Some("orders")), ("team", None)], &["path", "team", "user"])]);
+        let met = vec![Match { place: 0, key: Some("a") }];
+        let bound = [("service", "orders"), ("team", "a")];
+        assert_eq!(met, places(&known, "edge", &bound));
+        assert_eq!(met, places(&known, "edge", &[("user", "x"), ("team", "a"), ("service", "orders")]));
+        assert_eq!(met, places(&known, "edge", &[("user", "x"), ("team", "a"), ("service", "orders"), ("path", "/")]));
+    }
+
+    #[test]
+    fn what_no_match_looks_at_or_stands_twice_is_another_descriptor() {
+        let known = open(&[(&[("service", Some("orders"))], &["user"])]);
+        let none: Vec<Match<'_>> = vec![];
+        for entries in [
+            &[("service", "orders"), ("agent", "x")][..],
+            &[("user", "x")],
+            &[("service", "orders"), ("user", "x"), ("user", "y")],
+            &[("service", "orders"), ("service", "orders"), ("user", "y")],
+            &[("service", "carts"), ("user", "x")],
+        ] {
+            assert_eq!(none, places(&known, "edge", entries), "{entries:?}");
+        }
+        assert_eq!(none, places(&known, "inner", &[("service", "orders"), ("user", "x")]));
+    }
+
+    #[test]
+    fn a_descriptor_may_be_one_contracts_entries_and_anothers_attributes() {
+        let known = open(&[
+            (&[("service", Some("orders"))], &["user"]),
+            (&[("service", Some("orders")), ("user", None)], &[]),
+            (&[("service", Some("orders"))], &["path", "user"]),
+            (&[("service", Some("carts"))], &["user"]),
+        ]);
+        let found = places(&known, "edge", &[("service", "orders"), ("user", "x")]);
+        assert_eq!([(0, None), (1, Some("x")), (2, None)].map(|(place, key)| Match { place, key }), *found);
+    }
+
     #[test]
     fn a_pattern_that_means_nothing_is_an_error() {
         let mut patterns = Patterns::default();
         for entries in [&[][..], &[("a", Some("x")), ("a", Some("y"))], &[("a", None), ("b", None)]] {
-            assert!(patterns.add(0, "edge", pattern(entries)).is_err());
+            assert!(patterns.add(0, "edge", pattern(entries), &[]).is_err());
         }
     }
 }

@@ -18,6 +18,7 @@ mod hold;
 mod holders;
 mod keeping;
 mod leases;
+mod matched;
 mod peers;
 mod plane;
 mod reader;

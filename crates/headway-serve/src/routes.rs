@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use headway_core::{Path, divide};
+use headway_core::{Matches, Path, divide};
+use headway_wire::check::{Check, wrong};
 use headway_wire::{Problem, Tell};
 
 use crate::descriptors::{Match, Pattern, Patterns};
 use crate::divisions::Division;
 use crate::holders::Kept;
+use crate::matched::Matched;
 use crate::receipts::Receipts;
 
 /// The workload that takes the rest.
@@ -19,6 +21,8 @@ pub struct CheckRoute {
     pub contract: String,
     pub tell: Tell,
     pub paths: Vec<Arc<Path>>,
+    /// How what is said of whoever asks tells its workloads apart.
+    pub matches: Option<Arc<Matches>>,
 }
 
 /// A descriptor that meets a contract.
@@ -26,7 +30,12 @@ pub struct RlsRoute {
     pub domain: String,
     /// The entries; None where any value stands, and is the key.
     pub descriptor: Pattern,
+    /// Of whoever no match takes.
     pub path: Arc<Path>,
+    /// A descriptor may have entries beside those of its pattern then: the attributes that the matches look at.
+    pub matches: Option<Arc<Matches>>,
+    /// Of those that a match may take.
+    pub matched: Vec<Arc<Path>>,
     pub tell: Tell,
     /// Hits are charged after the fact, into debt at most `settle_max_micro` each, and never refused; a probe asks before.
     pub post_paid: bool,
@@ -62,6 +71,8 @@ pub struct HoldRoute {
     pub drain_within_ns: i64,
     /// How much refusals of leases say over HTTP.
     pub tell_http: Tell,
+    /// How what is said of whoever asks tells its workloads apart.
+    pub matches: Option<Arc<Matches>>,
 }
 
 struct Checked {
@@ -75,14 +86,16 @@ pub struct Routes {
     checks: HashMap<String, Checked>,
     holds: HashMap<String, HashMap<String, (Kept, Tell)>>,
     patterns: Patterns,
-    targets: Vec<Target>,
+    targets: Vec<Matched<Target>>,
+    /// By contract.
+    matches: HashMap<String, Arc<Matches>>,
     divisions: HashMap<(String, BTreeMap<String, String>), Arc<Division>>,
 }
 
 impl Routes {
     /// Errors, as a sentence: a contract or workload twice, a path of another contract, slots (which nobody would give back),
     /// a pattern that means nothing, a key where the contract has none or none where it has, post-paid hits without a bound,
-    /// a bucket twice, a division of what is no rate.
+    /// a bucket twice, a division of what is no rate, a match of a workload that has no path.
     pub fn new(
         checks: Vec<CheckRoute>,
         rls: Vec<RlsRoute>,
@@ -90,7 +103,8 @@ impl Routes {
         rlqs: Vec<RlqsRoute>,
     ) -> Result<Routes, String> {
         let mut routes = Routes::default();
-        for HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http } in holds {
+        for HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches } in holds {
+            routes.tell_apart_by(&contract, matches, &paths)?;
             let by_workload = paths
                 .into_iter()
                 .map(|path| (path.spec().workload.clone(), Kept { path, max_hold_ns, drain_within_ns, tell_http }))
@@ -99,7 +113,8 @@ impl Routes {
                 return Err(format!("the contract {contract:?} is there twice"));
             }
         }
-        for CheckRoute { contract, tell, paths } in checks {
+        for CheckRoute { contract, tell, paths, matches } in checks {
+            routes.tell_apart_by(&contract, matches, &paths)?;
             let mut by_workload = HashMap::new();
             for path in paths {
                 let spec = path.spec();
@@ -117,21 +132,29 @@ impl Routes {
             }
         }
         for (place, route) in rls.into_iter().enumerate() {
-            let contract = &route.path.spec().contract;
-            may_route(&route.path)?;
-            if route.path.needs_key() != route.descriptor.iter().any(|(_, value)| value.is_none()) {
-                return Err(format!(
-                    "a descriptor of {contract:?} has `each` where its contract has keys, and only there"
-                ));
-            }
-            if route.post_paid && (route.path.spec().settle_max_micro < 1_000_000 || route.refundable) {
-                let mend = "needs a bound on its cost, and nothing of them is given back";
-                return Err(format!("{contract:?}: what is charged after the fact {mend}"));
-            }
-            routes.patterns.add(place, &route.domain, route.descriptor).map_err(|e| format!("{contract:?}: {e}"))?;
-            let receipts = route.refundable.then(Arc::default);
-            let RlsRoute { path, tell, post_paid, .. } = route;
-            routes.targets.push(Target { path, tell, post_paid, receipts });
+            let RlsRoute { domain, descriptor, path, matches, matched, tell, post_paid, refundable } = route;
+            let contract = path.spec().contract.clone();
+            let is_keyed = descriptor.iter().any(|(_, value)| value.is_none());
+            let target = |path: Arc<Path>| {
+                may_route(&path)?;
+                if path.needs_key() != is_keyed {
+                    return Err(format!(
+                        "a descriptor of {contract:?} has `each` where its contract has keys, and only there"
+                    ));
+                }
+                if post_paid && (path.spec().settle_max_micro < 1_000_000 || refundable) {
+                    let mend = "needs a bound on its cost, and nothing of them is given back";
+                    return Err(format!("{contract:?}: what is charged after the fact {mend}"));
+                }
+                let receipts = refundable.then(Arc::default);
+                Ok(Target { path, tell, post_paid, receipts })
+            };
+            let said = matches.as_ref().map_or(&[][..], |matches| matches.attributes());
+            routes.patterns.add(place, &domain, descriptor, said).map_err(|e| format!("{contract:?}: {e}"))?;
+            let others = matched.into_iter().map(|path| Ok((path.spec().workload.clone(), target(path)?)));
+            let others = others.collect::<Result<_, String>>()?;
+            let targets = Matched::new(target(path)?, matches, others).map_err(|e| format!("{contract:?}: {e}"))?;
+            routes.targets.push(targets);
         }
         for RlqsRoute { domain, bucket, path, terms } in rlqs {
             let contract = &path.spec().contract;
@@ -168,12 +191,65 @@ impl Routes {
                 division.go_on_from(other);
             }
         }
-        for target in self.targets.iter_mut().filter(|target| target.receipts.is_some()) {
+        let targets = self.targets.iter_mut().flat_map(Matched::all_mut);
+        for target in targets.filter(|target| target.receipts.is_some()) {
             let same = |other: &&Target| Arc::ptr_eq(&other.path, &target.path) && other.receipts.is_some();
-            if let Some(other) = old.targets.iter().find(same) {
+            if let Some(other) = old.targets.iter().flat_map(Matched::all).find(same) {
                 target.receipts.clone_from(&other.receipts);
             }
         }
+    }
+
+    /// Keeps a contract's matches. Errors: one is of a workload that has no path.
+    fn tell_apart_by(
+        &mut self,
+        contract: &str,
+        matches: Option<Arc<Matches>>,
+        paths: &[Arc<Path>],
+    ) -> Result<(), String> {
+        let Some(matches) = matches else { return Ok(()) };
+        let has_path = |name: &str| paths.iter().any(|path| path.spec().workload == name);
+        if let Some(rule) = matches.rules().iter().find(|rule| !has_path(&rule.workload)) {
+            return Err(format!("{contract:?}: {:?} has a match, and no limiter", rule.workload));
+        }
+        self.matches.insert(contract.to_owned(), matches);
+        Ok(())
+    }
+
+    /// The matches of a contract's workloads; None where nobody is told apart by what is said.
+    pub(crate) fn matches(&self, contract: &str) -> Option<&Arc<Matches>> {
+        self.matches.get(contract)
+    }
+
+    /// Names the workload that what a check says is taken for. Errors: HW422, it says what no match of the contract looks at,
+    /// which in a front's configuration is a slip that would make everybody `other`.
+    pub(crate) fn tell_apart(&self, check: &mut Check<'_>) -> Result<(), Problem> {
+        if check.said.is_empty()
+            || !self.holds.contains_key(&*check.contract) && !self.checks.contains_key(&*check.contract)
+        {
+            return Ok(());
+        }
+        let matches = self.matches(&check.contract);
+        let looked_at = matches.map_or(&[][..], |matches| matches.attributes());
+        if check.said.iter().any(|(name, _)| !looked_at.iter().any(|attribute| attribute == name)) {
+            return Err(wrong(match looked_at {
+                [] => "no workload of the contract has a match, so an attribute says nothing of it".to_owned(),
+                some => {
+                    format!("the matches of the contract look at {}, and nothing else says anything", some.join(", "))
+                }
+            }));
+        }
+        let said: Vec<(&str, &str)> = check.said.iter().map(|(name, value)| (*name, &**value)).collect();
+        let found = matches.and_then(|matches| matches.workload_of(&said)).map(|name| name.to_owned().into());
+        check.workload = found;
+        Ok(())
+    }
+
+    /// The names of a contract's workloads, sorted.
+    pub(crate) fn workloads(&self, contract: &str) -> Vec<String> {
+        let mut names: Vec<String> = self.holds.get(contract).into_iter().flat_map(HashMap::keys).cloned().collect();
+        names.sort_unstable();
+        names
     }
 
     /// The path that a gate means; no workload named: `other`, or the only one.
@@ -195,7 +271,8 @@ impl Routes {
         path.map(|path| (path, checked.tell)).ok_or_else(no_workload)
     }
 
-    /// The targets that a descriptor meets, with the key for each: of one contract the first alone.
+    /// The targets that a descriptor meets, with the key for each: of one contract the first alone, and of its workloads the
+    /// one that the entries are taken for.
     pub(crate) fn meet<'a>(
         &self,
         domain: &str,
@@ -204,11 +281,11 @@ impl Routes {
     ) -> impl Iterator<Item = (&Target, Option<&'a str>)> {
         found.clear();
         self.patterns.find(domain, entries, found);
-        let contract = |place: usize| &self.targets[place].path.spec().contract;
+        let contract = |place: usize| &self.targets[place].rest().path.spec().contract;
         let found = &*found;
         found.iter().enumerate().filter_map(move |(i, one)| {
             let is_later = found[..i].iter().any(|earlier| contract(earlier.place) == contract(one.place));
-            (!is_later).then(|| (&self.targets[one.place], one.key))
+            (!is_later).then(|| (self.targets[one.place].of(entries), one.key))
         })
     }
 }

@@ -95,7 +95,8 @@ async fn fetch(shared: &Shared, request: &Request<Incoming>) -> Result<Response<
     }
     let credential = shared.access.check(request.headers()).map_err(|denied| denied.problem())?;
     let contract = path.strip_prefix(wire_check::PREFIX).ok_or_else(no_such_path)?;
-    let check = wire_check::read(contract, request.uri().query())?;
+    let mut check = wire_check::read(contract, request.uri().query())?;
+    shared.routes().tell_apart(&mut check)?;
     let is_ending = *request.method() == Method::DELETE && check.lease.is_some();
     if !matches!(*request.method(), Method::GET | Method::POST) && !is_ending {
         return Err(wrong_method());

@@ -1,4 +1,5 @@
-//! What the check asks: `/check/{contract}?workload=&key=&units=&dialect=`, and of slots `&hold=30s` or `&lease=…`.
+//! What the check asks: `/check/{contract}?workload=&key=&units=&dialect=`, and of slots `&hold=30s` or `&lease=…`. In place
+//! of a workload it may say what the contract's matches look at: `&attr.user=ana&attr.path=%2Forders`.
 //!
 //! Every parameter stands at most once. A front that puts what a client sent into the query, unescaped, would otherwise let
 //! that client say `&workload=` or `&units=` itself; a second one is an error, and an error is never a yes.
@@ -15,6 +16,14 @@ pub const PREFIX: &str = "/check/";
 pub const NAME_MAX: usize = 256;
 /// Bytes of a key, decoded: as many as of an entry's value in a descriptor.
 pub const KEY_MAX: usize = 256;
+/// What stands before the name of an attribute.
+const SAID: &str = "attr.";
+/// Attributes that a check says; as many as matches look at.
+pub const SAID_MAX: usize = 16;
+/// Bytes of an attribute's name, which is said as it is, without escapes.
+const ATTRIBUTE_MAX: usize = 64;
+/// Bytes of an attribute's value, decoded.
+pub const SAID_VALUE_MAX: usize = 1_024;
 /// Bytes of the query as it was sent.
 pub const QUERY_MAX: usize = 4_096;
 
@@ -39,6 +48,8 @@ impl Dialect {
 pub struct Check<'a> {
     pub contract: Cow<'a, str>,
     pub workload: Option<Cow<'a, str>>,
+    /// What is said of whoever asks, as (attribute, value), each attribute once; nothing where a workload is named.
+    pub said: Vec<(&'a str, Cow<'a, str>)>,
     pub key: Option<Cow<'a, str>>,
     /// At least 1.
     pub units: u64,
@@ -61,8 +72,21 @@ pub fn read<'a>(contract: &'a str, query: Option<&'a str>) -> Result<Check<'a>, 
     }
     let (mut workload, mut key, mut units, mut dialect) = (None, None, None, None);
     let (mut hold, mut lease) = (None, None);
+    let mut said: Vec<(&str, Cow<'_, str>)> = vec![];
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if let Some(attribute) = name.strip_prefix(SAID) {
+            if said.len() == SAID_MAX || !(1..=ATTRIBUTE_MAX).contains(&attribute.len()) {
+                return Err(wrong(format!(
+                    "it says at most {SAID_MAX} attributes, of 1 to {ATTRIBUTE_MAX} bytes each"
+                )));
+            }
+            if said.iter().any(|(other, _)| *other == attribute) {
+                return Err(wrong("an attribute stands there twice"));
+            }
+            said.push((attribute, decoded("attr", value, SAID_VALUE_MAX, true)?));
+            continue;
+        }
         let (slot, most) = match name {
             "workload" => (&mut workload, NAME_MAX),
             "key" => (&mut key, KEY_MAX),
@@ -70,15 +94,19 @@ pub fn read<'a>(contract: &'a str, query: Option<&'a str>) -> Result<Check<'a>, 
             "dialect" => (&mut dialect, 20),
             "hold" => (&mut hold, 20),
             "lease" => (&mut lease, 16),
-            _ => return Err(wrong("a parameter is none of workload, key, units, dialect, hold, lease")),
+            _ => return Err(wrong("a parameter is none of workload, attr.NAME, key, units, dialect, hold, lease")),
         };
         if slot.replace(decoded(name, value, most, true)?).is_some() {
             return Err(wrong(format!("the parameter `{name}` stands there twice")));
         }
     }
+    if workload.is_some() && !said.is_empty() {
+        return Err(wrong("`workload` says who asks: leave it out where attributes say it"));
+    }
     Ok(Check {
         contract: decoded("contract", contract, NAME_MAX, false)?,
         workload: workload.filter(|name| !name.is_empty()),
+        said,
         key,
         units: units.map_or(Ok(1), |text| count(&text))?,
         dialect: match dialect.as_deref() {
@@ -171,7 +199,9 @@ pub fn wrong(problem: impl Into<String>) -> Problem {
         status: 422,
         problem: problem.into(),
         because: "A check that cannot be read decides nothing, and is never a yes.",
-        mend: "Ask `/check/CONTRACT?workload=NAME&key=TEXT&units=NUMBER&dialect=nginx`, each at most once.".to_owned(),
+        mend: "Ask `/check/CONTRACT?workload=NAME&key=TEXT&units=NUMBER&dialect=nginx`, each at most once; for \
+               `workload` it may say what a match asks for, as `attr.user=TEXT`."
+            .to_owned(),
     }
 }
 
@@ -185,6 +215,32 @@ mod tests {
         let check = read("orders-db", Some("workload=web&key=a%20b%2Fc+d&units=3&dialect=nginx")).unwrap();
         assert_eq!(("orders-db", Some("web"), Some("a b/c d")), named(&check));
         assert_eq!((3, Dialect::Nginx, 403), (check.units, check.dialect, check.dialect.status(429)));
+    }
+
+    #[test]
+    fn a_check_may_say_what_matches_ask_for() {
+        let check = read("api", Some("attr.user=a%20b&units=2&attr.header.x-team=&attr.path=/a")).unwrap();
+        let said: Vec<_> = check.said.iter().map(|(name, value)| (*name, &**value)).collect();
+        assert_eq!(vec![("user", "a b"), ("header.x-team", ""), ("path", "/a")], said);
+        assert_eq!((2, None), (check.units, check.workload));
+    }
+
+    #[test]
+    fn what_is_said_is_bounded_and_says_no_workload_beside_it() {
+        let many: Vec<String> = (0..=SAID_MAX).map(|i| format!("attr.a{i}=x")).collect();
+        let long = format!("attr.user={}", "x".repeat(SAID_VALUE_MAX + 1));
+        let longer = format!("attr.{}=x", "x".repeat(ATTRIBUTE_MAX + 1));
+        let wrong = [
+            "attr.user=a&attr.user=a",
+            "attr.=x",
+            "attr.user=%zz",
+            "workload=web&attr.user=a",
+            "workload=&attr.user=a",
+        ];
+        for query in wrong.iter().copied().chain([&*many.join("&"), &*long, &*longer]) {
+            assert_eq!("HW422", read("api", Some(query)).unwrap_err().code, "{query}");
+        }
+        assert_eq!(SAID_MAX, read("api", Some(&many[1..].join("&"))).unwrap().said.len());
     }
 
     fn named<'a>(check: &'a Check<'_>) -> (&'a str, Option<&'a str>, Option<&'a str>) {

@@ -128,11 +128,17 @@ class RoutedPlane:
                 tell_http=contract.enforce.tell or "public",
                 max_hold_ns=_max_hold_ms(contract) * MS,
                 drain_within_ns=contract.enforce.drain_within_ms * MS,
+                matches=self._engine.matches(contract.name),
             )
             for contract in all_met
         ]
         checks = [
-            CheckRoute(contract.name, list(self._limiters(contract)), tell=contract.enforce.tell or "public")
+            CheckRoute(
+                contract.name,
+                list(self._limiters(contract)),
+                tell=contract.enforce.tell or "public",
+                matches=self._engine.matches(contract.name),
+            )
             for contract in met
         ]
         rls = [route for contract in met for route in self._rls(contract)]
@@ -145,6 +151,7 @@ class RoutedPlane:
             yield self._engine.limiter(contract.name, workload)
 
     def _rls(self, contract: Contract) -> Iterator[RlsRoute]:
+        matched = [name for name, workload in contract.workloads.items() if workload.match is not None]
         for bind in contract.enforce.bind:
             if bind.rls is not None:
                 yield RlsRoute(
@@ -154,6 +161,8 @@ class RoutedPlane:
                     tell=contract.enforce.tell or "public",
                     post_paid=bind.rls.post_paid,
                     refundable=bind.rls.refundable,
+                    matches=self._engine.matches(contract.name),
+                    matched=[self._engine.limiter(contract.name, name) for name in matched],
                 )
 
     def _rlqs(self, contract: Contract) -> Iterator[RlqsRoute]:

@@ -86,7 +86,16 @@ fn routes() -> Routes {
             None => vec![("to".to_owned(), Some(value.to_owned()))],
         };
         let path = meters.path(spec).unwrap();
-        rls.push(RlsRoute { domain: "edge".to_owned(), descriptor, path, tell, post_paid, refundable: false });
+        rls.push(RlsRoute {
+            domain: "edge".to_owned(),
+            descriptor,
+            path,
+            matches: None,
+            matched: vec![],
+            tell,
+            post_paid,
+            refundable: false,
+        });
     };
     let (full, public, enforce) = (Tell::Full, Tell::Public, Mode::Enforce);
     add("api", &[("api", false)], public, enforce, false);
