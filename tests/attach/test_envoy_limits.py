@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from headway._core import DataPlane, Limiter, Meters, MeterSpec, PathSpec, RlsRoute
+from headway._core import DataPlane, Limiter, Matches, Meters, MeterSpec, PathSpec, RlsRoute
 from headway.attach import FRONTS, Attachment
 from headway.server.access import Access, Credential, sha256_of
 from tests.attach.fronts import Change, application, filter_of, free_port, route_of, running
@@ -37,9 +37,15 @@ def front(tmp_path: Path) -> Front:
 
     @contextmanager
     def started(
-        address: str, descriptor: dict[str, str] = SERVICE, *, change: Change | None = None
+        address: str,
+        descriptor: dict[str, str] = SERVICE,
+        *,
+        attributes: tuple[str, ...] = (),
+        change: Change | None = None,
     ) -> Iterator[httpx.Client]:
-        asked = Attachment("orders", "rate", data_plane=address, domain="edge", descriptor=descriptor)
+        asked = Attachment(
+            "orders", "rate", data_plane=address, domain="edge", descriptor=descriptor, attributes=attributes
+        )
         with (
             application() as behind,
             running("envoy", FRONTS["envoy"](asked), free_port(), behind.port, tmp_path, TOKEN, change=change) as url,
@@ -141,12 +147,16 @@ class House:
         spec = MeterSpec(name, "rate", ceiling_micro=100_000 * MICRO, per_ns=HOUR, unit="request", **keys)
         self.meters.declare([spec])
         self.meters.publish([(name, rate_curve(level, per_ns=HOUR))], 0)
-        path = PathSpec(name, "other", [(name, MICRO, keyed)], settle_max_micro=100_000 * MICRO)
-        limiter = self.meters.limiter(path)
+        limiter = self.limiter(name, keyed=keyed)
         entries = [(entry, None if value == "each" else value) for entry, value in descriptor.items()]
         self.routes.append(RlsRoute("edge", entries, limiter, **route))
         self.plane.routes([], self.routes)
         return limiter
+
+    def limiter(self, name: str, *, workload: str = "other", keyed: bool = False) -> Limiter:
+        """A limiter on a rate that was bound."""
+        path = PathSpec(name, workload, [(name, MICRO, keyed)], settle_max_micro=100_000 * MICRO)
+        return self.meters.limiter(path)
 
 
 @pytest.fixture
@@ -204,6 +214,29 @@ def test_a_descriptor_whose_header_is_missing_is_dropped_and_the_others_are_sent
     assert [200, 200] == nameless
     assert [200, 429] == named
     assert (1, 3) == (teams.reading().admitted, house.orders.reading().admitted)
+
+
+def test_what_matches_look_at_is_said_where_a_request_has_it(front: Front, house: House) -> None:
+    """By path and by header, and with neither: each request is charged to one workload, and none is let by unasked."""
+    matches = Matches(
+        [("checkout", [("path", ["/checkout*"]), ("user", ["ana", "eve"])]), ("batch", [("header.x-job", ["*"])])]
+    )
+    house.routes.clear()
+    checkout, batch = house.limiter("orders", workload="checkout"), house.limiter("orders", workload="batch")
+    house.routes.append(
+        RlsRoute("edge", [("service", "orders")], house.orders, matches=matches, matched=[checkout, batch])
+    )
+    house.plane.routes([], house.routes)
+
+    with front(house.plane.address, attributes=tuple(matches.attributes)) as client:
+        asked = [
+            client.get("/checkout/7?x=1", headers={"x-user": "ana"}),
+            client.get("/", headers={"x-user": "ana", "x-job": "nightly"}),
+            client.get("/checkout/7"),
+        ]
+
+    assert [200] * 3 == [answer.status_code for answer in asked]
+    assert (1, 1, 1) == tuple(limiter.reading().admitted for limiter in (checkout, batch, house.orders))
 
 
 def per_filter(manager: dict[str, Any], *limits: dict[str, Any]) -> None:

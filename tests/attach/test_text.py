@@ -14,6 +14,13 @@ KEYED = Attachment(
     "exports", "quota", keyed=True, workload="web", domain="edge", descriptor={"service": "exports", "team": "each"}
 )
 DIVIDED = Attachment("checkout", "rate", domain="edge", bucket={"name": "checkout"})
+TOLD_APART = Attachment(
+    "orders-api",
+    "rate",
+    domain="edge",
+    descriptor={"service": "orders"},
+    attributes=("header.x-team", "path", "service", "user"),
+)
 BY_ADDRESS = ("nginx", "caddy", "haproxy")
 """Fronts that can name a key in the address that they ask."""
 
@@ -26,6 +33,17 @@ def test_a_rate_behind_a_front(front: str, bless: bool):
 @pytest.mark.parametrize("front", [*BY_ADDRESS, "envoy"])
 def test_a_quota_for_each_key_behind_a_front(front: str, bless: bool):
     compare(f"{front}-keyed.txt", FRONTS[front](KEYED), bless)
+
+
+def test_what_matches_look_at_behind_envoy(bless: bool):
+    """Each from the header that has it, and a request without one is asked about all the same."""
+    compare("envoy-told-apart.txt", FRONTS["envoy"](TOLD_APART), bless)
+
+
+@pytest.mark.parametrize("front", sorted(set(FRONTS) - {"envoy"}))
+def test_an_address_that_names_a_workload_wants_to_be_told_which(front: str):
+    with pytest.raises(NotAttachable, match=r"by what is said of whoever asks \(header\.x-team, path, service, user\)"):
+        FRONTS[front](TOLD_APART)
 
 
 def test_a_rate_that_is_divided_among_envoys(bless: bool):

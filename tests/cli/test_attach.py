@@ -10,7 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from typer.testing import Result
 
+from headway.cli.attaching import attachment_of
 from headway.cli.exits import Exit
+from headway.contract.read import read_text
 
 Run = Callable[..., Result]
 
@@ -98,3 +100,18 @@ def test_a_front_that_lets_it_through_or_breaks_is_an_error(served: Run, front: 
 
     assert Exit.REFUSED == result.exit_code
     assert f"error[HW452]: {url} answered {status}" in result.stderr
+
+
+def test_what_a_contracts_matches_look_at_is_attached_where_no_workload_is_named():
+    """Named, it is that workload's front, and nothing is to be told apart."""
+    text = """
+    contract: api
+    owner: team-web
+    constraint: {measure: rate, unit: request, per: 1s}
+    workloads: {web: {match: {user: a, path: /}}, batch: {match: {user: b}}}
+    ramp: [{stage: now, limit: 100}]
+    """
+    contract = read_text(text).require().contracts["api"]
+
+    assert ("path", "user") == attachment_of(contract, None, "127.0.0.1:7701").attributes
+    assert () == attachment_of(contract, "batch", "127.0.0.1:7701").attributes

@@ -20,7 +20,8 @@ class Attachment:
 
     `data_plane`: HOST:PORT. `keyed`: it has a limit for each key, so the front has to name one. `domain` and `descriptor`
     are those of its binding to Envoy, empty where there is none; the value `each` stands for the key. `post_paid`: what a request
-    was is charged when it is over. `bucket`: where it is divided among proxies, instead of a descriptor.
+    was is charged when it is over. `bucket`: where it is divided among proxies, instead of a descriptor. `attributes`: what the
+    matches of its workloads look at, where no workload was named.
     """
 
     contract: str
@@ -32,6 +33,7 @@ class Attachment:
     descriptor: Mapping[str, str] = field(default_factory=dict)
     post_paid: bool = False
     bucket: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
@@ -56,6 +58,12 @@ class Attachment:
             raise NotAttachable(
                 f"{self.contract} is divided among Envoys, each of which spends its part alone; attach envoy, or bind it "
                 "without `rlqs`"
+            )
+        if self.attributes:
+            raise NotAttachable(
+                f"{self.contract} tells its workloads apart by what is said of whoever asks ({', '.join(self.attributes)}), and "
+                "the printed address names one: say which with --workload, and where your front can say more, write "
+                "attr.NAME=TEXT in its place"
             )
         if self.measure == "concurrency":
             raise NotAttachable(

@@ -13,6 +13,9 @@ from textwrap import indent
 
 from headway.attach.attachment import Attachment, NotAttachable
 
+_PSEUDO = {"method": ":method", "path": ":path", "host": ":authority"}
+"""Attributes that HTTP/2 says in fields of its own; Envoy's path has the query with it."""
+
 
 def configuration(attachment: Attachment) -> str:
     """The filter, the actions of a route and the cluster. Tried with Envoy 1.40."""
@@ -29,6 +32,7 @@ def configuration(attachment: Attachment) -> str:
             "{service: …}}}]}` into the contract"
         )
     actions = [_action(entry, value) for entry, value in attachment.descriptor.items()]
+    actions += [_said(name) for name in attachment.attributes if name not in attachment.descriptor]
     return f"""\
 # {attachment.contract} behind Envoy. HEADWAY_TOKEN: the token of role gate or operator; Envoy reads no variables, so fill
 # it in where it stands:  envsubst < this-file > envoy.yaml  (and keep envoy.yaml to its owner)
@@ -137,6 +141,14 @@ def _clusters(attachment: Attachment) -> str:
       - lb_endpoints:
           - endpoint: {{address: {{socket_address: {{address: {attachment.host}, port_value: {attachment.port}}}}}}}
 """
+
+
+def _said(attribute: str) -> str:
+    """What a match looks at, from the header that has it; a request without it is asked about all the same."""
+    kind, _, name = attribute.partition(".")
+    header = name if kind == "header" else _PSEUDO.get(attribute, f"x-{attribute}")
+    action = f"- request_headers: {{descriptor_key: {attribute}, header_name: {dumps(header)}, skip_if_absent: true}}"
+    return action if attribute in _PSEUDO else f"{action}   # let something in front set it: a client may"
 
 
 def _action(entry: str, value: str) -> str:

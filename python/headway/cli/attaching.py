@@ -126,4 +126,5 @@ def attachment_of(contract: Contract, workload: str | None, data_plane: str) -> 
         descriptor={} if bound is None else bound.descriptor,
         post_paid=bound is not None and bound.post_paid,
         bucket={} if divided is None else divided.bucket,
+        attributes=contract.attributes if workload is None else (),
     )
