@@ -648,6 +648,11 @@ class Gate:
         """trusted: certificates (DER) of authorities that vouch for the keeper; None: plain HTTP/2."""
     def limiter(self, contract: str, workload: str | None = None, /) -> Limiter:
         """A limiter whose demands the keeper decides; refused as `cut_off` while it cannot be asked. Does not wait for it."""
+    def told(self, contract: str, /) -> tuple[Matches, list[str], bool] | None:
+        """A contract of which a limiter without a workload was asked for, as its keeper tells it: how what is said of whoever asks
+        tells its workloads apart, their names, sorted, and whether refusals that are handed on over HTTP say all there is. Waits
+        for the keeper as a first demand does; None where it has not said it and cannot be asked now. HeadwayError as a demand.
+        """
     def paths(self) -> list[PathReading]:
         """Counts of every limiter's decisions in this process."""
     def close(self) -> None:

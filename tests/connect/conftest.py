@@ -64,6 +64,15 @@ constraint: {measure: rate, unit: request, per: 1h}
 workloads: {other: {}}
 ramp: [{stage: now, limit: 1}]
 enforce: {mode: observe}
+---
+contract: shop
+owner: team-web
+constraint: {measure: rate, unit: request, per: 1h}
+workloads:
+  checkout: {match: {user: checkout_*}}
+  posts:    {match: {method: POST}}
+ramp: [{stage: now, limit: 1000}]
+enforce: {tell: full}
 """
 
 

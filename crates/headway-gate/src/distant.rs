@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use headway_core::{Error, Facts, Far, Outcome, Question, Wanted};
+use headway_core::{Error, Facts, Far, Matches, Outcome, Question, Wanted};
 
 use crate::doors::Doors;
 use crate::gate::{Inner, forks};
@@ -13,12 +13,25 @@ use crate::gate::{Inner, forks};
 /// How long a first demand waits for what the keeper says of its path.
 const LEARN_WAIT: Duration = Duration::from_secs(2);
 
+/// A contract, as its keeper tells it.
+#[derive(Debug, Default)]
+pub struct Contract {
+    /// How what is said of whoever asks tells its workloads apart.
+    pub matches: Arc<Matches>,
+    /// Their names, sorted.
+    pub workloads: Vec<String>,
+    /// Whether refusals that are handed on over HTTP say all there is, or what the public may know.
+    pub tells_all: bool,
+}
+
 pub(crate) struct Distant {
     pub(crate) id: u64,
     pub(crate) contract: String,
     pub(crate) workload: Option<String>,
     pub(crate) gate: Arc<Inner>,
     pub(crate) facts: ArcSwapOption<Facts>,
+    /// Of a path that names no workload. Known before the facts are.
+    pub(crate) told: ArcSwapOption<Contract>,
     /// What is lent of it.
     pub(crate) doors: ArcSwapOption<Doors>,
     /// Itself, for answers to find.

@@ -1,17 +1,18 @@
 //! What a process has of its keeper: limiters, and one link that is made anew in a forked child.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use headway_core::{Error, Meters, Path};
+use headway_core::{Error, Far as _, Meters, Path};
 use headway_wire::hold::{HOLDER_BYTES, NAME_MAX};
 use tokio::sync::Notify;
 
 use crate::desk::{Answered, Desk};
-use crate::distant::Distant;
+use crate::distant::{Contract, Distant};
 use crate::tls::Trust;
 use crate::{identity, stream};
 
@@ -148,6 +149,8 @@ pub struct Gate {
     inner: Arc<Inner>,
     meters: Arc<Meters>,
     next_path: AtomicU64,
+    /// Paths that name no workload, by contract: on them its keeper tells the contract.
+    unnamed: Mutex<HashMap<String, Arc<Distant>>>,
 }
 
 impl Gate {
@@ -161,7 +164,12 @@ impl Gate {
             return Err(Error::Invalid("a token is one word of ASCII".into()));
         }
         let current = ArcSwap::from_pointee(Link::new(settings.clone())?);
-        Ok(Gate { inner: Arc::new(Inner { settings, current }), meters: Arc::default(), next_path: AtomicU64::new(1) })
+        Ok(Gate {
+            inner: Arc::new(Inner { settings, current }),
+            meters: Arc::default(),
+            next_path: AtomicU64::new(1),
+            unnamed: Mutex::default(),
+        })
     }
 
     /// A contract's limit as one workload meets it, decided by the keeper. Dials, and does not wait for it.
@@ -177,12 +185,30 @@ impl Gate {
             workload: workload.map(str::to_owned),
             gate: Arc::clone(&self.inner),
             facts: ArcSwapOption::empty(),
+            told: ArcSwapOption::empty(),
             doors: ArcSwapOption::empty(),
             own: own.clone(),
         });
         let path = self.meters.distant(contract, workload.unwrap_or("other"), Arc::clone(&distant) as _)?;
         drop(self.inner.link().with(&distant));
+        if workload.is_none() {
+            let mut unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner);
+            unnamed.insert(contract.to_owned(), distant);
+        }
         Ok(path)
+    }
+
+    /// A contract of which a limiter without a workload was asked for, as its keeper tells it: waits for that as a first
+    /// demand does. None: it has not, and cannot be asked now.
+    ///
+    /// Errors: the keeper knows no such contract, or does not let this gate in.
+    pub fn told(&self, contract: &str) -> Result<Option<Arc<Contract>>, Error> {
+        let unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner).get(contract).cloned();
+        let Some(distant) = unnamed else { return Ok(None) };
+        if distant.told.load().is_none() {
+            distant.learn()?;
+        }
+        Ok(distant.told.load_full())
     }
 
     /// What its limiters have decided, and the hash key of their keys.

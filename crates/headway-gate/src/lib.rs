@@ -13,5 +13,6 @@ mod lent;
 mod stream;
 mod tls;
 
+pub use distant::Contract;
 pub use gate::{Gate, Settings, forked, forks};
 pub use tls::Trust;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use headway_core::{Facts, Mode};
 use headway_wire::grpc::{Frames, framed};
-use headway_wire::hold::{FromGate, HOLD, MESSAGE_MAX, ToGate, read_keeper};
+use headway_wire::hold::{FromGate, HOLD, MESSAGE_MAX, ToGate, matches_of, read_keeper};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, TE};
 use http::{HeaderMap, Request};
 use http_body::{Body, Frame};
@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::desk::Answered;
+use crate::distant::Contract;
 use crate::gate::Link;
 use crate::identity;
 use crate::lent::on_path;
@@ -224,6 +225,9 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
                 ToGate::Facts(facts) => {
                     let concerned = link.desk().facts(headway_clock::boot_ns(), link.forks, &facts);
                     if let Some((distant, doors)) = concerned.filter(|_| facts.code.is_empty()) {
+                        let matches = matches_of(&facts.matches).map_err(|_| Lost::Unreachable)?.into();
+                        let (workloads, tells_all) = (facts.workloads.clone(), facts.tells_all);
+                        distant.told.store(Some(Arc::new(Contract { matches, workloads, tells_all })));
                         distant.facts.store(Some(Arc::new(said(&facts))));
                         distant.doors.store(doors);
                     }

@@ -1,5 +1,7 @@
 //! The gate of a process, as Python makes, asks and ends it.
 
+use std::sync::Arc;
+
 use headway_gate::{Settings, Trust};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -7,6 +9,7 @@ use pyo3::prelude::*;
 use crate::clock::Time;
 use crate::errors::raised;
 use crate::limiter::Limiter;
+use crate::matches::Matches;
 
 /// A process' way to one keeper. Nothing is dialled before the first limiter.
 #[pyclass(frozen, module = "headway._core")]
@@ -26,6 +29,13 @@ impl Gate {
     fn limiter(&self, py: Python<'_>, contract: &str, workload: Option<&str>) -> PyResult<Limiter> {
         let path = self.0.limiter(contract, workload).map_err(|error| raised(py, &error))?;
         Limiter::new(py, path, Time::machine())
+    }
+
+    /// A contract's matches, its workloads, and whether refusals over HTTP say all; None while its keeper has not said.
+    #[pyo3(signature = (contract, /))]
+    fn told(&self, py: Python<'_>, contract: &str) -> PyResult<Option<(Matches, Vec<String>, bool)>> {
+        let told = py.detach(|| self.0.told(contract)).map_err(|error| raised(py, &error))?;
+        Ok(told.map(|told| (Matches(Arc::clone(&told.matches)), told.workloads.clone(), told.tells_all)))
     }
 
     /// Counts of every limiter's decisions in this process.

@@ -165,7 +165,13 @@ impl Stream {
     fn open(&mut self, path: &wire::Path) -> Facts {
         let routes = self.shared.routes();
         let facts = match routes.hold(&path.contract, path.workload.as_deref()) {
-            Ok((kept, _)) => facts_of(path.id, kept),
+            Ok((kept, _)) if path.workload.is_some() => facts_of(path.id, kept),
+            Ok((kept, _)) => Facts {
+                matches: routes.matches(&path.contract).map_or_else(Vec::new, |matches| wire::said_of(matches)),
+                workloads: routes.workloads(&path.contract),
+                tells_all: kept.tell_http == Tell::Full,
+                ..facts_of(path.id, kept)
+            },
             Err(problem) => {
                 Facts { path: path.id, code: problem.code.to_owned(), problem: problem.problem, ..Facts::default() }
             }

@@ -4,6 +4,7 @@
 //! before (`MESSAGE_MAX`), and what is in it after. Source: interfaces, 4.
 
 mod lent;
+mod matches;
 
 use prost::{Enumeration, Message, Oneof};
 
@@ -11,6 +12,7 @@ use crate::grpc::{Failed, Status};
 use crate::protobuf::Unreadable;
 
 pub use lent::{BLOCKS_MAX, Block, Draw, Lease, Renew, Surrender, Used};
+pub use matches::{Match, Wanted, matches_of, said_of};
 
 /// The service, as health checks name it.
 pub const SERVICE: &str = "headway.lease.v1.Leases";
@@ -234,6 +236,15 @@ pub struct Facts {
     /// Within which a cut is in force at whoever is lent something; 0: nothing is lent, each demand is asked.
     #[prost(uint32, tag = "13")]
     pub drain_within_ms: u32,
+    /// Of a path that names no workload: how what is said of whoever asks tells the contract's apart, in their order.
+    #[prost(message, repeated, tag = "20")]
+    pub matches: Vec<Match>,
+    /// And all there are, sorted.
+    #[prost(string, repeated, tag = "21")]
+    pub workloads: Vec<String>,
+    /// Likewise: whether refusals that are handed on over HTTP say all there is, or what the public may know.
+    #[prost(bool, tag = "22")]
+    pub tells_all: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]

@@ -14,7 +14,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from headway import _core
-from headway._core import Gate, Limiter, PathReading
+from headway._core import Gate, Limiter, Matches, PathReading
+from headway.enforce.attributes import Attributes, pairs_of
+from headway.enforce.http import Tell
+from headway.errors import HeadwayError
 
 __all__ = ["Connected", "connect"]
 
@@ -68,7 +71,7 @@ class Connected:
         self._gate = gate
         self._limiters: dict[tuple[str, str | None], Limiter] = {}
 
-    def limiter(self, contract: str, workload: str | None = None) -> Limiter:
+    def limiter(self, contract: str, workload: str | None = None, *, attributes: Attributes | None = None) -> Limiter:
         """A contract's limit as one workload meets it; the same object for the same names, made to be kept.
 
         The first demand waits for what the server says of it, two seconds at most, and raises where there is no such
@@ -77,15 +80,65 @@ class Connected:
         Args:
             contract: Its name.
             workload: One of its `workloads`; None: `other`, or the only one there is.
+            attributes: In place of a name, what is said of whoever asks: `{"user": "checkout_7"}`. The first workload
+                whose `match` takes it is meant, else `other`. The server says the matches once, and the first call waits
+                for that, two seconds at most; while it has not, nothing is admitted, whoever asks.
 
         Raises:
             ValueError: An empty name, or one of more than 256 bytes.
+            TypeError: `workload` and `attributes`.
+            headway.HeadwayError: With `attributes`, as a first demand.
         """
+        if attributes is not None:
+            if workload is not None:
+                raise TypeError("`workload` names it: leave `attributes` out")
+            told = self._told(contract)
+            workload = None if told is None else told[0].workload_of(pairs_of(attributes))
         names = contract, workload
         limiter = self._limiters.get(names)
         if limiter is None:
             limiter = self._limiters.setdefault(names, self._gate.limiter(contract, workload))
         return limiter
+
+    def workloads(self, contract: str) -> tuple[str, ...]:
+        """The names of a contract's workloads, sorted, as the server says them. It is waited for two seconds at most.
+
+        Raises:
+            headway.HeadwayError: As a first demand; HW532, the server has not said them and cannot be asked now.
+        """
+        told = self._told(contract)
+        if told is None:
+            raise HeadwayError(
+                f"the workloads of {contract} are not known",
+                code="HW532",
+                because="its server says them, and could not be asked",
+                mend="start it, or name the workload",
+                where=contract,
+            )
+        return tuple(told[1])
+
+    def attributes(self, contract: str) -> tuple[str, ...]:
+        """The attributes that the matches of a contract's workloads look at; none while the server has not said them.
+
+        Raises:
+            headway.HeadwayError: As a first demand.
+        """
+        told = self._told(contract)
+        return () if told is None else tuple(told[0].attributes)
+
+    def tell(self, contract: str) -> Tell | None:
+        """How much a contract lets refusals say over HTTP; None while the server has not said it.
+
+        Raises:
+            headway.HeadwayError: As a first demand.
+        """
+        told = self._told(contract)
+        return None if told is None else "full" if told[2] else "public"
+
+    def _told(self, contract: str) -> tuple[Matches, list[str], bool] | None:
+        """What the server says of a contract; None where it has not, and cannot be asked now."""
+        self.limiter(contract)
+        return self._gate.told(contract)
 
     def readings(self) -> list[PathReading]:
         """What each limiter of this process has decided so far."""

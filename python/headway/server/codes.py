@@ -360,4 +360,10 @@ CODES: dict[str, Code] = {
         "`acquire`, `with` and decorators raise what `try_acquire` answers; the refusal inside says why and when to try again.",
         "Catch headway.Refused and read its `refusal`, or ask with `try_acquire()`, which answers instead of raising.",
     ),
+    "HW532": Code(
+        0,
+        "workloads that are not known yet",
+        "A process that connects to a server learns a contract's workloads from it, and it could not be asked.",
+        "Start the server, or name the workload where it is asked for.",
+    ),
 }
