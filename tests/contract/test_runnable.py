@@ -29,7 +29,6 @@ def fields(text: str) -> list[str]:
         ("{stage: now, limit: 100}", SECOND % (", metric: {query: up, above: 0}", ""), "metric"),
         ("{stage: now, limit: 100}", SECOND % (", any: [{metric: {query: up, above: 0}}, {event: x}]", ""), "metric"),
         ("{stage: now, limit: 100}", SECOND % ("", ", was: old"), "was"),
-        ("{other: {}}", "{other: {match: {user: x}}}", "match"),
         ("{other: {}}", "{other: {weight: 2}}\neach: {key: team, count: 4}", "weight"),
         ("{other: {}}", "{other: {guarantee: 40%}}\neach: {key: team, count: 4}", "guarantee"),
         ("{other: {}}", "{other: {ceiling: 40}}\neach: {key: team, count: 4}", "ceiling"),
@@ -64,7 +63,7 @@ def test_other_documents_name_what_comes_later_too(text: str, field: str) -> Non
 
 def test_what_works_today_runs() -> None:
     """Growth, dimensions, keys, exceptions, calendars, a floor, tokens: nothing of it is held back."""
-    for name in ("smallest.yaml", "dimensions.yaml", "each.yaml", "growth.yaml", "like.yaml"):
+    for name in ("smallest.yaml", "dimensions.yaml", "each.yaml", "growth.yaml", "like.yaml", "match.yaml"):
         assert [] == not_yet(read_paths([GOOD / name]).documents)
     assert [] == fields("server: main\nstore: sqlite:///headway.db\n")
     assert [] == fields(API.replace("{other: {}}", "{other: {priority: critical, guarantee: 40%, ceiling: 60}}"))

@@ -93,8 +93,6 @@ def _ramp(contract: Contract) -> Iterator[_Use]:
 
 def _workloads(contract: Contract) -> Iterator[_Use]:
     for name, workload in contract.workloads.items():
-        if workload.match is not None:
-            yield ("workloads", name, "match"), "`match` of a workload", "remove `match`; the caller names its workload"
         if workload.weight is not None and contract.each is not None:
             yield ("workloads", name, "weight"), "`weight` of a workload beside `each`", _UNWEIGHED
         elif workload.weight is not None and any(one.measure == "quota" for one in contract.constraint.values()):
