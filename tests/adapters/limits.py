@@ -23,7 +23,7 @@ contract: api
 owner: team-shop
 constraint: {measure: rate, unit: request, per: 1h}
 workloads:
-  checkout: {match: {path: /checkout*, header.x-team: [shop, "shop, *"]}}
+  checkout: {match: {path: /checkout*, header.x-team: [shop, "eu, shop"]}}
   posts:    {match: {method: POST, host: shop.example}}
   staff:    {match: {user: "*@shop.example"}}
 ramp: [{stage: now, limit: 100}]

@@ -280,7 +280,7 @@ def test_asking_again_at_once_or_in_hours_is_a_mistake(seconds: float) -> None:
 def test_the_first_match_that_takes_a_run_names_its_workload(shop: Shop) -> None:
     """A run is told apart by its task's name, and by what is said of it."""
     with headway.testing.open(
-        MATCHED.replace('path: /checkout*, header.x-team: [shop, "shop, *"]', "task: mail.*")
+        MATCHED.replace('path: /checkout*, header.x-team: [shop, "eu, shop"]', "task: mail.*")
     ) as hw:
         base = limited(hw, "api", attributes=lambda call: {"user": call.kwargs.get("user")})
 

@@ -471,7 +471,7 @@ def test_the_first_match_that_takes_a_call_names_its_workload() -> None:
             hw, "api", attributes=lambda call: {"user": dict(call.invocation_metadata).get("user")}
         )
         with serving(interceptor, unary_unary=lambda _request, _context: b"a") as channel:
-            call(channel, metadata=(("x-team", "shop"), ("x-team", "eu")))
+            call(channel, metadata=(("x-team", "eu"), ("x-team", "shop")))
             call(channel, metadata=(("user", "ana@shop.example"),))
             call(channel, metadata=(("x-team-bin", b"shop"),))
 

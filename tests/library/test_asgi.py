@@ -264,7 +264,7 @@ def test_the_first_match_that_takes_a_request_names_its_workload() -> None:
         app = Middleware(hello, hw, "api")
         for scope in (
             {**HTTP, "path": "/checkout/7", "headers": shop},
-            {**HTTP, "path": "/checkout/7", "headers": [(b"x-team", b"shop"), (b"x-team", b"eu")]},
+            {**HTTP, "path": "/checkout/7", "headers": [(b"x-team", b"eu"), (b"x-team", b"shop")]},
             {**HTTP, "method": "POST", "path": "/checkout", "headers": shop[1:]},
             {**HTTP, "path": "/checkout/7", "headers": [(b"x-team", b"\xff")]},
             {**HTTP, "path": "/", "headers": shop},
