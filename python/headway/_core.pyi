@@ -155,7 +155,8 @@ class MeterSpec:
         one demand).
     unit: the word for refusals, singular ("connection").
     shares: what was agreed with the workloads of its contract; a path finds its own by `shares_as`. At most 1,000, each
-        workload once, 64 guarantees that come to no more than all of the limit; with keys only priorities, with a quota no weights.
+        workload once, 64 guarantees that come to no more than all of the limit; with keys of each key's, and no weights; with a
+        quota no weights.
     """
 
     def __new__(
@@ -183,7 +184,8 @@ class ShareSpec:
     priority: `background`, `normal`, `critical`. A lower one leaves room for strictly higher ones that are named on the same
         meter: 20 % and 5 % of the level (of a rate: of the burst), in whole units rounded down.
     guarantee: what the others leave of it as long as it is unused. Of a rate it is a part of the limit with that part of the
-        burst, in whole units rounded down; of a quota a part of each window.
+        burst, in whole units rounded down; of a quota a part of each window. With keys of each key's limit; an amount is
+        multiplied by the key's scale.
     ceiling: the most it may have: a limit of its own, asked before the meter's, called `meter@workload`.
     weight: its part of a contended rate or concurrency without keys, beside the weights of its equals in priority; None: 1.
         Where no workload has one nothing is divided.

@@ -359,12 +359,6 @@ def test_shares_that_mean_nothing_are_errors(shares: list[ShareSpec], said: str)
         MeterSpec("db", "concurrency", ceiling_micro=MICRO, shares=shares)
 
 
-def test_a_guarantee_for_each_key_is_an_error() -> None:
-    share = ShareSpec("a", guarantee_ppm=1)
-    with pytest.raises(ValueError, match="without keys"):
-        MeterSpec("db", "concurrency", ceiling_micro=MICRO, keys_max=2, shares=[share])
-
-
 def test_a_part_is_a_share_or_an_amount_and_a_priority_one_of_three() -> None:
     with pytest.raises(ValueError, match="not both"):
         ShareSpec("a", guarantee_ppm=1, guarantee_micro=1)

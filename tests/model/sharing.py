@@ -36,7 +36,7 @@ class Part(Rate):
 
     def burst(self, piece: Piece, at_ns: int) -> Fraction:
         """`g x B`, however small."""
-        return self._down(piece.level(at_ns) * piece.burst_ns / (MICRO * self.per_ns))
+        return self._down(self.scale * piece.level(at_ns) * piece.burst_ns / (MICRO * self.per_ns))
 
     def _corner(self, piece: Piece) -> int | None:
         return None
@@ -52,13 +52,18 @@ def part_of(plan: Plan, ppm: int) -> Plan:
 
 
 class Shared:
-    """One meter and what its workloads share of it. Amounts are grains of a rate, else micro-units."""
+    """One meter and what its workloads share of it. Amounts are grains of a rate, else micro-units.
 
-    def __init__(self, measure: str, per_ns: int, grains_log2: int, agreed: list[Agreed]) -> None:
+    With keys each key is one of its own: what was agreed holds within every key, whatever its `scale_ppm`.
+    """
+
+    def __init__(
+        self, measure: str, per_ns: int, grains_log2: int, agreed: list[Agreed], scale_ppm: int = MICRO
+    ) -> None:
         def twin(kind: type[Rate] = Rate) -> Twin:
             if measure == "rate":
-                return kind(per_ns, grains_log2)
-            return Concurrency() if measure == "concurrency" else Quota()
+                return kind(per_ns, grains_log2, scale_ppm)
+            return Concurrency(scale_ppm) if measure == "concurrency" else Quota(scale_ppm)
 
         self.unit = 1 << grains_log2 if measure == "rate" else MICRO
         self.agreed = {one.workload: one for one in agreed}

@@ -15,6 +15,14 @@ SECOND, MINUTE = 1_000_000_000, 60_000_000_000
 CEILING = 400 * MICRO
 UTC_NS = 1_800_000_000 * SECOND
 MEASURES: tuple[_core.Measure, ...] = ("rate", "concurrency", "quota")
+KEYS = ("ana", "bo", "cy")
+
+
+def scaled_log2(measure: _core.Measure, log2: int, ppm: int) -> int:
+    """The grain of a key whose limit is scaled: as fine as the meter's, or 16 times finer than its own ceiling asks for."""
+    if measure != "rate" or ppm == MICRO:
+        return log2
+    return min(log2, _core.grains_log2(CEILING * ppm // MICRO, SECOND) + 4)
 
 
 @dataclass
@@ -30,7 +38,9 @@ class Played:
 class History:
     """One seed's contract in core and twin, and turns played on both."""
 
-    def __init__(self, seed: int, measure: _core.Measure, *, cuts: bool = True, weighed: bool = False) -> None:
+    def __init__(
+        self, seed: int, measure: _core.Measure, *, cuts: bool = True, weighed: bool = False, keyed: bool = False
+    ) -> None:
         self.dice = dice = Random(f"{measure}-{seed}")
         self.measure, self.cuts, self.version, self.utc_ns = measure, cuts, 0, UTC_NS
         self.level = 0
@@ -46,7 +56,12 @@ class History:
             weight = dice.choice((None, 1, 2, 7, 1_000)) if weighed else None
             rank = "normal" if weighed and dice.random() < 0.7 else dice.choice((*RANKS,))
             self.agreed.append(Agreed(f"w{number}", rank, sure, most, weight))
-        self.twin = Shared(measure, SECOND, log2, self.agreed)
+        scales = {key: dice.choice((MICRO, 2 * MICRO, MICRO // 3, MICRO // 7)) for key in KEYS} if keyed else {}
+        scaled = {key: ppm for key, ppm in scales.items() if ppm != MICRO}
+        self.twins: dict[str | None, Shared] = {
+            key: Shared(measure, SECOND, scaled_log2(measure, log2, ppm), self.agreed, ppm)
+            for key, ppm in (scales or {None: MICRO}).items()
+        }
         self.clock = _core.Clock.manual(dice.randrange(1_000 * SECOND))
         self.core = _core.Meters(self.clock)
         shares = [
@@ -60,12 +75,22 @@ class History:
             for one in self.agreed
         ]
         per_ns = SECOND if measure == "rate" else 0
-        self.core.declare([_core.MeterSpec("m", measure, ceiling_micro=CEILING, per_ns=per_ns, shares=shares)])
+        keys_max = len(KEYS) if keyed else None
+        spec = _core.MeterSpec(
+            "m",
+            measure,
+            ceiling_micro=CEILING,
+            per_ns=per_ns,
+            shares=shares,
+            keys_max=keys_max,
+            scale_ppm=sorted(scaled.items()),
+        )
+        self.core.declare([spec])
         self.limiters = {
-            one.workload: self.core.limiter(_core.PathSpec("m", one.workload, [("m", MICRO, False)]))
+            one.workload: self.core.limiter(_core.PathSpec("m", one.workload, [("m", MICRO, keyed)]))
             for one in self.agreed
         }
-        self.held: list[tuple[str, int, _core.Permit]] = []
+        self.held: list[tuple[str | None, str, int, _core.Permit]] = []
         self.publish()
 
     def publish(self) -> None:
@@ -92,7 +117,13 @@ class History:
             window=window,
         )
         self.core.publish([("m", curve)], self.utc_ns)
-        self.twin.publish(plan, self.utc_ns - self.clock.boot_ns(), self.clock.boot_ns())
+        for twin in self.twins.values():
+            twin.publish(plan, self.utc_ns - self.clock.boot_ns(), self.clock.boot_ns())
+
+    @property
+    def twin(self) -> Shared:
+        """The only one, where there are no keys."""
+        return self.twins[None]
 
     def play(self, turns: int) -> Played:
         """Plays turns; both answer every demand alike."""
@@ -105,9 +136,9 @@ class History:
             if self.cuts and dice.random() < 0.02:
                 self.publish()
             if self.held and dice.random() < 0.3:
-                workload, n, permit = self.held.pop(dice.randrange(len(self.held)))
+                key, workload, n, permit = self.held.pop(dice.randrange(len(self.held)))
                 permit.release()
-                self.twin.release(workload, n)
+                self.twins[key].release(workload, n)
             self.ask(turn, played)
         return played
 
@@ -115,17 +146,19 @@ class History:
         """One demand, of both."""
         workload = self.dice.choice(self.agreed).workload
         units = self.dice.choice((1, 1, 1, 2, 5, 30))
-        n, at_ns = units * self.twin.unit, self.clock.boot_ns()
-        is_sure = workload in self.twin.sure and n <= self.twin.unused(workload, at_ns)
-        answer = self.limiters[workload].try_acquire(units)
-        stopped = self.twin.admit(workload, at_ns, n)
-        what = f"turn {turn}: {units} of {workload} at {at_ns}"
+        key = self.dice.choice((*self.twins,))
+        twin = self.twins[key]
+        n, at_ns = units * twin.unit, self.clock.boot_ns()
+        is_sure = workload in twin.sure and n <= twin.unused(workload, at_ns)
+        answer = self.limiters[workload].try_acquire(units, key)
+        stopped = twin.admit(workload, at_ns, n)
+        what = f"turn {turn}: {units} of {workload} for {key} at {at_ns}"
         if isinstance(answer, _core.Permit):
             assert stopped is None, what
             played.admitted += 1
             played.within_guarantee += is_sure
             if self.measure == "concurrency":
-                self.held.append((workload, n, answer))
+                self.held.append((key, workload, n, answer))
         else:
             assert stopped == ("most" if "@" in answer.meter else "limit"), f"{what}: {answer}"
             played.refused += 1
@@ -146,6 +179,26 @@ def test_core_and_twin_share_alike(measure: _core.Measure) -> None:
             setattr(total, name, getattr(total, name) + getattr(played, name))
 
     assert all(count > 100 for count in vars(total).values()), total
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_core_and_twin_share_every_keys_limit_alike(measure: _core.Measure) -> None:
+    """The same within each of three keys, some of which have a multiple or a part of the limit."""
+    total = Played()
+    for seed in range(8 if measure == "rate" else 150):
+        played = History(4_000 + seed, measure, keyed=True).play(300)
+        for name in vars(total):
+            setattr(total, name, getattr(total, name) + getattr(played, name))
+
+    assert all(count > 100 for count in vars(total).values()), total
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_guarantee_is_always_found_in_every_key(measure: _core.Measure) -> None:
+    histories = [History(5_000 + seed, measure, cuts=False, keyed=True) for seed in range(10)]
+    found = sum(history.play(200).within_guarantee for history in histories)
+
+    assert found > 50
 
 
 @pytest.mark.parametrize("measure", ["rate", "concurrency"])

@@ -150,6 +150,30 @@ impl Meter {
     ) -> Result<Meter, Error> {
         let spec = spec.checked()?;
         let log2 = if spec.measure == Measure::Rate { grains_log2(spec.ceiling_micro, spec.per_ns)? } else { 0 };
+        let mut shares = vec![];
+        for share in &spec.shares {
+            shares.push(Share::new(share, &spec, log2, sip, growths, renew_at)?);
+        }
+        let meter = Meter::of_keys(spec, log2, None, sip, growths, renew_at)?;
+        let division = Division::of(&shares).map(Arc::new);
+        Ok(Meter { shares, division, ..meter })
+    }
+
+    /// A meter with those of its keys that have a limit of their own. `least`: of a rate the least burst, in grains; None: a
+    /// unit.
+    fn of_keys(
+        spec: MeterSpec,
+        log2: u32,
+        least: Option<u64>,
+        sip: SipKey,
+        growths: &Arc<Growths>,
+        renew_at: u64,
+    ) -> Result<Meter, Error> {
+        let with = |spec: MeterSpec, log2: u32, ppm: u64, most: Option<usize>| -> Result<Meter, Error> {
+            let meter = Meter::with(spec, log2, ppm, most, growths, renew_at)?;
+            let grains = Grains { least: least.unwrap_or(meter.grains.least), ..meter.grains };
+            Ok(Meter { grains, ..meter })
+        };
         let mut scaled = vec![];
         for (text, ppm) in &spec.scale_ppm {
             let ceiling = u128::from(spec.ceiling_micro) * u128::from(*ppm) / u128::from(MICRO);
@@ -161,18 +185,11 @@ impl Meter {
                 0
             };
             let name: Arc<str> = text.as_str().into();
-            let meter =
-                Meter { own_key: Some(Arc::clone(&name)), ..Meter::with(own, log2, *ppm, None, growths, renew_at)? };
+            let meter = Meter { own_key: Some(Arc::clone(&name)), ..with(own, log2, *ppm, None)? };
             scaled.push(Scaled { hash: sip.hash(text.as_bytes()), text: name, meter: Arc::new(meter) });
         }
-        let mut shares = vec![];
-        for share in &spec.shares {
-            shares.push(Share::new(share, &spec, log2, growths, renew_at)?);
-        }
         let most = spec.keys_max.map(|most| usize::try_from(most).unwrap_or(usize::MAX) - scaled.len());
-        let meter = Meter::with(spec, log2, MICRO, most, growths, renew_at)?;
-        let division = Division::of(&shares).map(Arc::new);
-        Ok(Meter { scaled, shares, division, ..meter })
+        Ok(Meter { scaled, ..with(spec, log2, MICRO, most)? })
     }
 
     /// One meter whose levels are multiplied by `ppm`, without scaled keys of its own.

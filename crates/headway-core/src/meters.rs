@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::far::Far;
 use crate::growth::Growths;
 use crate::listeners::Listeners;
-use crate::meter::{Meter, MeterSpec, Share};
+use crate::meter::{Meter, MeterSpec};
 use crate::path::{Path, PathSpec};
 use crate::reading::{MeterReading, PathReading};
 use crate::saved::Saved;
@@ -110,9 +110,10 @@ impl Meters {
         }
         drop(registry);
         for (meter, _) in &found {
-            meter.bell.ring();
-            meter.scaled.iter().for_each(|scaled| scaled.meter.bell.ring());
-            meter.shares.iter().flat_map(Share::meters).for_each(|own| own.bell.ring());
+            for meter in meter.with_shares() {
+                meter.scaled.iter().for_each(|scaled| scaled.meter.bell.ring());
+                meter.bell.ring();
+            }
         }
         self.published.tell();
         Ok(now)
@@ -172,11 +173,11 @@ impl Meters {
         Ok(found.ok_or_else(|| Error::UnknownMeter(meter.to_owned()))?.pressing(now, most))
     }
 
-    /// Bytes of a meter's key table.
+    /// Bytes of a meter's table of keys, and of those that count for its workloads.
     pub fn key_bytes(&self, meter: &str) -> Result<usize, Error> {
         let found = self.registry().meters.get(meter).cloned();
         let found = found.ok_or_else(|| Error::UnknownMeter(meter.to_owned()))?;
-        Ok(found.keys.as_ref().map_or(0, crate::keys::Keys::bytes))
+        Ok(found.with_shares().filter_map(|meter| meter.keys.as_ref()).map(crate::keys::Keys::bytes).sum())
     }
 
     // --- stops and starts -------------------------------------------------------------------------------------------

@@ -249,17 +249,21 @@ impl Path {
                 let (is, says) = if *keyed { ("has no keys", "keyed") } else { ("has keys", "without a key") };
                 return Err(Error::Invalid(format!("meter {name:?} {is}, the step is {says}")));
             }
-            let toll = Toll::new(meter, spec.cost_ppm, *factor);
-            let scaled = meter.scaled.iter().map(|s| (s.hash, Toll::new(&s.meter, spec.cost_ppm, *factor))).collect();
+            let toll = |meter: &Arc<Meter>| Toll::new(meter, spec.cost_ppm, *factor);
+            let of = |meter: &Arc<Meter>| Step {
+                toll: toll(meter),
+                keyed: *keyed,
+                scaled: meter.scaled.iter().map(|own| (own.hash, toll(&own.meter))).collect(),
+                sharing: None,
+            };
             let mut payers = meter.payers.lock().unwrap_or_else(PoisonError::into_inner);
-            payers.push((Arc::clone(&counts), toll.charge.of(1)));
+            payers.push((Arc::clone(&counts), toll(meter).charge.of(1)));
             let own = is_own(&spec.contract, name).then_some(spec.shares_as.as_str());
             let share = meter.shares.iter().find(|share| Some(share.spec.workload.as_str()) == own);
             if let Some(ceiling) = share.and_then(|share| share.ceiling.as_ref()) {
-                let toll = Toll::new(ceiling, spec.cost_ppm, *factor);
-                steps.push(Step { toll, keyed: false, scaled: vec![], sharing: None });
+                steps.push(of(ceiling));
             }
-            steps.push(Step { toll, keyed: *keyed, scaled, sharing: Sharing::of(meter, own) });
+            steps.push(Step { sharing: Sharing::of(meter, own), ..of(meter) });
         }
         if steps.len() > STEPS_MAX {
             let text = format!("a path has at most {STEPS_MAX} meters, its ceilings included, not {}", steps.len());

@@ -206,7 +206,7 @@ impl Path {
                 Measure::Rate => look.e.saturating_sub(amount.max(look.k)),
                 _ => look.limit.saturating_sub(amount),
             };
-            let left = step.free_for_it(meter, now, free, &look);
+            let left = step.free_for_it(meter, now, key, free, &look);
             let level = u128::from(curve.piece(now).level(now, &meter.grains));
             let (quota, window_ns) = match meter.spec.measure {
                 Measure::Rate => {

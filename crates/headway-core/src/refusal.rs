@@ -443,9 +443,9 @@ impl Path {
                 let stood = seen.unwrap_or_else(now);
                 let n = toll.charge.of(units);
                 let (always, left) = toll.meter.look(at).map_or((0, 0), |look| {
-                    (step.leaves_always(&toll.meter, &look), step.leaves(&toll.meter, at, n, &look))
+                    (step.leaves_always(&toll.meter, &look), step.leaves(&toll.meter, at, key, n, &look))
                 });
-                let agreed = toll.meter.look(at).map_or(0, |look| step.leaves_agreed(&toll.meter, at, n, &look));
+                let agreed = toll.meter.look(at).map_or(0, |look| step.leaves_agreed(&toll.meter, at, key, n, &look));
                 let due = step.part_due(&toll.meter, &curve, at, n).filter(|_| left > agreed);
                 let fits = |left: u64| earliest(&curve, at, stood, n.saturating_add(left), toll.meter.shift);
                 // What a guarantee keeps back changes with what its workload does: it may fit when nobody can say.

@@ -104,9 +104,6 @@ pub(crate) fn fault_of(shares: &[ShareSpec], measure: Measure, keyed: bool) -> O
             "at most {SHARES_MAX} workloads share a meter, {GUARANTEES_MAX} of them with a guarantee"
         ));
     }
-    if keyed && parts.clone().next().is_some() {
-        return Some("guarantees and ceilings need a meter without keys".into());
-    }
     if (keyed || measure == Measure::Quota) && shares.iter().any(|share| share.weight.is_some()) {
         return Some("weights need a rate or a concurrency without keys".into());
     }
@@ -166,7 +163,7 @@ mod tests {
         let half = Some(Part::Ppm(500_001));
         assert!(fault_of(&[share("a", half), share("b", half)], Measure::Rate, false).unwrap().contains("1000002 ppm"));
         assert!(fault_of(&[share("a", None), share("a", None)], Measure::Rate, false).unwrap().contains("twice"));
-        assert!(fault_of(&[share("a", half)], Measure::Rate, true).unwrap().contains("keys"));
+        assert_eq!(None, fault_of(&[share("a", half)], Measure::Rate, true));
         assert!(fault_of(&[share("a", Some(Part::Ppm(1_000_001)))], Measure::Rate, false).is_some());
         assert!(fault_of(&vec![share("a", None); SHARES_MAX + 1], Measure::Rate, false).unwrap().contains("at most"));
         assert_eq!(None, fault_of(&[share("a", half), share("b", None)], Measure::Rate, false));

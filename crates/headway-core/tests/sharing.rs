@@ -22,15 +22,22 @@ fn share(workload: &str, priority: Priority, guarantee: Option<Part>, ceiling: O
     ShareSpec { guarantee, ceiling, ..ShareSpec::plain(workload, priority) }
 }
 
-/// 20 slots: checkout goes first and has 4 sure ones, search has 8, reports leave 4 and have at most 10.
-fn house() -> Meters {
-    let shares = vec![
+fn shares() -> Vec<ShareSpec> {
+    vec![
         share("checkout", Priority::Critical, Some(Part::Micro(4 * MICRO)), None),
         share("search", Priority::Normal, Some(Part::Ppm(400_000)), None),
         share("reports", Priority::Background, None, Some(Part::Ppm(500_000))),
-    ];
+    ]
+}
+
+/// 20 slots: checkout goes first and has 4 sure ones, search has 8, reports leave 4 and have at most 10.
+fn house() -> Meters {
+    house_of(shares(), None)
+}
+
+fn house_of(shares: Vec<ShareSpec>, keys_max: Option<u64>) -> Meters {
     let meters = Meters::default();
-    let spec = MeterSpec { shares, ..MeterSpec::plain("db", Measure::Concurrency, LIMIT * MICRO, 0) };
+    let spec = MeterSpec { shares, keys_max, ..MeterSpec::plain("db", Measure::Concurrency, LIMIT * MICRO, 0) };
     meters.declare(vec![spec]).unwrap();
     publish(&meters, 1, LIMIT);
     meters
@@ -45,7 +52,11 @@ fn publish(meters: &Meters, version: u64, level: u64) {
 }
 
 fn path(meters: &Meters, workload: &str) -> Arc<Path> {
-    let steps = vec![("db".to_owned(), MICRO, false)];
+    path_of(meters, workload, false)
+}
+
+fn path_of(meters: &Meters, workload: &str, keyed: bool) -> Arc<Path> {
+    let steps = vec![("db".to_owned(), MICRO, keyed)];
     meters.path(PathSpec::plain("db", workload, steps)).unwrap()
 }
 
@@ -111,4 +122,75 @@ fn a_cut_and_a_raise_under_threads_leave_the_counts_too() {
         }
     });
     assert_eq!([12, 16, 8], ["checkout", "search", "reports"].map(|name| room(&path(&meters, name))));
+}
+
+/// How many slots it gets of a key; they are given back.
+fn room_of(path: &Path, text: &str) -> u64 {
+    let key = path.key(text);
+    let got = (0..=LIMIT).take_while(|_| path.try_now(&Machine, 1, Some(key)).is_ok()).count() as u64;
+    (0..got).for_each(|_| path.release(&Machine, 1, Some(key.hash)));
+    got
+}
+
+#[test]
+fn threads_that_share_keys_are_never_over_any_keys_limit_and_leave_every_count_as_it_was() {
+    // Six threads on 200 keys of which 64 may live: tables move and forget all the time, in the limit's and in all shares'.
+    let meters = house_of(shares(), Some(64));
+    let names = ["checkout", "search", "reports", "checkout", "search", "reports"];
+    let paths = names.map(|name| path_of(&meters, name, true));
+    let in_use: Vec<AtomicU64> = (0..200).map(|_| AtomicU64::new(0)).collect();
+    let (most, admitted) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for (number, path) in paths.iter().enumerate() {
+            let (in_use, most, admitted) = (&in_use, &most, &admitted);
+            scope.spawn(move || {
+                let mut held: Vec<(usize, u64)> = vec![];
+                for turn in 0..60_000usize {
+                    // Bursts of some turns on a few keys, so that these are contended; then others.
+                    let at = (turn / 600 * 8 + turn * (number + 3) % 4) % in_use.len();
+                    let text = format!("team {at}");
+                    let key = path.key(&text);
+                    if (turn * 7 + number) % 8 < 5 && path.try_now(&Machine, 1, Some(key)).is_ok() {
+                        held.push((at, key.hash));
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        most.fetch_max(in_use[at].fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    } else if let Some((at, hash)) = held.pop() {
+                        in_use[at].fetch_sub(1, Ordering::SeqCst);
+                        path.release(&Machine, 1, Some(hash));
+                    }
+                }
+                for (at, hash) in held {
+                    in_use[at].fetch_sub(1, Ordering::SeqCst);
+                    path.release(&Machine, 1, Some(hash));
+                }
+            });
+        }
+    });
+    assert!((2..=LIMIT).contains(&most.load(Ordering::SeqCst)));
+    assert!(admitted.load(Ordering::SeqCst) > 10_000);
+    for at in [0, 7, 100, 199] {
+        let text = format!("team {at}");
+        let rooms = ["checkout", "search", "reports"].map(|name| room_of(&path_of(&meters, name, true), &text));
+        assert_eq!([12, 16, 8], rooms, "{text}");
+    }
+}
+
+#[test]
+fn keys_cost_what_they_did_where_nothing_is_guaranteed_and_once_more_for_each_share_that_uses_them() {
+    let bytes = |shares: Vec<ShareSpec>| {
+        let meters = house_of(shares, Some(100_000));
+        let search = path_of(&meters, "search", true);
+        (0..50_000)
+            .for_each(|number| assert!(search.try_now(&Machine, 1, Some(search.key(&format!("k{number}")))).is_ok()));
+        meters.key_bytes("db").unwrap()
+    };
+    let plain = bytes(vec![]);
+    let room =
+        bytes(vec![ShareSpec::plain("checkout", Priority::Critical), ShareSpec::plain("search", Priority::Normal)]);
+    let theirs = bytes(vec![share("checkout", Priority::Critical, Some(Part::Ppm(100_000)), None)]);
+    let own = bytes(vec![share("search", Priority::Normal, Some(Part::Ppm(100_000)), None)]);
+    assert_eq!(plain, room);
+    // A table of 128 slots that nobody was put into.
+    assert_eq!(plain + 128 * 16, theirs);
+    assert!(own <= 2 * plain, "{own} of {plain}");
 }

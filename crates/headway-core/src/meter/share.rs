@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Held, Meter, MeterSpec, Taken};
+use super::{Held, Meter, MeterSpec, Stop, Taken};
 use crate::curve::{Curve, Measure};
 use crate::error::Error;
 use crate::grain::MICRO;
@@ -16,8 +16,9 @@ use crate::hot::Look;
 use crate::level;
 use crate::rate;
 use crate::shares::{Part, ShareSpec};
+use crate::sip::SipKey;
 
-/// One workload's share of a meter.
+/// One workload's share of a meter; with keys of the limit of each.
 pub(crate) struct Share {
     pub(crate) spec: ShareSpec,
     pub(crate) guarantee: Option<Arc<Guarantee>>,
@@ -28,7 +29,8 @@ pub(crate) struct Share {
 /// What is guaranteed to one workload, and how much of it is used.
 ///
 /// Its meter's curve is the guaranteed part of the limit. Of a rate the burst is that part of the limit's, counted in whole
-/// units: a guarantee of less than one unit keeps nothing back, or a small limit would admit nobody but its workload.
+/// units: a guarantee of less than one unit keeps nothing back, or a small limit would admit nobody but its workload. With
+/// keys it has those that its workload uses: a key that it does not know has all of its guarantee unused.
 pub(crate) struct Guarantee {
     pub(crate) workload: String,
     part: Part,
@@ -36,31 +38,38 @@ pub(crate) struct Guarantee {
 }
 
 impl Share {
-    /// `log2` and `renew_at` as the meter has them, so that all count alike.
+    /// All but the first two as the meter has them, so that all count alike.
     pub(super) fn new(
         spec: &ShareSpec,
         of: &MeterSpec,
         log2: u32,
+        sip: SipKey,
         growths: &Arc<Growths>,
         renew_at: u64,
     ) -> Result<Share, Error> {
-        let own = |tail: &str, durable: bool| -> Result<Meter, Error> {
+        let own = |tail: &str, durable: bool| -> MeterSpec {
             let name = format!("{}@{}{tail}", of.name, spec.workload);
-            let own = MeterSpec { name, durable, chunk_micro: 0, shares: vec![], ..of.clone() };
-            Meter::with(own, log2, MICRO, None, growths, renew_at)
+            MeterSpec { name, durable, chunk_micro: 0, shares: vec![], ..of.clone() }
         };
         // A rate's ceiling starts empty after a crash, as the rate does; only a quota's has to be counted durably. What is
         // guaranteed is then kept back anew as far as it is there: that is less for others, and never more for anybody.
         let is_counted = of.durable && of.measure == Measure::Quota;
         let guarantee = match spec.guarantee {
             Some(part) => {
-                let mut meter = own("#guarantee", false)?;
-                meter.grains.least = 0;
+                let mut own = own("#guarantee", false);
+                if of.measure != Measure::Rate {
+                    // A key that holds or used something of its guarantee does so of the limit, which bounds its keys.
+                    own.keys_max = of.keys_max.map(|_| u64::MAX);
+                }
+                let meter = Meter::of_keys(own, log2, Some(0), sip, growths, renew_at)?;
                 Some(Arc::new(Guarantee { workload: spec.workload.clone(), part, meter }))
             }
             None => None,
         };
-        let ceiling = spec.ceiling.map(|_| own("", is_counted).map(Arc::new)).transpose()?;
+        let ceiling = match spec.ceiling {
+            Some(_) => Some(Arc::new(Meter::of_keys(own("", is_counted), log2, None, sip, growths, renew_at)?)),
+            None => None,
+        };
         Ok(Share { spec: spec.clone(), guarantee, ceiling })
     }
 
@@ -82,37 +91,45 @@ impl Share {
 }
 
 impl Guarantee {
+    /// The meter that counts for a key, and the key to count there. `key`: of a demand, whether its meter has keys or not.
+    fn of_key(&self, key: Option<u64>) -> (&Meter, Option<u64>) {
+        let Some(hash) = key.filter(|_| self.meter.keys.is_some()) else { return (&self.meter, None) };
+        let scaled = self.meter.scaled.iter().find(|scaled| scaled.hash == hash);
+        scaled.map_or((&self.meter, Some(hash)), |scaled| (&*scaled.meter, None))
+    }
+
     /// How much of it is unused, in the meter's counts.
-    pub(crate) fn unused(&self, now: i64) -> u64 {
-        let Some(look) = self.meter.look(now) else { return 0 };
-        let most = self.meter.whole(look.limit);
-        match self.meter.spec.measure {
-            Measure::Rate => look.e.saturating_sub(self.meter.value(None).max(look.k)).min(most),
-            _ => most.saturating_sub(self.meter.amount(None, &look)),
+    pub(crate) fn unused(&self, now: i64, key: Option<u64>) -> u64 {
+        let (meter, key) = self.of_key(key);
+        let Some(look) = meter.look(now) else { return 0 };
+        let most = meter.whole(look.limit);
+        match meter.spec.measure {
+            Measure::Rate => look.e.saturating_sub(meter.value(key).max(look.k)).min(most),
+            _ => most.saturating_sub(meter.amount(key, &look)),
         }
     }
 
-    /// Counts what its workload took. Of a rate what is over the guarantee is no debt to it: it was free.
-    pub(crate) fn charge(&self, now: i64, n: u64) {
-        let meter = &self.meter;
-        let done = meter.on_word(None, now, |word, _| match meter.spec.measure {
-            Measure::Rate => rate::use_up(word, n, |_| meter.look(now), |look| meter.whole(look.limit)),
+    /// Counts what its workload took. Of a rate what is over the guarantee is no debt to it: it was free. An Err: it has no
+    /// place for the key, which would seem to use nothing of it for ever.
+    pub(crate) fn charge(&self, now: i64, key: Option<u64>, n: u64) -> Result<(), Stop> {
+        let (meter, key) = self.of_key(key);
+        meter.on_word(key, now, |word, base| match meter.spec.measure {
+            Measure::Rate => rate::use_up(word, n, |_| meter.look_in(now, base), |look| meter.whole(look.limit)),
             // No more than its meter counted, and that fitted.
             Measure::Concurrency => level::add(word, n).map(drop),
             Measure::Quota => level::charge(word, n, |_| meter.look(now)),
-        });
-        // Before the first curve nothing was taken.
-        done.unwrap_or(());
+        })
     }
 
     /// Counts `r` of what was `taken` as unused again.
-    pub(crate) fn give_back(&self, now: i64, taken: &Taken, r: u64) {
-        let meter = &self.meter;
-        let done = meter.on_word(None, now, |word, _| match taken.held {
-            Held::Rate(_) => rate::use_less(word, r, |_| meter.look(now)),
+    pub(crate) fn give_back(&self, now: i64, key: Option<u64>, taken: &Taken, r: u64) {
+        let (meter, key) = self.of_key(key);
+        let done = meter.on_word(key, now, |word, base| match taken.held {
+            Held::Rate(_) => rate::use_less(word, r, |_| meter.look_in(now, base)),
             Held::Slots => level::let_go(word, r).then_some(()),
             Held::Used(tag) => level::give_back(word, tag, r),
         });
+        // Before the first curve nothing was taken, and a key that is forgotten has used nothing of it.
         done.unwrap_or(());
     }
 }

@@ -48,6 +48,12 @@ impl Meter {
         }
     }
 
+    /// The curve at `now`, where marks are in this base; None: a renewal is under way, find the word anew. An unkeyed word's,
+    /// `u64::MAX`, always is the curve's.
+    pub(super) fn look_in(&self, now: i64, base: u64) -> Option<Look> {
+        self.look(now).filter(|look| base == u64::MAX || look.base == base)
+    }
+
     /// Takes `n` counts at `now`; `clock` is read again only where a fall lies ahead.
     #[inline]
     pub(crate) fn take(&self, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
@@ -117,7 +123,7 @@ impl Meter {
     ) -> Result<Taken, Stop> {
         let gives = self.gives(key);
         let result = self.on_word(key, now, |word, base| {
-            let look = |_| self.look(now).filter(|look| base == u64::MAX || look.base == base);
+            let look = |_| self.look_in(now, base);
             match rate::take(word, gives, n, &self.durable_to, look, &leaves) {
                 Err(RateStop::Frozen) => None,
                 other => Some(other),
@@ -195,7 +201,7 @@ impl Meter {
             Held::Rate(marked) => {
                 let (gives, mut counted) = (self.gives(key), None);
                 let given = self.on_word(key, now, |word, base| {
-                    let look = |_| self.look(now).filter(|look| base == u64::MAX || look.base == base);
+                    let look = |_| self.look_in(now, base);
                     rate::give_back(word, gives, marked, r, &mut counted, look)
                 });
                 // A key that cannot even be claimed anew is forgotten, and forgotten means full.
@@ -227,9 +233,7 @@ impl Meter {
     /// Charges `n` counts more for a demand that was admitted, over the limit if need be: debt.
     pub(crate) fn charge_more(&self, now: i64, key: Option<u64>, taken: &Taken, n: u64) {
         let done = match taken.held {
-            Held::Rate(_) => self.on_word(key, now, |word, base| {
-                rate::charge(word, n, |_| self.look(now).filter(|look| base == u64::MAX || look.base == base))
-            }),
+            Held::Rate(_) => self.on_word(key, now, |word, base| rate::charge(word, n, |_| self.look_in(now, base))),
             Held::Used(_) => self.on_word(key, now, |word, _| level::charge(word, n, |_| self.look(now))),
             // Slots are held, not spent: what is in flight does not change by what it cost.
             Held::Slots => Ok(()),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Step;
 use super::weighed::Weighed;
-use super::{Step, Toll};
 use crate::curve::Measure;
 use crate::hot::Look;
 use crate::meter::{Guarantee, Held, Meter, Stop, Taken};
@@ -58,17 +58,17 @@ impl Sharing {
 
     /// What has to fit beside a demand of `n`. Nothing where it is within its own guarantee. Else what was agreed, and what
     /// is left to equals that have less than their part.
-    fn leaves(&self, meter: &Meter, now: i64, n: u64, look: &Look) -> u64 {
-        if self.own.as_ref().is_some_and(|own| n <= own.unused(now)) {
+    fn leaves(&self, meter: &Meter, now: i64, key: Option<u64>, n: u64, look: &Look) -> u64 {
+        if self.own.as_ref().is_some_and(|own| n <= own.unused(now, key)) {
             return 0;
         }
-        let agreed = self.agreed(meter, now, look);
+        let agreed = self.agreed(meter, now, key, look);
         agreed.saturating_add(self.weighed.as_ref().map_or(0, |weighed| weighed.leaves(meter, now, n, look, agreed)))
     }
 
     /// What is unused of the others' guarantees, and the room for who goes first, in which their guarantees are counted.
-    pub(super) fn agreed(&self, meter: &Meter, now: i64, look: &Look) -> u64 {
-        let unused = |all: &[Arc<Guarantee>]| all.iter().map(|one| one.unused(now)).fold(0, u64::saturating_add);
+    pub(super) fn agreed(&self, meter: &Meter, now: i64, key: Option<u64>, look: &Look) -> u64 {
+        let unused = |all: &[Arc<Guarantee>]| all.iter().map(|one| one.unused(now, key)).fold(0, u64::saturating_add);
         unused(&self.others).saturating_add(unused(&self.higher).max(self.room(meter, look)))
     }
 }
@@ -77,26 +77,22 @@ impl Step {
     #[inline]
     pub(super) fn take(&self, clock: &impl Clock, now: i64, key: Option<u64>, units: u64) -> Result<Taken, Stop> {
         let (toll, own) = self.toll(key);
-        self.take_counts(clock, now, toll, own, toll.charge.of(units))
-    }
-
-    #[inline]
-    fn take_counts(&self, clock: &impl Clock, now: i64, toll: &Toll, own: Option<u64>, n: u64) -> Result<Taken, Stop> {
+        let n = toll.charge.of(units);
         match &self.sharing {
             None => toll.meter.take(clock, now, own, n),
-            Some(sharing) => sharing.take(&toll.meter, clock, now, own, n),
+            Some(sharing) => sharing.take(&toll.meter, clock, now, (key, own), n),
         }
     }
 
     /// What `take` would answer, charging nothing.
     pub(super) fn probe(&self, now: i64, key: Option<u64>, n: u64) -> Result<(), Stop> {
         let (toll, own) = self.toll(key);
-        toll.meter.probe(now, own, n, |look| self.leaves(&toll.meter, now, n, look))
+        toll.meter.probe(now, own, n, |look| self.leaves(&toll.meter, now, key, n, look))
     }
 
     /// What has to fit beside a demand of `n` counts, as things stand at `now`.
-    pub(crate) fn leaves(&self, meter: &Meter, now: i64, n: u64, look: &Look) -> u64 {
-        self.sharing.as_ref().map_or(0, |sharing| sharing.leaves(meter, now, n, look))
+    pub(crate) fn leaves(&self, meter: &Meter, now: i64, key: Option<u64>, n: u64, look: &Look) -> u64 {
+        self.sharing.as_ref().map_or(0, |sharing| sharing.leaves(meter, now, key, n, look))
     }
 
     /// What has to fit beside it however little the others use: a demand above the limit less this never fits. Within a
@@ -106,11 +102,11 @@ impl Step {
     }
 
     /// Of `free` counts, what this path may take: what is left beside what it leaves, or its own guarantee.
-    pub(crate) fn free_for_it(&self, meter: &Meter, now: i64, free: u64, look: &Look) -> u64 {
+    pub(crate) fn free_for_it(&self, meter: &Meter, now: i64, key: Option<u64>, free: u64, look: &Look) -> u64 {
         let Some(sharing) = &self.sharing else { return free };
-        let agreed = sharing.agreed(meter, now, look);
+        let agreed = sharing.agreed(meter, now, key, look);
         let weighed = sharing.weighed.as_ref().map_or(0, |one| one.leaves(meter, now, meter.unit(), look, agreed));
-        let sure = sharing.own.as_ref().map_or(0, |own| own.unused(now)).min(free);
+        let sure = sharing.own.as_ref().map_or(0, |own| own.unused(now, key)).min(free);
         free.saturating_sub(agreed.saturating_add(weighed)).max(sure)
     }
 
@@ -118,7 +114,7 @@ impl Step {
     pub(super) fn give_back(&self, now: i64, key: Option<u64>, taken: &Taken, r: u64) -> u64 {
         let (toll, own) = self.toll(key);
         let given = toll.meter.give_back(now, own, taken, r);
-        self.count_less(&toll.meter, now, taken, given);
+        self.count_less(&toll.meter, now, key, taken, given);
         toll.meter.bell.ring();
         given
     }
@@ -129,7 +125,7 @@ impl Step {
         let n = toll.charge.of(units);
         let is_held = toll.meter.hold_over(now, own, n);
         if is_held {
-            self.count_more(&toll.meter, now, n);
+            self.count_more(&toll.meter, now, key, n);
         }
         is_held
     }
@@ -138,7 +134,7 @@ impl Step {
     pub(super) fn let_go(&self, now: i64, key: Option<u64>, units: u64) {
         let (toll, own) = self.toll(key);
         let n = toll.charge.of(units);
-        self.count_less(&toll.meter, now, &Taken { n, ..Taken::NOTHING }, n);
+        self.count_less(&toll.meter, now, key, &Taken { n, ..Taken::NOTHING }, n);
         toll.meter.let_go(now, own, n);
         toll.meter.bell.ring();
     }
@@ -147,7 +143,7 @@ impl Step {
     pub(super) fn charge_more(&self, now: i64, key: Option<u64>, taken: &Taken, n: u64) {
         let (toll, own) = self.toll(key);
         toll.meter.charge_more(now, own, taken, n);
-        self.count_more(&toll.meter, now, n);
+        self.count_more(&toll.meter, now, key, n);
     }
 
     // --- what is lent: steps without keys, in counts ----------------------------------------------------------------
@@ -155,7 +151,7 @@ impl Step {
     /// Counts that may be lent at `now`, until `until`.
     pub(super) fn lendable(&self, now: i64, until: i64) -> u64 {
         let meter = &self.toll.meter;
-        let for_it = |free: u64, look: &Look| self.free_for_it(meter, now, free, look);
+        let for_it = |free: u64, look: &Look| self.free_for_it(meter, now, None, free, look);
         match (meter.spec.measure, meter.look(now)) {
             (Measure::Rate, _) => meter.lendable(now, until, for_it),
             (_, Some(look)) => for_it(look.limit.saturating_sub(meter.amount(None, &look)), &look),
@@ -167,11 +163,18 @@ impl Step {
     pub(super) fn lend(&self, clock: &impl Clock, now: i64, n: u64, until: i64) -> Result<Option<Taken>, Stop> {
         let meter = &self.toll.meter;
         if meter.spec.measure != Measure::Rate {
-            return self.take_counts(clock, now, &self.toll, None, n).map(Some);
+            let taken = match &self.sharing {
+                None => meter.take(clock, now, None, n),
+                Some(sharing) => sharing.take(meter, clock, now, (None, None), n),
+            };
+            return taken.map(Some);
         }
-        let lend = || meter.lend(now, n, until, |look| self.leaves(meter, now, n, look));
+        let lend = || meter.lend(now, n, until, |look| self.leaves(meter, now, None, n, look));
         match &self.sharing {
-            Some(sharing) => sharing.counted(meter, now, n, lend)?,
+            Some(sharing) => sharing.counted(meter, now, n, || {
+                lend()?;
+                sharing.use_own(now, None, n)
+            })?,
             None => lend()?,
         }
         Ok(None)
@@ -184,7 +187,7 @@ impl Step {
             return;
         }
         self.toll.meter.loan_dropped(now, n, until);
-        self.count_less(&self.toll.meter, now, &Taken { n, held: Held::Rate(Marked::NONE) }, n);
+        self.count_less(&self.toll.meter, now, None, &Taken { n, held: Held::Rate(Marked::NONE) }, n);
     }
 
     /// Changes what others hold of its slots by what lies between `from` and `to` counts, whatever the limit says. False,
@@ -194,31 +197,30 @@ impl Step {
         if to >= from {
             let is_held = meter.hold_over(now, None, to - from);
             if is_held {
-                self.count_more(meter, now, to - from);
+                self.count_more(meter, now, None, to - from);
             }
             return is_held;
         }
-        self.count_less(meter, now, &Taken { n: from - to, ..Taken::NOTHING }, from - to);
+        self.count_less(meter, now, None, &Taken { n: from - to, ..Taken::NOTHING }, from - to);
         meter.let_go(now, None, from - to);
         meter.bell.ring();
         true
     }
 
     /// Counts what was charged unasked as used of what is the workload's own.
-    fn count_more(&self, meter: &Meter, now: i64, n: u64) {
+    fn count_more(&self, meter: &Meter, now: i64, key: Option<u64>, n: u64) {
         let Some(sharing) = &self.sharing else { return };
-        if let Some(guarantee) = &sharing.own {
-            guarantee.charge(now, n);
-        }
+        // A key that finds no place there is charged on the limit all the same: what is guaranteed is then left once more.
+        sharing.use_own(now, key, n).unwrap_or(());
         if let Some(weighed) = &sharing.weighed {
             weighed.portion().hold(meter, now, n);
         }
     }
 
-    fn count_less(&self, meter: &Meter, now: i64, taken: &Taken, r: u64) {
+    fn count_less(&self, meter: &Meter, now: i64, key: Option<u64>, taken: &Taken, r: u64) {
         let Some(sharing) = &self.sharing else { return };
         if let Some(guarantee) = &sharing.own {
-            guarantee.give_back(now, taken, r);
+            guarantee.give_back(now, key, taken, r);
         }
         if let Some(weighed) = &sharing.weighed {
             weighed.portion().give_back(meter, now, taken, r);
@@ -226,22 +228,44 @@ impl Step {
     }
 
     /// What has to fit beside it whatever its part is.
-    pub(crate) fn leaves_agreed(&self, meter: &Meter, now: i64, n: u64, look: &Look) -> u64 {
+    pub(crate) fn leaves_agreed(&self, meter: &Meter, now: i64, key: Option<u64>, n: u64, look: &Look) -> u64 {
         let beside = |sharing: &Sharing| match &sharing.own {
-            Some(own) if n <= own.unused(now) => 0,
-            _ => sharing.agreed(meter, now, look),
+            Some(own) if n <= own.unused(now, key) => 0,
+            _ => sharing.agreed(meter, now, key, look),
         };
         self.sharing.as_deref().map_or(0, beside)
     }
 }
 
 impl Sharing {
+    /// `key`: of the demand, and to charge on the meter.
     #[inline(never)]
-    fn take(&self, meter: &Meter, clock: &impl Clock, now: i64, key: Option<u64>, n: u64) -> Result<Taken, Stop> {
-        self.counted(meter, now, n, || meter.take_leaving(clock, now, key, n, |look| self.leaves(meter, now, n, look)))
+    fn take(
+        &self,
+        meter: &Meter,
+        clock: &impl Clock,
+        now: i64,
+        (key, own): (Option<u64>, Option<u64>),
+        n: u64,
+    ) -> Result<Taken, Stop> {
+        self.counted(meter, now, n, || {
+            let taken = meter.take_leaving(clock, now, own, n, |look| self.leaves(meter, now, key, n, look))?;
+            match self.use_own(now, key, n) {
+                Ok(()) => Ok(taken),
+                Err(stop) => {
+                    meter.give_back(now, own, &taken, n);
+                    Err(stop)
+                }
+            }
+        })
     }
 
-    /// Counts what is taken as used of its own, and what is refused as asked for.
+    /// Counts what was taken as used of its own guarantee. An Err: that has no place for one more key.
+    fn use_own(&self, now: i64, key: Option<u64>, n: u64) -> Result<(), Stop> {
+        self.own.as_ref().map_or(Ok(()), |own| own.charge(now, key, n))
+    }
+
+    /// Counts what is taken as used of its part, and what is refused as asked for.
     fn counted<T>(&self, meter: &Meter, now: i64, n: u64, take: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
         if let Some(weighed) = &self.weighed {
             weighed.division.renew(meter, now);
@@ -254,9 +278,6 @@ impl Sharing {
                 weighed.division.refused(now);
             }
             _ => {}
-        }
-        if let (Ok(_), Some(own)) = (&answer, &self.own) {
-            own.charge(now, n);
         }
         answer
     }

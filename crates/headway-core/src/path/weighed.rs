@@ -20,12 +20,12 @@ pub(crate) struct Weighed {
 impl Step {
     /// What its part by weight is now, where that, and neither the limit nor what was agreed, stands in the way of `n`
     /// counts beside a mark or an amount.
-    fn parted(&self, meter: &Meter, now: i64, amount: u64, n: u64, look: &Look) -> Option<Parted> {
+    fn parted(&self, meter: &Meter, now: i64, key: Option<u64>, amount: u64, n: u64, look: &Look) -> Option<Parted> {
         let sharing = self.sharing.as_ref()?;
         let weighed = sharing.weighed.as_ref().filter(|one| one.division.binds(now))?;
         let is_rate = meter.spec.measure == Measure::Rate;
         let (floor, most) = if is_rate { (look.k, look.e) } else { (0, look.limit) };
-        let agreed = sharing.agreed(meter, now, look);
+        let agreed = sharing.agreed(meter, now, key, look);
         let needed = amount.max(floor).saturating_add(n).saturating_add(agreed);
         (needed <= most).then(|| weighed.parted())
     }
@@ -44,7 +44,7 @@ impl Stopped {
         let (amount, look) = self.seen().filter(|_| self.why == Why::Full)?;
         let step = path.steps.get(self.step)?;
         let toll = step.toll(key).0;
-        step.parted(&toll.meter, self.at, amount, toll.charge.of(units), &look?)
+        step.parted(&toll.meter, self.at, key, amount, toll.charge.of(units), &look?)
     }
 }
 
@@ -107,7 +107,7 @@ impl Weighed {
             if is_within && portion.wants_more() {
                 continue;
             }
-            let sure = guarantee.as_ref().map_or(0, |guarantee| guarantee.unused(now));
+            let sure = guarantee.as_ref().map_or(0, |guarantee| guarantee.unused(now, None));
             let left = portion.unused(meter, look).saturating_sub(sure);
             let sum = if !is_rate && portion.wants_more() { &mut all } else { &mut few };
             *sum = sum.saturating_add(left);
