@@ -367,8 +367,8 @@ impl Path {
         mut stopped: Stopped,
         mut keep: Option<&mut Vec<Taken>>,
     ) -> Answer {
-        // One draw answers a demand as a rule; a second is needed where others used the first one up.
-        for _ in 0..3 {
+        // One draw a meter answers a demand as a rule; another is needed where others used one up.
+        for _ in 0..self.steps.len() + 2 {
             let Some(Stop::Draw { want, look, .. }) = stopped.stop else { break };
             stopped.why = match self.ask(clock.boot_ns(), key, stopped.step, want, &look) {
                 Err(why) => why,
