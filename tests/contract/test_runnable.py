@@ -30,8 +30,6 @@ def fields(text: str) -> list[str]:
         ("{stage: now, limit: 100}", SECOND % (", any: [{metric: {query: up, above: 0}}, {event: x}]", ""), "metric"),
         ("{stage: now, limit: 100}", SECOND % ("", ", was: old"), "was"),
         ("{other: {}}", "{other: {weight: 2}}\neach: {key: team, count: 4}", "weight"),
-        ("{other: {}}", "{other: {guarantee: 40%}}\neach: {key: team, count: 4}", "guarantee"),
-        ("{other: {}}", "{other: {ceiling: 40}}\neach: {key: team, count: 4}", "ceiling"),
         ("owner: team-web\n", "owner: team-web\nguards: {g: {keep: {query: q, below: 1}}}\n", "guards"),
         ("owner: team-web\n", "owner: team-web\nlocked: 2027-01-01\n", "locked"),
         ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
@@ -68,19 +66,11 @@ def test_what_works_today_runs() -> None:
     assert [] == fields("server: main\nstore: sqlite:///headway.db\n")
     assert [] == fields(API.replace("{other: {}}", "{other: {priority: critical, guarantee: 40%, ceiling: 60}}"))
     assert [] == fields(API.replace("{other: {}}", "{other: {priority: critical}}\neach: {key: team, count: 4}"))
+    assert [] == fields(
+        API.replace("{other: {}}", "{other: {guarantee: 40, ceiling: 60%}}\neach: {key: team, count: 4}")
+    )
     assert [] == fields(API.replace("{other: {}}", "{other: {weight: 2}}"))
     assert [] == fields(API + "enforce: {recall: wait, floor: 1}\n")
-
-
-def test_an_amount_means_nothing_where_there_are_several_dimensions() -> None:
-    """10 of requests, or 10 of tokens? A share says the same of both."""
-    two = API.replace(
-        "{measure: rate, unit: request, per: 1s}", "{a: {measure: rate, per: 1s}, b: {measure: concurrency}}"
-    )
-    two = two.replace("limit: 100", "limit: {a: 100, b: 7}")
-
-    assert ["ceiling"] == fields(two.replace("{other: {}}", "{other: {ceiling: 10}}"))
-    assert [] == fields(two.replace("{other: {}}", "{other: {guarantee: 10%, ceiling: 20%}}"))
 
 
 def test_a_quota_is_not_divided_by_weight() -> None:

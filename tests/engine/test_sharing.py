@@ -36,6 +36,27 @@ ramp:
   - {stage: later, limit: 200, when: {event: go}}
 """
 
+TOKENS = """
+contract: model-api
+owner: team-ml
+constraint:
+  calls: {measure: concurrency, unit: call}
+  daily: {measure: quota, unit: call, per: day}
+workloads:
+  chat: {guarantee: {calls: 4, daily: 30%}}
+  batch: {ceiling: {calls: 50%, daily: 5}}
+  other: {}
+ramp: [{stage: now, limit: {calls: 10, daily: 100}}]
+"""
+
+TEAMS = """
+contract: exports
+owner: team-web
+constraint: {measure: quota, unit: export, per: day}
+workloads: {checkout: {guarantee: 40%}, reports: {ceiling: 25%}, mails: {ceiling: 5}, other: {}}
+each: {key: team, count: 10, scale: {big: 3}, total: 200}
+ramp: [{stage: now, limit: 20}]
+"""
 
 HELD: list[Permit] = []
 """Permits that stay until their test is over."""
@@ -47,11 +68,11 @@ def let_go() -> Iterator[None]:
     HELD.clear()
 
 
-def takes(world: World, contract: str, workload: str, most: int = 1_000) -> int:
+def takes(world: World, contract: str, workload: str, most: int = 1_000, key: str | None = None) -> int:
     """How many it gets, one by one, until it is refused; slots stay held."""
     limiter = world.engine.limiter(contract, workload)
     for got in range(most):
-        answer = limiter.try_acquire()
+        answer = limiter.try_acquire(key=key)
         if not isinstance(answer, Permit):
             return got
         HELD.append(answer)
@@ -107,18 +128,69 @@ def test_a_quotas_ceiling_holds_over_a_stop_and_over_a_crash(tmp_path: Path):
         assert [0, True] == [takes(world, "exports", "reports"), 25 <= takes(world, "exports", "mails") <= 30]
 
 
+def targets(world: World) -> dict[str, int]:
+    """What the ledger grants of each meter in one window, a key's own behind a slash."""
+    with world.engine.ledger()._store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT meter, key, target_micro FROM target").fetchall()
+    return {f"{meter}/{key}" if key else meter: micro // 1_000_000 for meter, key, micro in rows}
+
+
 def test_the_ledger_grants_a_ceiling_what_it_is_of_the_limit(tmp_path: Path):
     world = World(tmp_path, EXPORTS)
 
-    def targets() -> dict[str, int]:
-        with world.engine.ledger()._store.read() as connection:
-            rows = connection.exec_driver_sql("SELECT meter, target_micro FROM target").fetchall()
-        return {meter: micro // 1_000_000 for meter, micro in rows}
-
-    assert {"exports": 100, "exports@reports": 20, "exports@mails": 50} == targets()
+    assert {"exports": 100, "exports@reports": 20, "exports@mails": 50} == targets(world)
     world.engine.receive(world.event("go"))
     world.run(MINUTE)
-    assert {"exports": 200, "exports@reports": 20, "exports@mails": 100} == targets()
+    assert {"exports": 200, "exports@reports": 20, "exports@mails": 100} == targets(world)
+
+
+def test_of_keys_the_ledger_grants_what_a_ceiling_is_of_each_and_of_a_share_what_it_is_of_all(tmp_path: Path):
+    """A share is one of the total too; an amount is a key's, and says nothing of all of them."""
+    granted = targets(World(tmp_path, TEAMS))
+
+    assert {"exports": 20, "exports/big": 60, "exports#total": 200} == {
+        meter: most for meter, most in granted.items() if "@" not in meter
+    }
+    assert {
+        "exports@reports": 5,
+        "exports@reports/big": 15,
+        "exports@mails": 5,
+        "exports@mails/big": 15,
+        "exports#total@reports": 50,
+    } == {meter: most for meter, most in granted.items() if "@" in meter}
+
+
+def test_what_was_agreed_holds_within_every_key_over_a_stop_and_a_crash(tmp_path: Path):
+    """Of 20 a team: reports have 5, others 7, checkout its 8. Of 200 over all, reports have 50 whatever the teams."""
+    world = World(tmp_path, TEAMS)
+
+    def took(key: str, *workloads: str) -> list[int]:
+        return [takes(world, "exports", workload, key=key) for workload in workloads]
+
+    with booking(world):
+        assert [5, 5] == took("ana", "reports", "mails")
+        assert [15, 21, 24] == took("big", "reports", "search", "checkout")
+        assert [[5]] * 6 == [took(f"team {number}", "reports") for number in range(6)]
+        assert [0] == took("late", "reports")
+    world.restart()
+    with booking(world):
+        assert [0, 0, 2, 8] == took("ana", "reports", "mails", "search", "checkout")
+    world.crash()
+    with booking(world):
+        assert [0, 0] == took("ana", "reports", "mails")
+
+
+def test_amounts_of_several_dimensions_are_agreed_for_each(tmp_path: Path):
+    """Ten calls at once, a hundred a day: batches have 5 a day, others leave 4 calls and 30 a day to chats."""
+    world = World(tmp_path, TOKENS)
+    with booking(world):
+        assert [5, 1] == [takes(world, "model-api", name) for name in ("batch", "search")]
+        HELD.clear()
+        for _ in range(20):
+            takes(world, "model-api", "search")
+            HELD.clear()
+        assert "chat goes first" in str(world.engine.limiter("model-api", "search").try_acquire())
+        assert [4, 4] == [takes(world, "model-api", "chat", 4), takes(world, "model-api", "chat", 4)]
 
 
 @pytest.mark.parametrize("workloads", ["{other: {}}", "{checkout: {cost: 2}, other: {}}"])
@@ -126,10 +198,10 @@ def test_nothing_agreed_is_nothing_told(workloads: str):
     """A contract whose workloads are all alike has meters as plain as one without workloads."""
     reading = reading_of(DB[: DB.index("workloads")] + f"workloads: {workloads}\n" + DB[DB.index("ramp") :])
 
-    assert [] == shares_of(reading.contracts["orders-db"])
+    assert [] == shares_of(reading.contracts["orders-db"], "")
 
 
 def test_a_ceiling_in_units_is_never_above_the_level():
     contract = reading_of(EXPORTS).contracts["exports"]
 
-    assert {"reports": 7, "mails": 3} == ceilings_micro(contract, 7)
+    assert {"reports": 7, "mails": 3} == ceilings_micro(contract, "", 7)

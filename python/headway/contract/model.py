@@ -48,10 +48,11 @@ from headway.contract.scalars import (
     Name,
     Per,
     Plain,
+    Portion,
+    Portions,
     Requirement,
     Secret,
     Share,
-    ShareOrAmount,
     Span,
     StageName,
     Text,
@@ -121,8 +122,24 @@ class Workload(Frozen):
     cost_ppm: Factor = Field(default=1_000_000, alias="cost")
     priority: Priority | None = None
     weight: Annotated[int, whole(1, 1_000_000)] | None = None
-    guarantee: ShareOrAmount | None = None
-    ceiling: ShareOrAmount | None = None
+    guarantee: Portions | None = None
+    ceiling: Portions | None = None
+
+    def guaranteed(self, dimension: str) -> Portion | None:
+        """What it is guaranteed of one dimension. A share without a dimension's name is that of each."""
+        return _portion(self.guarantee, dimension)
+
+    def at_most(self, dimension: str) -> Portion | None:
+        """What it may have of one dimension."""
+        return _portion(self.ceiling, dimension)
+
+
+def _portion(portions: dict[str, Portion] | None, dimension: str) -> Portion | None:
+    portions = portions or {}
+    if dimension in portions:
+        return portions[dimension]
+    of_each = portions.get("")
+    return of_each if of_each is not None and of_each.share_ppm is not None else None
 
 
 OTHER = "other"

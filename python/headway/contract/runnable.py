@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Iterator
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
 from headway.contract.model import Contract, Rollout, Server, Team
-from headway.contract.quantities import Portion
 from headway.contract.rules.conditions import triggers
 
 __all__ = ["not_yet"]
@@ -97,13 +96,6 @@ def _workloads(contract: Contract) -> Iterator[_Use]:
             yield ("workloads", name, "weight"), "`weight` of a workload beside `each`", _UNWEIGHED
         elif workload.weight is not None and any(one.measure == "quota" for one in contract.constraint.values()):
             yield ("workloads", name, "weight"), "`weight` of a workload of a quota", _UNWEIGHED
-        for field in ("guarantee", "ceiling"):
-            part: Portion | None = getattr(workload, field)
-            loc = ("workloads", name, field)
-            if part is not None and contract.each is not None:
-                yield loc, f"`{field}` of a workload beside `each`", f"remove `{field}`; `priority` works for every key"
-            elif part is not None and part.amount_micro is not None and len(contract.constraint) > 1:
-                yield loc, f"`{field}` as an amount of several dimensions", "write a share: 40%"
 
 
 def _enforcement(contract: Contract) -> Iterator[_Use]:

@@ -52,10 +52,10 @@ __all__ = [
     "Per",
     "Plain",
     "Portion",
+    "Portions",
     "Requirement",
     "Secret",
     "Share",
-    "ShareOrAmount",
     "Span",
     "StageName",
     "Text",
@@ -71,7 +71,6 @@ __all__ = [
 HOURS_MAX = 200
 """Entries of a calendar's `open` or `closed`."""
 WINDOWS = ("hour", "day", "week", "month")
-ShareOrAmount = Portion
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII)
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
@@ -275,6 +274,10 @@ def _write_numbers(value: dict[str, int]) -> Any:
     return narrowed({key: _number(micro) for key, micro in value.items()})
 
 
+def _write_portions(value: dict[str, Portion]) -> Any:
+    return narrowed({key: str(portion) for key, portion in value.items()})
+
+
 def _dimension(text: Any) -> str:
     if text == "":
         return ""
@@ -295,6 +298,7 @@ class _OneOrMap:
 Dimension = Annotated[str, PlainValidator(_dimension), WithJsonSchema({"type": "string"})]
 _WIDE = BeforeValidator(shorthand.by_dimension)
 Amounts = Annotated[dict[Dimension, Amount], _WIDE, PlainSerializer(_write_numbers), _OneOrMap()]
+Portions = Annotated[dict[Dimension, Portion], _WIDE, PlainSerializer(_write_portions), _OneOrMap()]
 Factors = Annotated[dict[Dimension, Factor], _WIDE, PlainSerializer(_write_numbers), _OneOrMap()]
 
 

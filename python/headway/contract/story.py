@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway.contract.model import Alternative, ApprovalNeed, Contract, Measured, Stage, When, Workload
-from headway.contract.quantities import render_decimal, render_duration
+from headway.contract.quantities import Portion, render_decimal, render_duration
 from headway.contract.words import amount, limit_in_words, many, number
 
 __all__ = ["Answer", "Story", "explain_contract"]
@@ -145,12 +145,16 @@ def _about_workload(workload: Workload) -> str:
     if workload.priority is not None:
         words.append(f"{workload.priority} priority")
     if workload.guarantee is not None:
-        words.append(f"guaranteed {workload.guarantee}")
+        words.append(f"guaranteed {_portions(workload.guarantee)}")
     if workload.ceiling is not None:
-        words.append(f"at most {workload.ceiling}")
+        words.append(f"at most {_portions(workload.ceiling)}")
     if workload.cost_ppm != 1_000_000:
         words.append(f"each demand counts {render_decimal(workload.cost_ppm)}")
     return f": {', '.join(words)}" if words else ""
+
+
+def _portions(portions: Mapping[str, Portion]) -> str:
+    return _and([f"{part} of {dimension}" if dimension else str(part) for dimension, part in portions.items()])
 
 
 def _upstream(contract: Contract) -> Iterator[str]:

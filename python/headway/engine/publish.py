@@ -79,12 +79,20 @@ def targets_of(contract: Contract, curve: Curve, now_ms: int) -> dict[tuple[str,
             continue
         meter = contract.meter(dimension)
         level = highest_micro(curve.segments[dimension], now_ms)
-        targets[meter, ""] = level
-        targets |= {(ceiling_of(meter, name), ""): most for name, most in ceilings_micro(contract, level).items()}
+        courses = {meter: level}
+        courses |= {ceiling_of(meter, name): most for name, most in ceilings_micro(contract, dimension, level).items()}
+        targets |= {(name, ""): most for name, most in courses.items()}
         if each is not None:
-            targets |= {(meter, key): level * factor // PPM for key, factor in each.scale_ppm.items()}
+            targets |= {
+                (name, key): most * factor // PPM
+                for name, most in courses.items()
+                for key, factor in each.scale_ppm.items()
+            }
             if each.total_micro is not None:
-                targets[total_of(meter), ""] = each.total_micro[dimension]
+                total, level = total_of(meter), each.total_micro[dimension]
+                over_all = ceilings_micro(contract, dimension, level, over_all_keys=True)
+                targets[total, ""] = level
+                targets |= {(ceiling_of(total, name), ""): most for name, most in over_all.items()}
     return targets
 
 

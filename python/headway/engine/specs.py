@@ -59,7 +59,7 @@ def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[Met
         born: `empty` for what was in use before a crash; `after_crash: full` overrules it.
     """
     specs = []
-    each, shares = contract.each, shares_of(contract)
+    each = contract.each
     for dimension, constraint in contract.constraint.items():
         meter = contract.meter(dimension)
         per_ns = per_ms(constraint) * MS
@@ -75,7 +75,7 @@ def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[Met
                 scale_ppm=sorted(each.scale_ppm.items()) if each else (),
                 born=birth if per_ns else "full",
                 durable=durable(contract, dimension),
-                shares=shares,
+                shares=shares_of(contract, dimension),
             )
         )
         if each is not None and each.total_micro is not None:
@@ -88,7 +88,7 @@ def meters_of(contract: Contract, *, born: Literal["full", "empty"]) -> list[Met
                     unit=constraint.unit,
                     born=birth if per_ns else "full",
                     durable=constraint.measure == "quota",
-                    shares=shares,
+                    shares=shares_of(contract, dimension, over_all_keys=True),
                 )
             )
     return specs

@@ -39,7 +39,8 @@ CONTRACTS: dict[str, Code] = {
     ),
     "HW210": Code(
         "dimensions that differ",
-        "limits, floors, totals, capacities and spends name exactly the dimensions of the constraint",
+        "limits, floors, totals, capacities, spends, and guarantees and ceilings in amounts name exactly the dimensions of the "
+        "constraint",
         "use the names that stand under `constraint`",
         "constraint: {requests: …, tokens: …}\nramp: [{stage: now, limit: {request: 1}}]",
     ),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from headway.contract.documents import Authored, Loc
 from headway.contract.faults import Finding
 from headway.contract.mistake import shown
 from headway.contract.model import Bind, Contract, Exception_, Stage
-from headway.contract.quantities import render_decimal, render_duration
+from headway.contract.quantities import Portion, render_decimal, render_duration
 
 __all__ = ["RULES"]
 
@@ -42,7 +42,7 @@ def _in(loc: Loc, dimension: str) -> Loc:
 
 def dimensions_agree(document: Authored, contract: Contract) -> Iterator[Finding]:
     names = set(contract.constraint)
-    maps: list[tuple[Loc, Mapping[str, int]]] = []
+    maps: list[tuple[Loc, Collection[str]]] = []
     for loc, declared in _levels(contract):
         maps.append(((*loc, "limit"), declared.limit_micro))
         if declared.capacity_micro is not None:
@@ -52,13 +52,22 @@ def dimensions_agree(document: Authored, contract: Contract) -> Iterator[Finding
         maps.append((("enforce", "floor"), contract.enforce.floor_micro))
     if contract.each is not None and contract.each.total_micro is not None:
         maps.append((("each", "total"), contract.each.total_micro))
+    several = names != {""}
+    for name, workload in contract.workloads.items():
+        for field in ("guarantee", "ceiling"):
+            portions: Mapping[str, Portion] = getattr(workload, field) or {}
+            # 10%, of requests and of tokens, says the same of both; 10 does not.
+            of_each = several and set(portions) == {""} and portions[""].share_ppm is not None
+            if portions and not of_each:
+                maps.append((("workloads", name, field), portions))
     for loc, given in maps:
         if set(given) == names:
             continue
+        shared = ", or a share: 40%" if several and loc[0] == "workloads" else ""
         meant = (
             f"a single value, for `{contract.name}` has one dimension"
             if names == {""}
-            else f"a value for each of {', '.join(sorted(names))}"
+            else f"a value for each of {', '.join(sorted(names))}{shared}"
         )
         found = "a single value" if set(given) == {""} else "for " + (", ".join(sorted(given)) or "nothing")
         yield document.finding("HW210", f"`{loc[-1]}` is {found}", loc, key=True, mend=f"write {meant}")
@@ -174,38 +183,42 @@ def scaled_keys_are_among_the_keys(document: Authored, contract: Contract) -> It
 
 def guarantees_are_within_ceilings(document: Authored, contract: Contract) -> Iterator[Finding]:
     for name, workload in contract.workloads.items():
-        low, high = workload.guarantee, workload.ceiling
-        if low is None or high is None:
-            continue
-        shares = low.share_ppm is not None and high.share_ppm is not None and low.share_ppm > high.share_ppm
-        amounts = (
-            low.amount_micro is not None and high.amount_micro is not None and low.amount_micro > high.amount_micro
-        )
-        if shares or amounts:
-            problem = f"{shown(name)} is guaranteed {low} and may take at most {high}"
-            yield document.finding("HW250", problem, ("workloads", name, "guarantee"))
+        for dimension in contract.constraint:
+            low, high = workload.guaranteed(dimension), workload.at_most(dimension)
+            if low is None or high is None:
+                continue
+            shares = low.share_ppm is not None and high.share_ppm is not None and low.share_ppm > high.share_ppm
+            amounts = (
+                low.amount_micro is not None and high.amount_micro is not None and low.amount_micro > high.amount_micro
+            )
+            if shares or amounts:
+                named = dimension if dimension in (workload.guarantee or {}) else ""
+                problem = f"{shown(name)} is guaranteed {low} and may take at most {high}"
+                yield document.finding("HW250", problem, _in(("workloads", name, "guarantee"), named))
+                break
 
 
 def guarantees_fit_the_limit(document: Authored, contract: Contract) -> Iterator[Finding]:
     """All guarantees together, at the lowest level of the ramp: what is promised to one cannot be another's.
 
-    The finding stands at the workload with which they come to more than all of it. Amounts of several dimensions do not
-    run; shares of them are added all the same.
+    The finding stands at the workload with which they come to more than all of it.
     """
     for dimension in contract.constraint:
         lowest, promised_ppm = _lowest(contract, dimension), 0
         for name, workload in contract.workloads.items():
-            part = workload.guarantee
+            part = workload.guaranteed(dimension)
             if part is None:
                 continue
             if part.share_ppm is not None:
                 promised_ppm += part.share_ppm
-            elif lowest and part.amount_micro is not None and len(contract.constraint) == 1:
+            elif lowest and part.amount_micro is not None:
                 promised_ppm += -(-part.amount_micro * PPM // lowest)
             if promised_ppm > PPM:
                 share = render_decimal(promised_ppm * 100)
-                problem = f"with {shown(name)} the guarantees come to {share}% of the lowest limit"
-                yield document.finding("HW307", problem, ("workloads", name, "guarantee"))
+                of = f" of {dimension}" if dimension else ""
+                problem = f"with {shown(name)} the guarantees come to {share}% of the lowest limit{of}"
+                named = dimension if dimension in (workload.guarantee or {}) else ""
+                yield document.finding("HW307", problem, _in(("workloads", name, "guarantee"), named))
                 return
 
 
