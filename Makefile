@@ -81,6 +81,7 @@ meters: build  ## ten million random decisions against the exact twin
 shares: build  ## a million random divisions against the exact twin; workloads by weight beside the ideal
 	$(BIN)/python -m benches.shares --cases $(or $(CASES),1000000) --seed $(SEED)
 	$(BIN)/python -m benches.weights --seed $(SEED)
+	$(BIN)/python -m benches.windows --seed $(SEED)
 
 priority: build  ## a critical workload beside a background one that spikes twelvefold
 	$(BIN)/python -m benches.priority --seed $(SEED)

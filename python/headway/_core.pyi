@@ -155,8 +155,8 @@ class MeterSpec:
         one demand).
     unit: the word for refusals, singular ("connection").
     shares: what was agreed with the workloads of its contract; a path finds its own by `shares_as`. At most 1,000, each
-        workload once, 64 guarantees that come to no more than all of the limit; with keys of each key's, and no weights; with a
-        quota no weights.
+        workload once, 64 guarantees that come to no more than all of the limit; with keys of each key's, and
+        no weights.
     """
 
     def __new__(
@@ -187,8 +187,8 @@ class ShareSpec:
         burst, in whole units rounded down; of a quota a part of each window. With keys of each key's limit; an amount is
         multiplied by the key's scale.
     ceiling: the most it may have: a limit of its own, asked before the meter's, called `meter@workload`.
-    weight: its part of a contended rate or concurrency without keys, beside the weights of its equals in priority; None: 1.
-        Where no workload has one nothing is divided.
+    weight: its part of what is contended, beside the weights of its equals in priority; None: 1. Of a quota the part of each
+        window, as far as it is on course to use it. Where no workload has one nothing is divided. Not with keys.
     """
 
     def __new__(

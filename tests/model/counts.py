@@ -122,6 +122,13 @@ class Quota:
         index = bisect_right(self.windows, at_ns + self.offset_ns)
         return self.windows[index - 1] if 0 < index <= len(self.windows) else None
 
+    def window_ends(self, at_ns: int) -> tuple[int, int] | None:
+        """The first instant of the window in force and that of the next, where both are decided."""
+        index = bisect_right(self.windows, at_ns + self.offset_ns)
+        if not 0 < index < len(self.windows):
+            return None
+        return self.windows[index - 1] - self.offset_ns, self.windows[index] - self.offset_ns
+
     def used_micro(self, at_ns: int, key: str | None) -> int:
         """What counts as used at an instant.
 

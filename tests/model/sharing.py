@@ -15,6 +15,7 @@ from tests.model.counts import Concurrency, Quota
 from tests.model.curves import MICRO, Piece, Plan, Seg
 from tests.model.meters import Rate
 from tests.model.weights import Division
+from tests.model.windows import Windows
 
 RANKS: Final = {"background": 0, "normal": 1, "critical": 2}
 ROOM_PPM: Final = {"background": 200_000, "normal": 50_000, "critical": 0}
@@ -72,7 +73,11 @@ class Shared:
         weights = {one.workload: one.weight or 1 for one in agreed}
         ranks = {one.workload: RANKS[one.priority] for one in agreed}
         is_weighed = any(one.weight for one in agreed)
-        self.division = Division(measure == "rate", self.unit, weights, ranks) if is_weighed else None
+        self.division: Division | None = None
+        if is_weighed and measure == "quota":
+            self.division = Windows(weights, ranks)
+        elif is_weighed:
+            self.division = Division(measure == "rate", self.unit, weights, ranks)
         self.most = {one.workload: twin() for one in agreed if one.ceiling_ppm is not None}
 
     def publish(self, plan: Plan, offset_ns: int, at_ns: int) -> None:
@@ -134,6 +139,8 @@ class Shared:
         if workload in self.most and not _fits(self.most[workload], at_ns, n):
             return "most"
         division = self.division
+        if isinstance(division, Windows) and isinstance(self.whole, Quota):
+            division.enter(self.whole.window_at(at_ns))
         if division is not None and division.is_due(at_ns):
             self._divide(division, at_ns)
         if not _fits(self.whole, at_ns, n + self.leaves(workload, at_ns, n)):
@@ -157,9 +164,10 @@ class Shared:
         whole = self.whole
         if isinstance(whole, Rate):
             level, held = floor(whole._until(at_ns)[-1].level(at_ns)), 0
-        else:
-            assert isinstance(whole, Concurrency)
+        elif isinstance(whole, Concurrency):
             level, held = whole.levels.limit_micro(at_ns), whole.by_key.get(None, 0)
+        else:
+            level, held = whole.levels.limit_micro(at_ns), whole.used_micro(at_ns, None)
         parts = [
             {
                 one.workload: level * ppm // MICRO
@@ -169,7 +177,10 @@ class Shared:
             for name in ("guarantee_ppm", "ceiling_ppm")
         ]
         rooms = {RANKS[name]: self.room(name, at_ns) // MICRO for name in ("background", "normal")}
-        division.renew(at_ns, level, held, parts[0], parts[1], rooms)
+        if isinstance(division, Windows) and isinstance(whole, Quota):
+            division.look_ahead(at_ns, whole.window_ends(at_ns), level, held, parts[0], parts[1], rooms)
+        else:
+            division.renew(at_ns, level, held, parts[0], parts[1], rooms)
 
     def release(self, workload: str, n: int) -> None:
         """Gives slots back."""

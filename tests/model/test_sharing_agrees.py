@@ -201,7 +201,7 @@ def test_a_guarantee_is_always_found_in_every_key(measure: _core.Measure) -> Non
     assert found > 50
 
 
-@pytest.mark.parametrize("measure", ["rate", "concurrency"])
+@pytest.mark.parametrize("measure", MEASURES)
 def test_core_and_twin_divide_alike(measure: _core.Measure) -> None:
     """The same with weights beside everything else: every division to the last unit, or a decision would differ."""
     total = Played()

@@ -160,7 +160,7 @@ class Division:
             claims.append(Claim(min(cap, floor(sure.get(name, 0) * scale)), cap, self.weights[name], self.ranks[name]))
         grants = divide(amount, claims, self.turn)
         if not self.is_rate:
-            grants = self._beside_rooms(amount, claims, grants, rooms)
+            grants = self._beside_rooms(amount, claims, grants, rooms, self.turn)
         self.turn += 1
         for stake, claim, grant in zip(self.stakes.values(), claims, grants, strict=True):
             stake.wants_more = grant < claim.cap
@@ -192,13 +192,15 @@ class Division:
             return held
         return -(-max(held, 1) * asked // taken) if taken else max(amount, held)
 
-    def _beside_rooms(self, amount: int, claims: list[Claim], grants: list[int], rooms: dict[int, int]) -> list[int]:
+    def _beside_rooms(
+        self, amount: int, claims: list[Claim], grants: list[int], rooms: dict[int, int], turn: int
+    ) -> list[int]:
         for rank in (1, 0):
             above = [at for at, one in enumerate(claims) if one.rank > rank]
             tier = [at for at, one in enumerate(claims) if one.rank == rank]
             left = max(0, amount - rooms[rank] - sum(grants[at] for at in above))
             if above and sum(grants[at] for at in tier) > left:
-                for at, grant in zip(tier, divide(left, [claims[at] for at in tier], self.turn), strict=True):
+                for at, grant in zip(tier, divide(left, [claims[at] for at in tier], turn), strict=True):
                     grants[at] = grant
         return grants
 

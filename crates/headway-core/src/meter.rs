@@ -12,6 +12,7 @@ mod portion;
 mod share;
 mod spec;
 mod take;
+mod window;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

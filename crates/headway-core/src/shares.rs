@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 
 use crate::allocator::Priority;
-use crate::curve::{Curve, Measure, Segment};
+use crate::curve::{Curve, Segment};
 use crate::error::Error;
 use crate::grain::MICRO;
 
@@ -96,7 +96,7 @@ impl Priority {
 }
 
 /// Says what is wrong with the shares of one meter, if anything is.
-pub(crate) fn fault_of(shares: &[ShareSpec], measure: Measure, keyed: bool) -> Option<String> {
+pub(crate) fn fault_of(shares: &[ShareSpec], keyed: bool) -> Option<String> {
     let guarantees = shares.iter().filter_map(|share| share.guarantee);
     let parts = guarantees.clone().chain(shares.iter().filter_map(|share| share.ceiling));
     if shares.len() > SHARES_MAX || guarantees.clone().count() > GUARANTEES_MAX {
@@ -104,8 +104,8 @@ pub(crate) fn fault_of(shares: &[ShareSpec], measure: Measure, keyed: bool) -> O
             "at most {SHARES_MAX} workloads share a meter, {GUARANTEES_MAX} of them with a guarantee"
         ));
     }
-    if (keyed || measure == Measure::Quota) && shares.iter().any(|share| share.weight.is_some()) {
-        return Some("weights need a rate or a concurrency without keys".into());
+    if keyed && shares.iter().any(|share| share.weight.is_some()) {
+        return Some("weights need a meter without keys".into());
     }
     if parts.clone().any(|part| matches!(part, Part::Ppm(ppm) if ppm > MICRO)) {
         return Some("a part is at most all of the limit, a million ppm".into());
@@ -122,6 +122,7 @@ pub(crate) fn fault_of(shares: &[ShareSpec], measure: Measure, keyed: bool) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::curve::Measure;
 
     fn climb(from: u64, to: u64) -> Curve {
         let segments = vec![
@@ -161,16 +162,15 @@ mod tests {
     #[test]
     fn shares_that_mean_nothing_are_faults() {
         let half = Some(Part::Ppm(500_001));
-        assert!(fault_of(&[share("a", half), share("b", half)], Measure::Rate, false).unwrap().contains("1000002 ppm"));
-        assert!(fault_of(&[share("a", None), share("a", None)], Measure::Rate, false).unwrap().contains("twice"));
-        assert_eq!(None, fault_of(&[share("a", half)], Measure::Rate, true));
-        assert!(fault_of(&[share("a", Some(Part::Ppm(1_000_001)))], Measure::Rate, false).is_some());
-        assert!(fault_of(&vec![share("a", None); SHARES_MAX + 1], Measure::Rate, false).unwrap().contains("at most"));
-        assert_eq!(None, fault_of(&[share("a", half), share("b", None)], Measure::Rate, false));
-        assert_eq!(None, fault_of(&[share("a", None)], Measure::Rate, true));
+        assert!(fault_of(&[share("a", half), share("b", half)], false).unwrap().contains("1000002 ppm"));
+        assert!(fault_of(&[share("a", None), share("a", None)], false).unwrap().contains("twice"));
+        assert_eq!(None, fault_of(&[share("a", half)], true));
+        assert!(fault_of(&[share("a", Some(Part::Ppm(1_000_001)))], false).is_some());
+        assert!(fault_of(&vec![share("a", None); SHARES_MAX + 1], false).unwrap().contains("at most"));
+        assert_eq!(None, fault_of(&[share("a", half), share("b", None)], false));
+        assert_eq!(None, fault_of(&[share("a", None)], true));
         let weighed = ShareSpec { weight: NonZeroU32::new(2), ..share("a", None) };
-        assert!(fault_of(std::slice::from_ref(&weighed), Measure::Rate, true).unwrap().contains("weights"));
-        assert!(fault_of(std::slice::from_ref(&weighed), Measure::Quota, false).unwrap().contains("weights"));
-        assert_eq!(None, fault_of(&[weighed], Measure::Concurrency, false));
+        assert!(fault_of(std::slice::from_ref(&weighed), true).unwrap().contains("weights"));
+        assert_eq!(None, fault_of(&[weighed], false));
     }
 }

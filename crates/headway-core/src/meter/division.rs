@@ -1,8 +1,9 @@
 //! Who gets how much of a meter that more is asked of than it has: parts by weight, from what everybody was seen to ask for.
 //!
 //! A tenth of a second after the last division whoever asks next makes another; who finds it being made goes on with the
-//! parts there are, so nobody ever waits for it. Parts bind while somebody was refused lately. They never let anybody
-//! over the limit: they only say who leaves a little of what is free to whom. Source: design, section 3, *Who gets it*.
+//! parts there are, so nobody ever waits for it. Parts bind while somebody was refused lately; of a quota, whose refusals
+//! come when all is gone, while more is wanted of its window than there is (`window`). They never let anybody over the
+//! limit: they only say who leaves a little of what is free to whom. Source: design, section 3, *Who gets it*.
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +30,7 @@ pub(crate) struct Division {
     /// In the order of the meter's shares.
     pub(crate) portions: Vec<Portion>,
     /// Parts bind before this instant.
-    contended_until: AtomicI64,
+    pub(super) contended_until: AtomicI64,
     /// How long after a refusal they still do.
     span_ns: AtomicU64,
     due_at: AtomicI64,
@@ -38,14 +39,17 @@ pub(crate) struct Division {
 
 /// What everybody was seen to ask for.
 #[derive(Default)]
-struct Measured {
-    paces: Vec<Pace>,
-    turn: u64,
+pub(super) struct Measured {
+    pub(super) paces: Vec<Pace>,
+    pub(super) turn: u64,
+    looked_at: i64,
 }
 
-struct Pace {
-    asked: Demand,
+pub(super) struct Pace {
+    pub(super) asked: Demand,
     taken: Demand,
+    /// From when on it was seen to ask, if it still is.
+    pub(super) since: Option<i64>,
     /// Units of the counts that are in the two already.
     seen_taken: u64,
     seen_refused: u64,
@@ -67,8 +71,11 @@ impl Division {
         now < self.contended_until.load(Ordering::Relaxed)
     }
 
-    /// Somebody found too little free.
-    pub(crate) fn refused(&self, now: i64) {
+    /// Somebody found too little free. Of a quota that comes too late to say anything.
+    pub(crate) fn refused(&self, meter: &Meter, now: i64) {
+        if meter.spec.measure == Measure::Quota {
+            return;
+        }
         let span = self.span_ns.load(Ordering::Relaxed) as i64;
         self.contended_until.fetch_max(now.saturating_add(span), Ordering::Relaxed);
     }
@@ -92,6 +99,11 @@ impl Division {
         let Some(look) = meter.look(now).filter(|_| now >= self.due_at.load(Ordering::Relaxed)) else { return };
         self.due_at.store(now.saturating_add(PERIOD_NS), Ordering::Relaxed);
         let Some(curve) = meter.installed() else { return };
+        if meter.spec.measure == Measure::Quota {
+            self.divide_window(&mut measured, meter, &curve, now, &look);
+            measured.turn = measured.turn.wrapping_add(1);
+            return;
+        }
         let level_micro = curve.piece(now).level(now, &curve.grains);
         let unit_ns = match meter.spec.measure {
             Measure::Rate => {
@@ -146,7 +158,14 @@ impl Division {
     }
 
     /// The division, with what each priority leaves to higher ones left out of what it divides.
-    fn beside_the_rooms(&self, amount: u64, meter: &Meter, look: &Look, parties: &[Party], turn: u64) -> Vec<u64> {
+    pub(super) fn beside_the_rooms(
+        &self,
+        amount: u64,
+        meter: &Meter,
+        look: &Look,
+        parties: &[Party],
+        turn: u64,
+    ) -> Vec<u64> {
         let mut grants = divide(amount, parties, turn);
         for priority in [Priority::Normal, Priority::Background] {
             let places = |of: &dyn Fn(Priority) -> bool| -> Vec<usize> {
@@ -157,7 +176,7 @@ impl Division {
                 continue;
             }
             let sum = |grants: &[u64], at: &[usize]| at.iter().map(|at| grants[*at]).fold(0, u64::saturating_add);
-            let left = meter.whole_part(look, priority.leaves_ppm()) / MICRO + sum(&grants, &above);
+            let left = meter.units(meter.whole_part(look, priority.leaves_ppm())) + sum(&grants, &above);
             if sum(&grants, &tier) > amount.saturating_sub(left) {
                 let alike: Vec<Party> = tier.iter().map(|at| parties[*at].clone()).collect();
                 for (at, grant) in tier.iter().zip(divide(amount.saturating_sub(left), &alike, turn)) {
@@ -170,23 +189,30 @@ impl Division {
 }
 
 impl Measured {
-    fn look(&mut self, portions: &[Portion], meter: &Meter, now: i64, half_life: u64) {
+    pub(super) fn look(&mut self, portions: &[Portion], meter: &Meter, now: i64, half_life: u64) {
         if self.paces.is_empty() {
-            let new = || Pace { asked: Demand::none(now), taken: Demand::none(now), seen_taken: 0, seen_refused: 0 };
-            self.paces = portions.iter().map(|_| new()).collect();
+            let none = Demand::none(now);
+            let new = || Pace { asked: none, taken: none, since: None, seen_taken: 0, seen_refused: 0 };
+            (self.paces, self.looked_at) = (portions.iter().map(|_| new()).collect(), now);
             // What was asked up to here was asked in an instant that nobody knows: it begins now.
             return;
         }
         for (pace, portion) in self.paces.iter_mut().zip(portions) {
             let (taken, refused) = portion.asked();
-            let unit = meter.unit();
-            let (new, refused) =
-                ((taken / unit).wrapping_sub(pace.seen_taken), (refused / unit).wrapping_sub(pace.seen_refused));
+            let new = meter.units(taken).wrapping_sub(pace.seen_taken);
+            let refused = meter.units(refused).wrapping_sub(pace.seen_refused);
             pace.asked = pace.asked.after(now, new, refused, half_life);
             pace.taken = pace.taken.after(now, new, 0, half_life);
             pace.seen_taken += new;
             pace.seen_refused += refused;
+            if new + refused > 0 {
+                pace.since = pace.since.or(Some(self.looked_at));
+            } else if pace.asked.units_within(half_life.saturating_mul(4)) <= 1 {
+                // Less than one demand in four half-lives: when it asks again it begins anew.
+                pace.since = None;
+            }
         }
+        self.looked_at = now;
     }
 }
 
@@ -209,7 +235,7 @@ impl Pace {
 
 impl Portion {
     /// As one that asks for a part of `amount`, which is what the level comes to.
-    fn party(&self, amount: u64, level_micro: u64, want: u64) -> Party {
+    pub(super) fn party(&self, amount: u64, level_micro: u64, want: u64) -> Party {
         let part = |part: Part| {
             (u128::from(part.of(level_micro)) * u128::from(amount) / u128::from(level_micro.max(1))) as u64
         };

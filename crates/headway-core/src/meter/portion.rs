@@ -7,7 +7,9 @@ use super::{Held, Meter, Taken};
 use crate::atomics::{AtomicU64, Ordering};
 use crate::curve::Measure;
 use crate::hot::Look;
+use crate::level::in_window;
 use crate::shares::ShareSpec;
+use crate::word::{AMOUNT_MAX, Tagged};
 
 /// All of a rate, in the parts that portions of it are counted in.
 pub(super) const PARTS: u64 = 1 << 32;
@@ -15,11 +17,14 @@ pub(super) const PARTS: u64 = 1 << 32;
 /// One workload's part of a meter by weight.
 pub(crate) struct Portion {
     pub(crate) spec: ShareSpec,
-    /// Of a rate in `PARTS`, of slots in counts.
+    /// Of a rate in `PARTS`, of slots and of a quota in counts.
     part: AtomicU64,
+    /// Of a quota: how much of the part it is on course to use.
+    kept: AtomicU64,
     /// 1 where it asks for more than its part.
     wants_more: AtomicU64,
     /// Of a rate the entitlement, over all renewals of its base, up to which the part is used. Of slots how many it holds.
+    /// Of a quota what it used, with the window's tag.
     spent: AtomicU64,
     taken: AtomicU64,
     refused: AtomicU64,
@@ -27,8 +32,8 @@ pub(crate) struct Portion {
 
 impl Portion {
     pub(super) fn new(spec: ShareSpec) -> Portion {
-        let [part, wants_more, spent, taken, refused] = [(); 5].map(|()| AtomicU64::new(0));
-        Portion { spec, part, wants_more, spent, taken, refused }
+        let [part, kept, wants_more, spent, taken, refused] = [(); 6].map(|()| AtomicU64::new(0));
+        Portion { spec, part, kept, wants_more, spent, taken, refused }
     }
 
     pub(super) fn give(&self, part: u64, wants_more: bool) {
@@ -36,7 +41,12 @@ impl Portion {
         self.wants_more.store(u64::from(wants_more), Ordering::Relaxed);
     }
 
-    /// Of a rate in parts of `PARTS`, of slots in counts.
+    /// Of a quota: what it is on course to use of it, beside the part.
+    pub(super) fn keep(&self, kept: u64) {
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+
+    /// Of a rate in parts of `PARTS`, else in counts.
     pub(crate) fn part(&self) -> u64 {
         self.part.load(Ordering::Relaxed)
     }
@@ -45,8 +55,14 @@ impl Portion {
     pub(crate) fn part_micro(&self, meter: &Meter, level_micro: u64) -> u64 {
         match meter.spec.measure {
             Measure::Rate => (u128::from(self.part()) * u128::from(level_micro) / u128::from(PARTS)) as u64,
-            _ => self.part(),
+            _ => self.part().saturating_mul(1 << meter.shift).min(level_micro),
         }
+    }
+
+    /// Whether it is seen to ask for anything.
+    pub(crate) fn asks(&self, meter: &Meter) -> bool {
+        let given = if meter.spec.measure == Measure::Quota { &self.kept } else { &self.part };
+        given.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn wants_more(&self) -> bool {
@@ -55,6 +71,11 @@ impl Portion {
 
     pub(super) fn held(&self) -> u64 {
         self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Of a quota: what it used of the window.
+    pub(super) fn used(&self, look: &Look) -> u64 {
+        in_window(self.spent.load(Ordering::Relaxed), look).amount
     }
 
     /// Counts taken and refused so far.
@@ -71,8 +92,14 @@ impl Portion {
         let (part, spent) = (self.part(), self.spent.load(Ordering::Relaxed));
         match meter.spec.measure {
             Measure::Rate => (u128::from(behind(spent, look)) * u128::from(part) / u128::from(PARTS)) as u64,
-            _ => part.saturating_sub(spent),
+            Measure::Concurrency => part.saturating_sub(spent),
+            Measure::Quota => part.saturating_sub(self.used(look)),
         }
+    }
+
+    /// Of a quota: what it is on course to use of its part yet.
+    pub(crate) fn still_kept(&self, look: &Look) -> u64 {
+        self.kept.load(Ordering::Relaxed).saturating_sub(self.used(look))
     }
 
     /// Of a rate: E at the instant at which `n` of the part are unused, if nothing else is asked meanwhile.
@@ -89,22 +116,43 @@ impl Portion {
 
     /// The same for what nobody was asked for here.
     pub(crate) fn hold(&self, meter: &Meter, now: i64, n: u64) {
-        if meter.spec.measure != Measure::Rate {
-            self.spent.fetch_add(n, Ordering::Relaxed);
-            return;
+        match meter.spec.measure {
+            Measure::Rate => {
+                let cost = entitled(n, self.part()).unwrap_or(u64::MAX);
+                self.move_mark(meter, now, |behind, _| behind.saturating_sub(cost));
+            }
+            Measure::Concurrency => {
+                self.spent.fetch_add(n, Ordering::Relaxed);
+            }
+            Measure::Quota => {
+                // Before the first curve nothing was taken.
+                let Some(look) = meter.look(now) else { return };
+                let next = |spent| {
+                    let Tagged { tag, amount } = in_window(spent, &look);
+                    Some(Tagged { tag, amount: amount.saturating_add(n).min(AMOUNT_MAX) }.value())
+                };
+                self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(0);
+            }
         }
-        let cost = entitled(n, self.part()).unwrap_or(u64::MAX);
-        self.move_mark(meter, now, |behind, _| behind.saturating_sub(cost));
     }
 
     /// Counts `r` of what was `taken` as unused again.
     pub(crate) fn give_back(&self, meter: &Meter, now: i64, taken: &Taken, r: u64) {
-        if matches!(taken.held, Held::Slots) {
-            let less = |held: u64| Some(held.saturating_sub(r));
-            self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or(0);
-        } else if meter.spec.measure == Measure::Rate {
-            let cost = entitled(r, self.part()).unwrap_or(0);
-            self.move_mark(meter, now, |behind, burst| behind.saturating_add(cost).min(burst));
+        let less = |from: &dyn Fn(u64) -> Option<u64>| {
+            self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, from).unwrap_or(0);
+        };
+        match taken.held {
+            Held::Rate(_) => {
+                let cost = entitled(r, self.part()).unwrap_or(0);
+                self.move_mark(meter, now, |behind, burst| behind.saturating_add(cost).min(burst));
+            }
+            Held::Slots => less(&|held| Some(held.saturating_sub(r))),
+            // To its own window alone, as its meter does.
+            Held::Used(tag) => less(&|spent| {
+                let used = Tagged::of(spent);
+                let rest = Tagged { amount: used.amount.saturating_sub(r), ..used };
+                (used.tag == tag).then(|| rest.value())
+            }),
         }
     }
 

@@ -145,6 +145,14 @@ impl Meter {
         if self.spec.measure == Measure::Rate { 1 << self.grains.log2 } else { MICRO >> self.shift }
     }
 
+    /// Whole units in so many of its counts, rounded down.
+    pub(crate) fn units(&self, counts: u64) -> u64 {
+        match self.spec.measure {
+            Measure::Rate => counts >> self.grains.log2,
+            _ => ((u128::from(counts) << self.shift) / u128::from(MICRO)) as u64,
+        }
+    }
+
     /// Whole units of a part of the level, of a rate of the burst.
     pub(crate) fn whole_part(&self, look: &Look, ppm: u64) -> u64 {
         self.whole((u128::from(look.limit) * u128::from(ppm) / u128::from(MICRO)) as u64)

@@ -85,7 +85,7 @@ impl MeterSpec {
         {
             return fail("only quotas, and rates without keys, draw from the durable count");
         }
-        match fault_of(&self.shares, self.measure, self.keys_max.is_some()) {
+        match fault_of(&self.shares, self.keys_max.is_some()) {
             Some(text) => fail(&text),
             None => Ok(self),
         }

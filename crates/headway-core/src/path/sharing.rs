@@ -105,9 +105,9 @@ impl Step {
     pub(crate) fn free_for_it(&self, meter: &Meter, now: i64, key: Option<u64>, free: u64, look: &Look) -> u64 {
         let Some(sharing) = &self.sharing else { return free };
         let agreed = sharing.agreed(meter, now, key, look);
-        let weighed = sharing.weighed.as_ref().map_or(0, |one| one.leaves(meter, now, meter.unit(), look, agreed));
         let sure = sharing.own.as_ref().map_or(0, |own| own.unused(now, key)).min(free);
-        free.saturating_sub(agreed.saturating_add(weighed)).max(sure)
+        let left = free.saturating_sub(agreed);
+        sharing.weighed.as_ref().map_or(left, |one| one.free_for_it(meter, now, left, look, agreed)).max(sure)
     }
 
     /// Gives `r` counts of what was taken back; how many were.
@@ -275,7 +275,7 @@ impl Sharing {
             (Ok(_), Some(weighed)) => weighed.portion().charge(meter, now, n),
             (Err(Stop::Full { .. }), Some(weighed)) => {
                 weighed.portion().refuse(n);
-                weighed.division.refused(now);
+                weighed.division.refused(meter, now);
             }
             _ => {}
         }

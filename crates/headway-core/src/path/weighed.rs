@@ -27,7 +27,7 @@ impl Step {
         let (floor, most) = if is_rate { (look.k, look.e) } else { (0, look.limit) };
         let agreed = sharing.agreed(meter, now, key, look);
         let needed = amount.max(floor).saturating_add(n).saturating_add(agreed);
-        (needed <= most).then(|| weighed.parted())
+        (needed <= most).then(|| weighed.parted(meter))
     }
 
     /// Of a rate: the instant at which `n` counts are within its part, where parts bind.
@@ -88,6 +88,11 @@ impl Weighed {
             return 0;
         }
         let (own, unit) = (self.portion(), meter.unit());
+        if meter.spec.measure == Measure::Quota {
+            let is_within = n <= own.unused(meter, look);
+            let left = if is_within { 0 } else { self.kept_for_equals(meter, now, look) };
+            return left.min(look.limit.saturating_sub(agreed).saturating_sub(n));
+        }
         let is_within = n <= own.unused(meter, look);
         if is_within && !own.wants_more() {
             return 0;
@@ -116,9 +121,30 @@ impl Weighed {
         meter.whole(left).min(look.limit.saturating_sub(agreed).saturating_sub(n))
     }
 
-    fn parted(&self) -> Parted {
+    /// Of a quota: what its equals are on course to use of their parts, beside what they are guaranteed.
+    fn kept_for_equals(&self, meter: &Meter, now: i64, look: &Look) -> u64 {
+        let kept = self.equals.iter().map(|(at, guarantee)| {
+            let sure = guarantee.as_ref().map_or(0, |guarantee| guarantee.unused(now, None));
+            self.division.portions[*at].still_kept(look).saturating_sub(sure)
+        });
+        meter.whole(kept.fold(0, u64::saturating_add))
+    }
+
+    /// Of `free` counts beside what was agreed, those that it may take.
+    pub(super) fn free_for_it(&self, meter: &Meter, now: i64, free: u64, look: &Look, agreed: u64) -> u64 {
+        if meter.spec.measure != Measure::Quota {
+            return free.saturating_sub(self.leaves(meter, now, meter.unit(), look, agreed));
+        }
+        if !self.division.binds(now) {
+            return free;
+        }
+        let part = self.portion().unused(meter, look).min(free);
+        free.saturating_sub(self.kept_for_equals(meter, now, look)).max(part)
+    }
+
+    fn parted(&self, meter: &Meter) -> Parted {
         let weight = u64::from(self.portion().weight().get());
-        let asking = self.equals.iter().map(|(at, _)| &self.division.portions[*at]).filter(|one| one.part() > 0);
+        let asking = self.equals.iter().map(|(at, _)| &self.division.portions[*at]).filter(|one| one.asks(meter));
         let of = weight + asking.map(|one| u64::from(one.weight().get())).sum::<u64>();
         Parted { division: Arc::clone(&self.division), own: self.own, weight, of }
     }
