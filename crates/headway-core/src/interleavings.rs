@@ -2,6 +2,8 @@
 //!
 //! `make loom` runs them.
 
+mod weighed;
+
 use std::sync::Arc as Shared;
 
 use loom::sync::Arc;

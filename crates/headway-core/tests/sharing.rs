@@ -1,5 +1,6 @@
 //! Workloads that share a meter from many threads: the limit never bends, and nothing of a guarantee is lost for good.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -193,4 +194,60 @@ fn keys_cost_what_they_did_where_nothing_is_guaranteed_and_once_more_for_each_sh
     // A table of 128 slots that nobody was put into.
     assert_eq!(plain + 128 * 16, theirs);
     assert!(own <= 2 * plain, "{own} of {plain}");
+}
+
+/// A meter that two workloads share by weight, 3 to 1, and their paths; a quota's window is an hour.
+fn by_weight(measure: Measure, limit: u64) -> (Meters, [Arc<Path>; 2]) {
+    let weigh =
+        |name: &str, weight| ShareSpec { weight: NonZeroU32::new(weight), ..ShareSpec::plain(name, Priority::Normal) };
+    let meters = Meters::default();
+    let shares = vec![weigh("web", 3), weigh("reports", 1)];
+    meters.declare(vec![MeterSpec { shares, ..MeterSpec::plain("db", measure, limit * MICRO, 0) }]).unwrap();
+    let segments = vec![Segment::new(0, None, (limit * MICRO) as i64, (limit * MICRO) as i64).unwrap()];
+    let (stage, raises_when, (per_ns, burst_ns)) = ("now".to_owned(), String::new(), (0, 0));
+    let window = if measure == Measure::Quota { vec![0, 3_600_000_000_000] } else { vec![] };
+    let curve = Curve { measure, version: 1, stage, segments, per_ns, burst_ns, window, raises_when };
+    meters.publish(vec![("db".into(), Arc::new(curve.checked().unwrap()))], 0, Machine.boot_ns()).unwrap();
+    let paths = ["web", "reports"].map(|name| path(&meters, name));
+    (meters, paths)
+}
+
+#[test]
+fn threads_of_weighed_workloads_never_hold_more_slots_than_there_are() {
+    let (meters, paths) = by_weight(Measure::Concurrency, LIMIT);
+    let (in_use, most, admitted) = (AtomicU64::new(0), AtomicU64::new(0), [AtomicU64::new(0), AtomicU64::new(0)]);
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let (path, admitted) = (&paths[number % 2], &admitted[number % 2]);
+            let (in_use, most) = (&in_use, &most);
+            scope.spawn(move || {
+                for turn in 0..30_000usize {
+                    let asks = 1 + (turn + number) % 12;
+                    let got = (0..asks).filter(|_| path.try_now(&Machine, 1, None).is_ok()).count() as u64;
+                    most.fetch_max(in_use.fetch_add(got, Ordering::SeqCst) + got, Ordering::SeqCst);
+                    admitted.fetch_add(got, Ordering::Relaxed);
+                    in_use.fetch_sub(got, Ordering::SeqCst);
+                    (0..got).for_each(|_| path.release(&Machine, 1, None));
+                }
+            });
+        }
+    });
+    assert!(most.load(Ordering::SeqCst) <= LIMIT);
+    assert!(admitted.iter().all(|one| one.load(Ordering::Relaxed) > 10_000));
+    assert_eq!(0, meters.snapshot(Machine.boot_ns())[0].use_micro);
+}
+
+#[test]
+fn threads_of_weighed_workloads_use_exactly_the_window_that_there_is() {
+    let limit = 50_000;
+    let (meters, paths) = by_weight(Measure::Quota, limit);
+    let used: u64 = thread::scope(|scope| {
+        let asking = [0, 1, 0, 1].map(|whose: usize| {
+            let path = &paths[whose];
+            scope.spawn(move || (0..60_000).filter(|_| path.try_now(&Machine, 1, None).is_ok()).count() as u64)
+        });
+        asking.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    assert!((1..=limit).contains(&used), "{used} of {limit}");
+    assert_eq!((used * MICRO) as i64, meters.snapshot(Machine.boot_ns())[0].use_micro);
 }
