@@ -73,6 +73,19 @@ workloads:
   posts:    {match: {method: POST}}
 ramp: [{stage: now, limit: 1000}]
 enforce: {tell: full}
+---
+contract: rooms
+owner: team-web
+constraint: {measure: concurrency, unit: room}
+each: {key: house, count: 5, scale: {big: 2}}
+workloads: {guests: {guarantee: 40%}, tours: {ceiling: 1}, other: {}}
+ramp: [{stage: now, limit: 5}]
+---
+contract: exports
+owner: team-web
+constraint: {measure: quota, unit: export, per: month}
+workloads: {web: {weight: 3}, other: {}}
+ramp: [{stage: now, limit: 300}]
 """
 
 

@@ -29,7 +29,6 @@ def fields(text: str) -> list[str]:
         ("{stage: now, limit: 100}", SECOND % (", metric: {query: up, above: 0}", ""), "metric"),
         ("{stage: now, limit: 100}", SECOND % (", any: [{metric: {query: up, above: 0}}, {event: x}]", ""), "metric"),
         ("{stage: now, limit: 100}", SECOND % ("", ", was: old"), "was"),
-        ("{other: {}}", "{other: {weight: 2}}\neach: {key: team, count: 4}", "weight"),
         ("owner: team-web\n", "owner: team-web\nguards: {g: {keep: {query: q, below: 1}}}\n", "guards"),
         ("owner: team-web\n", "owner: team-web\nlocked: 2027-01-01\n", "locked"),
         ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
@@ -70,14 +69,10 @@ def test_what_works_today_runs() -> None:
         API.replace("{other: {}}", "{other: {guarantee: 40, ceiling: 60%}}\neach: {key: team, count: 4}")
     )
     assert [] == fields(API.replace("{other: {}}", "{other: {weight: 2}}"))
-    assert [] == fields(API + "enforce: {recall: wait, floor: 1}\n")
-
-
-def test_a_quota_is_not_divided_by_weight() -> None:
-    """What is left of a window is no flow that a part could be held to: the last part of it is gone before anybody is short."""
+    assert [] == fields(API.replace("{other: {}}", "{other: {weight: 2}}\neach: {key: team, count: 4, total: 300}"))
     quota = API.replace("measure: rate, unit: request, per: 1s", "measure: quota, unit: request, per: day")
-
-    assert ["weight"] == fields(quota.replace("{other: {}}", "{other: {weight: 2}}"))
+    assert [] == fields(quota.replace("{other: {}}", "{other: {weight: 2}}"))
+    assert [] == fields(API + "enforce: {recall: wait, floor: 1}\n")
 
 
 def test_an_abstract_contract_is_not_asked_whether_it_runs() -> None:

@@ -57,6 +57,14 @@ workloads: {checkout: {guarantee: 40%}, reports: {ceiling: 25%}, mails: {ceiling
 each: {key: team, count: 10, scale: {big: 3}, total: 200}
 ramp: [{stage: now, limit: 20}]
 """
+SEARCH = """
+contract: search
+owner: team-search
+constraint: {measure: rate, unit: query, per: 1s}
+workloads: {web: {weight: 3}, reports: {weight: 1}}
+each: {key: team, count: 10, total: 100}
+ramp: [{stage: now, limit: 100}]
+"""
 
 HELD: list[Permit] = []
 """Permits that stay until their test is over."""
@@ -199,6 +207,18 @@ def test_nothing_agreed_is_nothing_told(workloads: str):
     reading = reading_of(DB[: DB.index("workloads")] + f"workloads: {workloads}\n" + DB[DB.index("ramp") :])
 
     assert [] == shares_of(reading.contracts["orders-db"], "")
+
+
+def test_beside_each_the_total_is_divided_by_weight(tmp_path: Path):
+    """A hundred a second over all teams, 3 to 1: each asks twice that much, for two teams that may have a hundred each."""
+    world, had = World(tmp_path, SEARCH), {"web": 0, "reports": 0}
+    for ms in range(3_000):
+        for name, team in (("reports", "ana"), ("web", "bo")):
+            answer = world.engine.limiter("search", name).try_acquire(key=team) if ms % 5 == 0 else None
+            had[name] += isinstance(answer, Permit) and ms >= 2_000
+        world.clock.advance(1)
+
+    assert {"web": pytest.approx(75, abs=2), "reports": pytest.approx(25, abs=2)} == had
 
 
 def test_a_ceiling_in_units_is_never_above_the_level():

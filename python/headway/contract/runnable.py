@@ -26,7 +26,6 @@ _SERVED = ("here", "run it with `headway serve`, whose data plane answers Envoy"
 _BINDINGS = {"rls": _SERVED, "rlqs": _SERVED}
 """Where a binding is not acted on, and what works today."""
 
-_UNWEIGHED = "remove `weight`; `priority` works there too"
 _CONDITIONS = "not_before, soak, event, approval and requires work today"
 
 
@@ -59,7 +58,6 @@ def _later(document: Authored) -> Iterator[_Use]:
     if isinstance(model, Contract) and not model.abstract:
         yield from _triggers(model)
         yield from _ramp(model)
-        yield from _workloads(model)
         yield from _enforcement(model)
     elif isinstance(model, Rollout):
         yield ("rollout",), "a rollout", "leave the document out; its contracts run without it"
@@ -88,14 +86,6 @@ def _ramp(contract: Contract) -> Iterator[_Use]:
         yield ("locked",), "`locked`", "remove `locked`; amendments are not applied yet either"
     if contract.trial_ms is not None:
         yield ("trial",), "`trial`", "remove `trial`; `enforce: {mode: observe}` decides and admits"
-
-
-def _workloads(contract: Contract) -> Iterator[_Use]:
-    for name, workload in contract.workloads.items():
-        if workload.weight is not None and contract.each is not None:
-            yield ("workloads", name, "weight"), "`weight` of a workload beside `each`", _UNWEIGHED
-        elif workload.weight is not None and any(one.measure == "quota" for one in contract.constraint.values()):
-            yield ("workloads", name, "weight"), "`weight` of a workload of a quota", _UNWEIGHED
 
 
 def _enforcement(contract: Contract) -> Iterator[_Use]:

@@ -19,6 +19,7 @@ def shares_of(contract: Contract, dimension: str, *, over_all_keys: bool = False
         contract: It.
         dimension: Whose meter.
         over_all_keys: Of the meter over all keys. A share is one of it too; an amount is one of a key, and says nothing here.
+            What is divided by weight is what all keys have together.
     """
     if not any(_is_agreed(workload) for workload in contract.workloads.values()):
         return []
@@ -35,7 +36,7 @@ def shares_of(contract: Contract, dimension: str, *, over_all_keys: bool = False
                 guarantee_micro=_micro(guarantee),
                 ceiling_ppm=_ppm(ceiling),
                 ceiling_micro=_micro(ceiling),
-                weight=workload.weight,
+                weight=workload.weight if over_all_keys or contract.each is None else None,
             )
         )
     return specs

@@ -267,6 +267,13 @@ CONTRACTS: dict[str, Code] = {
         "write the narrower match first, or remove it",
         "workloads: {all: {match: {user: '*'}}, checkout: {match: {user: checkout_*}}}",
     ),
+    "HW260": Code(
+        "a weight beside each without a total",
+        "by weight is divided what many ask for at once, and who asks for how much of it is measured all along; with `each` "
+        "that is the `total` over all keys, never one key's limit",
+        "give `each` a `total`; within every key write `guarantee`, `ceiling` and `priority`",
+        "workloads: {a: {weight: 2}, b: {}}\neach: {key: team, count: 100}",
+    ),
     "HW290": Code(
         "a field that this version reads and checks, and does not act on yet",
         "running the contract without it would silently do less than was agreed",

@@ -222,6 +222,16 @@ def guarantees_fit_the_limit(document: Authored, contract: Contract) -> Iterator
                 return
 
 
+def weights_have_something_to_divide(document: Authored, contract: Contract) -> Iterator[Finding]:
+    """Within one key nothing is divided by weight: what each workload asks of each key would have to be measured all along."""
+    if contract.each is None or contract.each.total_micro is not None:
+        return
+    for name, workload in contract.workloads.items():
+        if workload.weight is not None:
+            problem = f"{shown(name)} has a weight, and `each` has no `total` that it could be one of"
+            yield document.finding("HW260", problem, ("workloads", name, "weight"), key=True)
+
+
 def ends_are_seen_where_slots_are_bound(document: Authored, contract: Contract) -> Iterator[Finding]:
     if not any(constraint.measure == "concurrency" for constraint in contract.constraint.values()):
         return
@@ -286,6 +296,7 @@ RULES: tuple[Rule, ...] = (
     scaled_keys_are_among_the_keys,
     guarantees_are_within_ceilings,
     guarantees_fit_the_limit,
+    weights_have_something_to_divide,
     ends_are_seen_where_slots_are_bound,
     bindings_name_one_place_each,
     charges_after_the_fact_are_bounded,
