@@ -8,6 +8,7 @@ mod book;
 mod booking;
 mod course;
 pub(crate) mod door;
+mod fair;
 mod gate;
 mod holding;
 #[cfg(all(test, not(loom)))]
@@ -21,6 +22,7 @@ mod loans;
 mod messages;
 #[cfg(feature = "mutants")]
 mod mutation;
+mod tally;
 mod terms;
 #[cfg(all(test, not(loom)))]
 mod together;

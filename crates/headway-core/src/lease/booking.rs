@@ -144,7 +144,16 @@ impl Booking {
         (self.in_flight, self.want, self.gone_at) = (0, 0, i64::MIN);
     }
 
-    /// When something becomes free if nothing is heard before.
+    /// The next instant at which other units are booked if nothing is heard before; in the past: none any more.
+    pub(crate) fn changes_at(&self, now: i64) -> i64 {
+        let until = self.lasts_until();
+        if until > now && mutant!(EndOfLeaseFrees) {
+            return until;
+        }
+        if until > now && mutant!(HeldAsReported) { until } else { self.gone_at }
+    }
+
+    /// When all of it has ended, if nothing is heard before.
     pub(crate) fn gone_at(&self) -> i64 {
         self.gone_at
     }
