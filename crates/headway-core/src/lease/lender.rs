@@ -6,7 +6,7 @@
 //! takes over counts all of it as lent, and lends nothing until the mandate before it has ended: until then the entitlement
 //! is the old one's. A quota needs none of that: what was lent is used. Source: docs/leases.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::curve::LEVEL_MAX;
 use crate::grain::MICRO;
@@ -27,8 +27,6 @@ struct Drawer {
     counter: u64,
     want: u64,
     heard_at: i64,
-    /// It waits for the ceiling to be raised.
-    waits: bool,
 }
 
 /// Amounts are micro-units.
@@ -39,6 +37,10 @@ pub(crate) struct Lender {
     lending: Lending,
     loans: Loans,
     drawers: BTreeMap<Holder, Drawer>,
+    /// Of these, who waits for the ceiling to be raised.
+    waiting: BTreeSet<Holder>,
+    /// When silent ones were forgotten last: looking at all of them is worth it now and then only.
+    swept_at: i64,
     /// What the store lets be on loan, and what it was asked to; endless where nothing has to be durable.
     ceiling: u64,
     pending: Option<(u64, u64)>,
@@ -67,8 +69,19 @@ impl Lender {
             loans.add(now, None, 0, lending.inherit(ceiling, until));
         }
         let ceiling = if is_durable { ceiling } else { u64::MAX };
-        let (drawers, pending, has_begun) = (BTreeMap::new(), None, now >= lends_from);
-        let mut lender = Lender { contract, terms, lending, loans, drawers, ceiling, pending, lends_from, has_begun };
+        let mut lender = Lender {
+            contract,
+            terms,
+            lending,
+            loans,
+            drawers: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            swept_at: now,
+            ceiling,
+            pending: None,
+            lends_from,
+            has_begun: now >= lends_from,
+        };
         lender.settle(now);
         lender
     }
@@ -96,10 +109,9 @@ impl Lender {
         if granted {
             self.ceiling = to;
         }
-        let waiting: Vec<Holder> = self.drawers.iter().filter(|(_, d)| d.waits).map(|(&h, _)| h).collect();
         if answers {
             self.settle(now);
-            for holder in waiting {
+            for holder in std::mem::take(&mut self.waiting) {
                 self.lend(now, holder, desk);
             }
         }
@@ -128,9 +140,13 @@ impl Lender {
     /// Ends what has ended, forgets gates that say nothing, and lowers the ceiling where far less is on loan.
     pub(crate) fn sweep(&mut self, now: i64, desk: &mut Desk) {
         self.settle(now);
-        let quiet_since = now.saturating_sub(4 * self.terms.lease_ns);
-        let loans = &self.loans;
-        self.drawers.retain(|&holder, d| d.waits || d.heard_at > quiet_since || loans.blocks_of(holder) > 0);
+        if now >= self.swept_at.saturating_add(self.terms.lease_ns) {
+            self.swept_at = now;
+            let quiet_since = now.saturating_sub(4 * self.terms.lease_ns);
+            let (loans, waiting) = (&self.loans, &self.waiting);
+            let stays = |holder| waiting.contains(&holder) || loans.blocks_of(holder) > 0;
+            self.drawers.retain(|&holder, drawer| drawer.heard_at > quiet_since || stays(holder));
+        }
         let (on_loan, chunk) = (self.loans.on_loan(), self.chunk(now));
         let much = self.ceiling > on_loan.saturating_mul(2).saturating_add(chunk);
         if self.lending.has_rates() && self.pending.is_none() && much {
@@ -164,16 +180,16 @@ impl Lender {
         };
         let over = self.loans.on_loan().saturating_add(units) > allowed;
         let chunk = self.chunk(now);
-        let Some(drawer) = self.drawers.get_mut(&holder) else { return };
+        let Some(drawer) = self.drawers.get(&holder) else { return };
         if over && !mutant!(LentBeforeDurable) {
-            drawer.waits = true;
+            self.waiting.insert(holder);
             if self.pending.is_none() {
                 let to = self.loans.on_loan().saturating_add(units).saturating_add(chunk);
                 self.pending = Some((desk.write_ceiling(self.contract, to), to));
             }
             return;
         }
-        drawer.waits = false;
+        self.waiting.remove(&holder);
         let (contract, epoch, seq, in_reply_to) = (self.contract, desk.epoch, desk.next_seq(), drawer.counter);
         let loan = if units > 0 { self.take(now, units, term_ms) } else { None };
         let units = loan.as_ref().map_or(0, Loan::left);

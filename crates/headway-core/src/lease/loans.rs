@@ -3,59 +3,69 @@
 //! What is reported spent moves from loan to mark, what a gate can no longer spend leaves the loan alone, and what has
 //! ended unreported counts as spent: dropping it would lend it twice.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::lease::messages::{Holder, Used};
 use crate::lease::mutant;
 use crate::path::Loan;
 
 #[derive(Debug)]
 struct Out {
-    /// None: what keepers before this one had lent.
-    holder: Option<Holder>,
-    seq: u64,
     /// Micro-units, and how much of them was reported spent.
     units: u64,
     spent: u64,
     loan: Loan,
 }
 
+/// A block: whose, and its number. None: what keepers before this one had lent.
+type Name = (Option<Holder>, u64);
+
 #[derive(Debug, Default)]
-pub(crate) struct Loans(Vec<Out>);
+pub(crate) struct Loans {
+    out: BTreeMap<Name, Out>,
+    /// The same by when they end.
+    ends: BTreeSet<(i64, Name)>,
+    /// Micro-units of all that is out.
+    on_loan: u64,
+}
 
 impl Loans {
     /// Micro-units that are out.
     pub(crate) fn on_loan(&self) -> u64 {
-        self.0.iter().map(|l| l.loan.left()).sum()
+        self.on_loan
     }
 
     pub(crate) fn lent_until(&self) -> i64 {
-        self.0.iter().map(|l| l.loan.until()).max().unwrap_or(i64::MIN)
+        self.ends.last().map_or(i64::MIN, |&(until, _)| until)
     }
 
     /// Who has blocks.
     pub(crate) fn holders(&self) -> Vec<Holder> {
-        let mut holders: Vec<Holder> = self.0.iter().filter_map(|l| l.holder).collect();
-        holders.sort_unstable();
+        let mut holders: Vec<Holder> = self.out.keys().filter_map(|&(holder, _)| holder).collect();
         holders.dedup();
         holders
     }
 
     pub(crate) fn blocks_of(&self, holder: Holder) -> usize {
-        self.0.iter().filter(|l| l.holder == Some(holder)).count()
+        self.out.range((Some(holder), 0)..=(Some(holder), u64::MAX)).count()
     }
 
     pub(crate) fn add(&mut self, now: i64, holder: Option<Holder>, seq: u64, mut loan: Loan) {
-        let units = loan.left();
+        let (units, name) = (loan.left(), (holder, seq));
         if mutant!(LoansUncounted) {
             loan.dropped(now, units);
         }
-        self.0.push(Out { holder, seq, units, spent: 0, loan });
+        self.on_loan += loan.left();
+        self.ends.insert((loan.until(), name));
+        self.out.insert(name, Out { units, spent: 0, loan });
     }
 
     /// Ends what has ended by `now`, the first end first: what nobody reported counts as spent.
     pub(crate) fn end(&mut self, now: i64) {
-        let mut ended: Vec<Loan> = self.0.extract_if(.., |l| l.loan.until() <= now).map(|l| l.loan).collect();
-        ended.sort_by_key(Loan::until);
-        for mut loan in ended {
+        while let Some(&(until, name)) = self.ends.first()
+            && until <= now
+        {
+            let Some(mut loan) = self.take(name) else { return };
             if mutant!(UnreportedIsFree) {
                 loan.dropped(now, u64::MAX);
             }
@@ -65,26 +75,35 @@ impl Loans {
 
     /// When the next block ends.
     pub(crate) fn next_end(&self) -> Option<i64> {
-        self.0.iter().map(|l| l.loan.until()).min()
+        self.ends.first().map(|&(until, _)| until)
     }
 
     /// Takes a holder's report of one block; one that has ended, or is not this holder's, is ignored.
     pub(crate) fn report(&mut self, now: i64, holder: Holder, used: &Used) {
-        let Some(at) = self.0.iter().position(|l| l.holder == Some(holder) && l.seq == used.seq) else { return };
-        let out = &mut self.0[at];
+        let name = (Some(holder), used.seq);
+        let Some(out) = self.out.get_mut(&name) else { return };
         let spent = used.spent.clamp(out.spent, out.units);
-        let more = spent - out.spent;
+        let (more, before) = (spent - out.spent, out.loan.left());
         out.spent = spent;
         if mutant!(SpentIsForgiven) {
             out.loan.dropped(now, more);
         } else {
             out.loan.spent(now, more);
         }
-        if used.closed {
-            let mut loan = self.0.swap_remove(at).loan;
+        self.on_loan -= before - out.loan.left();
+        if used.closed
+            && let Some(mut loan) = self.take(name)
+        {
             loan.dropped(now, u64::MAX);
             loan.end(now);
         }
+    }
+
+    fn take(&mut self, name: Name) -> Option<Loan> {
+        let loan = self.out.remove(&name)?.loan;
+        self.ends.remove(&(loan.until(), name));
+        self.on_loan -= loan.left();
+        Some(loan)
     }
 }
 
