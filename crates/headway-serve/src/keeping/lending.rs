@@ -135,7 +135,7 @@ impl Lending {
 
     /// Counts what a holder has decided since it last said so; its first word is where counting begins.
     fn count(&self, state: &mut State, holder: Holder, decided: (u64, u64)) {
-        if state.counted.len() >= HOLDERS_MAX {
+        if state.counted.len() >= HOLDERS_MAX && !state.counted.contains_key(&holder) {
             let streams = &state.streams;
             state.counted.retain(|holder, _| streams.contains_key(holder));
         }
