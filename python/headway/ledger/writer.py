@@ -18,7 +18,7 @@ from headway.ledger.moves import Draw, Move
 
 T = TypeVar("T")
 
-TAKE_MOST = 1_000
+TAKE_MOST = 4_000
 """Draws a transaction."""
 
 TAKE_MS = 500
