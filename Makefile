@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet sim fuzz crash gates-live keeper-kills seeds meters shares priority descriptors loom docs clean
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet bench-holders sim fuzz crash gates-live keeper-kills seeds meters shares priority descriptors loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -74,6 +74,10 @@ bench-gates: build  ## what a demand costs that is asked at the server; about 1 
 bench-fleet: $(STAMPS)/bench  ## fifty gates and one limit, beside a counter, a split and Redis; about 5 minutes
 	tools/debian.sh redis-server
 	$(BIN)/python -m benches.fleet --seed $(SEED)
+
+bench-holders: build  ## ten thousand holders on one keeper: renewals, streams, durable growth; about 2 minutes
+	cargo build --release --quiet -p headway-gate --example streams
+	$(BIN)/python -m benches.holders --seed $(SEED)
 
 meters: build  ## ten million random decisions against the exact twin
 	$(BIN)/python -m benches.meters --decisions 10000000 --seed $(SEED)

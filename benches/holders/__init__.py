@@ -1,0 +1,1 @@
+"""Ten thousand holders of one keeper: what a renewal costs, whether any is missed, how fast leases grow durably."""
