@@ -11,6 +11,7 @@ from headway.contract.runnable import not_yet
 
 GOOD = Path(__file__).parents[1] / "contracts" / "good"
 API = (GOOD / "smallest.yaml").read_text(encoding="utf-8")
+RATE = "constraint: {measure: rate, unit: request, per: 1s}\n"
 SECOND = "{stage: now, limit: 100}, {stage: b, limit: 200, when: {approval: dba%s}%s}"
 
 
@@ -33,7 +34,7 @@ def fields(text: str) -> list[str]:
         ("owner: team-web\n", "owner: team-web\nlocked: 2027-01-01\n", "locked"),
         ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
         ("owner: team-web\n", "owner: team-web\nenforce: {bind: [{postgres: {listen: 6432}}]}\n", "postgres"),
-        ("owner: team-web\n", "owner: team-web\nenforce: {recall: end}\n", "recall"),
+        (RATE, "constraint: {measure: concurrency, unit: slot}\nenforce: {recall: end}\n", "recall"),
         ("owner: team-web\n", "owner: team-web\nenforce: {gates: [a, b]}\n", "gates"),
         ("owner: team-web\n", "owner: team-web\nenforce: {when_cut_off: open}\n", "when_cut_off"),
     ],

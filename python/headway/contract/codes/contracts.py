@@ -106,7 +106,7 @@ CONTRACTS: dict[str, Code] = {
     ),
     "HW221": Code(
         "a field that this measure does not have",
-        "`burst` and `after_crash` belong to a rate, `max_hold` to a concurrency, `cost` to a rate or a quota",
+        "`burst` and `after_crash` belong to a rate, `max_hold` and `recall` to a concurrency, `cost` to a rate or a quota",
         "remove the field",
         "constraint: {measure: concurrency, burst: 1s}",
     ),

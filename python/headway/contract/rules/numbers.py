@@ -108,6 +108,14 @@ def fields_fit_the_measure(document: Authored, contract: Contract) -> Iterator[F
                 yield document.finding("HW221", f"a {constraint.measure} has no `{name}`", loc, key=True)
 
 
+def recall_is_of_slots(document: Authored, contract: Contract) -> Iterator[Finding]:
+    recall = contract.enforce.recall
+    measures = {constraint.measure for constraint in contract.constraint.values()}
+    if recall not in (None, "wait") and measures and "concurrency" not in measures:
+        measure = "quota" if measures == {"quota"} else "rate"
+        yield document.finding("HW221", f"a {measure} has no `recall: {recall}`", ("enforce", "recall"))
+
+
 def over_subscription_is_explained(document: Authored, contract: Contract) -> Iterator[Finding]:
     for dimension, constraint in contract.constraint.items():
         loc = (*_in(("constraint",), dimension), "oversubscribe")
@@ -287,6 +295,7 @@ RULES: tuple[Rule, ...] = (
     dimensions_agree,
     periods_fit_the_measure,
     fields_fit_the_measure,
+    recall_is_of_slots,
     over_subscription_is_explained,
     costs_are_bounded_in_order,
     bursts_let_one_through,
