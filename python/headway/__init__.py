@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headway.embedded import Headway, open  # noqa: A004 - `headway.open` is the name people know
     from headway.enforce.connect import Connected, connect
     from headway.enforce.limit import limit
+    from headway.enforce.recalling import on_recall
     from headway.errors import HeadwayError
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "__version__",
     "connect",
     "limit",
+    "on_recall",
     "open",
 ]
 
@@ -50,6 +52,7 @@ _HOME = {
     "__version__": "headway._core",
     "connect": "headway.enforce.connect",
     "limit": "headway.enforce.limit",
+    "on_recall": "headway.enforce.recalling",
     "open": "headway.embedded",
 }
 """Where each public name lives; looked up when it is first asked for (PEP 562), kept from then on."""

@@ -217,6 +217,7 @@ class PathSpec:
     wait_ns: how long `acquire` waits where no timeout is told.
     shares_as: the workload as which it shares the meters of its own contract; None: its own name. A workload that a
         meter's `shares` do not name leaves the guarantees of those that they do.
+    is_asked_back: whether slots above a cut are asked back of who holds them (`recall: ask`).
     """
 
     def __new__(
@@ -231,6 +232,7 @@ class PathSpec:
         settle_max_micro: int = 0,
         wait_ns: int = 0,
         shares_as: str | None = None,
+        is_asked_back: bool = False,
     ) -> PathSpec: ...
     @property
     def contract(self) -> str: ...
@@ -375,6 +377,10 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
     @property
+    def recalled(self) -> bool:
+        """Whether its slots are asked back (`recall: ask`): they are above a cut, and this permit is among the newest of its
+        limiter that come to what is above it. False again once others gave enough back."""
+    @property
     def lost(self) -> bool:
         """Whether what it held was taken back meanwhile (a lease that ended). Always False in one process."""
     def release(self) -> None:
@@ -490,6 +496,10 @@ class Limiter:
     def key(self) -> str | None: ...
     @property
     def wait_s(self) -> float: ...
+    @property
+    def recalled(self) -> int:
+        """Units that are asked back now of whoever in this process holds slots of the contract (`recall: ask`): they are above a
+        cut. Of a limiter that is bound to a key, of that key; where a server keeps the limit, of all keys."""
     @property
     def clock(self) -> Clock:
         """The clock its meters read: `retry_at_ns` and `Ticket.wake_at_ns` are instants on it."""

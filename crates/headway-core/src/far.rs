@@ -25,6 +25,8 @@ pub struct Facts {
     pub units_max: u64,
     pub wait_ns: u64,
     pub cost_ppm: u64,
+    /// Whether slots above a cut are asked back.
+    pub is_asked_back: bool,
 }
 
 /// A demand on its way to the keeper.
@@ -61,6 +63,8 @@ pub trait Far: Send + Sync {
     fn give_up(&self, question: &Question);
     /// Gives the slots of one admitted demand of so many units back.
     fn let_go(&self, units: u64, key: Option<u64>);
+    /// Units of slots that this process holds and is asked to give back at `now`.
+    fn recalled(&self, now: i64) -> u64;
     /// Says what a reservation really cost.
     fn settle(&self, id: u64, actual: u64);
 }

@@ -52,7 +52,9 @@ pub use growth::{Booked, Growth, Growths};
 pub use matches::{ATTRIBUTE_BYTES_MAX, MatchRule, Matches, VALUE_BYTES_MAX};
 pub use meter::MeterSpec;
 pub use meters::Meters;
-pub use path::{Answer, Demand, Key, Lending, Loan, Mode, Path, PathSpec, Reserved, SlotsOut, Stopped, try_together};
+pub use path::{
+    Answer, Demand, Excess, Key, Lending, Loan, Mode, Path, PathSpec, Reserved, SlotsOut, Stopped, try_together,
+};
 pub use reading::{MeterReading, PathReading, Standing};
 pub use refusal::Refusal;
 pub use shared::{STORIES_MAX, Shared};

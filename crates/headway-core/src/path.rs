@@ -5,6 +5,7 @@
 mod afterwards;
 mod decide;
 mod lending;
+mod recalled;
 mod sharing;
 mod together;
 mod weighed;
@@ -28,6 +29,7 @@ use crate::waiting::Queue;
 use crate::why::Why;
 
 pub use lending::{Lending, Loan, SlotsOut};
+pub use recalled::Excess;
 use sharing::Sharing;
 pub use together::{Demand, try_together};
 pub(crate) use weighed::Parted;
@@ -64,6 +66,8 @@ pub struct PathSpec {
     pub wait_ns: u64,
     /// The workload as which it shares its contract's meters; another name than its own where `other` takes it.
     pub shares_as: String,
+    /// Whether slots above a cut are asked back of who holds them.
+    pub is_asked_back: bool,
 }
 
 impl PathSpec {
@@ -79,6 +83,7 @@ impl PathSpec {
             settle_max_micro: 0,
             wait_ns: 0,
             shares_as: workload.to_owned(),
+            is_asked_back: false,
         }
     }
 

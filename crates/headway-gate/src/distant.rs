@@ -1,13 +1,13 @@
 //! A path of a gate, as the core asks it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use headway_core::{Error, Facts, Far, Matches, Outcome, Question, Wanted};
 
-use crate::doors::Doors;
+use crate::doors::{Doors, MICRO};
 use crate::gate::{Inner, forks};
 
 /// How long a first demand waits for what the keeper says of its path.
@@ -34,6 +34,8 @@ pub(crate) struct Distant {
     pub(crate) told: ArcSwapOption<Contract>,
     /// What is lent of it.
     pub(crate) doors: ArcSwapOption<Doors>,
+    /// Units of slots that the keeper has asked back, of those that were asked for one by one.
+    pub(crate) asked_back: AtomicU64,
     /// Itself, for answers to find.
     pub(crate) own: Weak<Distant>,
 }
@@ -94,16 +96,28 @@ impl Far for Distant {
         self.gate.link().desk().give_up(self.id, question, outcome.as_ref());
     }
 
+    fn recalled(&self, now: i64) -> u64 {
+        if !self.facts.load().as_ref().is_some_and(|facts| facts.is_asked_back) {
+            return 0;
+        }
+        let doors = self.doors.load();
+        let slots = doors.as_ref().filter(|doors| doors.is_of(forks())).and_then(|doors| doors.slots.as_ref());
+        let lent = slots.map_or(0, |slots| slots.over(now).div_ceil(MICRO));
+        lent.saturating_add(self.asked_back.load(Ordering::Relaxed))
+    }
+
     fn let_go(&self, units: u64, key: Option<u64>) {
         let link = self.gate.link();
         let doors = self.doors.load();
         let doors = doors.as_ref().filter(|doors| key.is_none() && doors.is_of(link.forks));
         let Some(doors) = doors else {
             link.desk().let_go(self.id, units, key);
+            self.gave_back(units);
             return;
         };
         // Slots that are alike: one that was asked for goes back first, for the keeper has others for it.
         if doors.asked.load(Ordering::SeqCst) > 0 && link.desk().let_go(self.id, units, None) {
+            self.gave_back(units);
             return;
         }
         doors.give_back(units);
@@ -115,5 +129,14 @@ impl Far for Distant {
 
     fn settle(&self, id: u64, actual: u64) {
         self.gate.link().desk().settle(id, actual);
+    }
+}
+
+impl Distant {
+    /// Of what was asked back so much was given back, until the keeper says what it asks now.
+    fn gave_back(&self, units: u64) {
+        let less = |asked: u64| (asked > 0).then(|| asked.saturating_sub(units));
+        // An Err says that nothing was asked.
+        let _: Result<u64, u64> = self.asked_back.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }

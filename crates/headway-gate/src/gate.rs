@@ -187,6 +187,7 @@ impl Gate {
             facts: ArcSwapOption::empty(),
             told: ArcSwapOption::empty(),
             doors: ArcSwapOption::empty(),
+            asked_back: AtomicU64::new(0),
             own: own.clone(),
         });
         let path = self.meters.distant(contract, workload.unwrap_or("other"), Arc::clone(&distant) as _)?;

@@ -239,6 +239,7 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
                     answered.extend(lent(link, surrender.path, &ToGate::Surrender(surrender)));
                 }
                 ToGate::Retire(_) => return Ok(()),
+                ToGate::Recall(recall) => link.desk().recall(&recall),
                 ToGate::Alive(_) => {}
             }
         }
@@ -265,6 +266,7 @@ fn said(facts: &headway_wire::hold::Facts) -> Facts {
         units_max: facts.units_max,
         wait_ns: facts.wait_ms.saturating_mul(1_000_000),
         cost_ppm: facts.cost_ppm,
+        is_asked_back: facts.asked_back,
     }
 }
 

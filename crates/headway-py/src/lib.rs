@@ -12,6 +12,7 @@ mod matches;
 mod meters;
 mod permit;
 mod ready;
+mod recalls;
 mod refusal;
 mod serve;
 mod specs;

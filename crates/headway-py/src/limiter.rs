@@ -18,6 +18,7 @@ use crate::errors::{raised, refused};
 use crate::guarded;
 use crate::permit::Permit;
 use crate::ready;
+use crate::recalls::Recalls;
 use crate::refusal::{Refusal, Spares};
 use crate::serve::tell_of;
 use crate::ticket::{Ticket, checked};
@@ -66,21 +67,24 @@ pub(crate) struct Limiter {
     /// Scopes that were let in without slots, because the contract only looks on. Scopes are interchangeable: as many
     /// ends give nothing back.
     unheld: Arc<AtomicU64>,
+    /// Its permits that are out, where slots may be asked back; shared with those that are bound.
+    pub(crate) recalls: Arc<Recalls>,
     pub(crate) spares: Spares,
 }
 
 impl Limiter {
     pub(crate) fn new(py: Python<'_>, path: Arc<Path>, time: Time) -> PyResult<Limiter> {
         let (shared, ready) = (Permit::shared(py)?.into_any(), ready::shared(py)?);
-        let (unheld, spares) = (Arc::default(), Spares::default());
-        Ok(Limiter { path, time, bound: None, shared, ready, is_scope: false, unheld, spares })
+        let (unheld, recalls, spares) = (Arc::default(), Arc::default(), Spares::default());
+        Ok(Limiter { path, time, bound: None, shared, ready, is_scope: false, unheld, recalls, spares })
     }
 
     /// The same limiter; its key and its place among scopes are the caller's choice.
     fn like(&self, py: Python<'_>, bound: Option<(u64, Arc<str>)>, is_scope: bool, unheld: Arc<AtomicU64>) -> Limiter {
         let (path, time) = (Arc::clone(&self.path), self.time.clone());
         let (shared, ready) = (self.shared.clone_ref(py), self.ready.clone_ref(py));
-        Limiter { path, time, bound, shared, ready, is_scope, unheld, spares: Spares::default() }
+        let recalls = Arc::clone(&self.recalls);
+        Limiter { path, time, bound, shared, ready, is_scope, unheld, recalls, spares: Spares::default() }
     }
 
     #[cold]
@@ -173,6 +177,13 @@ impl Limiter {
     #[getter]
     fn wait_s(&self) -> f64 {
         self.path.wait().as_secs_f64()
+    }
+
+    /// Units that are asked back now of those who hold slots: of everybody in this process, for they are above a cut. Of a
+    /// limiter with keys: of its key.
+    #[getter]
+    fn recalled(&self) -> u64 {
+        self.path.recalled(self.time.boot_ns(), self.bound.as_ref().map(|(hash, _)| *hash))
     }
 
     /// The clock its meters read.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use headway_core::Reserved;
+use headway_core::{Clock as _, Reserved};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -27,6 +27,8 @@ struct Held {
     /// Slots have to be released.
     has_slots: bool,
     reserved: Option<Box<Reserved>>,
+    /// Its place among those that may be asked back.
+    place: Option<(Option<u64>, u64)>,
     /// A child that is forked holds nothing of what its parent holds.
     forks: u64,
 }
@@ -34,6 +36,12 @@ struct Held {
 impl Held {
     fn is_here(&self) -> bool {
         self.forks == headway_gate::forks()
+    }
+
+    fn end_recall(&self) {
+        if let Some(place) = self.place {
+            self.limiter.get().recalls.end(place);
+        }
     }
 }
 
@@ -52,8 +60,12 @@ impl Permit {
         has_slots: bool,
         reserved: Option<Reserved>,
     ) -> Permit {
-        let held =
-            Held { limiter, units, key, has_slots, reserved: reserved.map(Box::new), forks: headway_gate::forks() };
+        let path = &limiter.get().path;
+        // What is asked back of another process is asked of all keys together.
+        let line = if path.is_distant() { None } else { key };
+        let place = (has_slots && path.is_asked_back()).then(|| limiter.get().recalls.begin(line, units));
+        let (reserved, forks) = (reserved.map(Box::new), headway_gate::forks());
+        let held = Held { limiter, units, key, has_slots, reserved, place, forks };
         Permit { held: Some(held), done: AtomicU8::new(0) }
     }
 }
@@ -74,6 +86,18 @@ impl Permit {
         self.release();
     }
 
+    /// Whether its slots are asked back: they are above a cut, and the newest that come to what is above it.
+    #[getter]
+    fn recalled(&self) -> bool {
+        let Some((held, place)) = self.held.as_ref().and_then(|held| Some((held, held.place?))) else { return false };
+        if !held.is_here() || self.done.load(Ordering::Acquire) & RELEASED != 0 {
+            return false;
+        }
+        let limiter = held.limiter.get();
+        let units = limiter.path.recalled(limiter.time.boot_ns(), held.key);
+        units > 0 && limiter.recalls.is_among_newest(place, units)
+    }
+
     /// Whether what it held was taken back meanwhile. Always False in one process.
     #[getter]
     fn lost(&self) -> bool {
@@ -85,6 +109,7 @@ impl Permit {
         let Some(held) = self.held.as_ref().filter(|held| held.has_slots) else { return };
         let limiter = held.limiter.get();
         if self.done.fetch_or(RELEASED, Ordering::AcqRel) & RELEASED == 0 {
+            held.end_recall();
             if held.is_here() {
                 limiter.path.release(&limiter.time, held.units, held.key);
             }
@@ -123,6 +148,7 @@ impl Drop for Permit {
         }
         let Some(held) = self.held.as_ref().filter(|held| held.has_slots) else { return };
         if *self.done.get_mut() & RELEASED == 0 && held.is_here() {
+            held.end_recall();
             let limiter = held.limiter.get();
             limiter.path.count_dropped();
             limiter.path.release(&limiter.time, held.units, held.key);

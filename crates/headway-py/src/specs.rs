@@ -119,7 +119,7 @@ impl PathSpec {
     #[new]
     #[pyo3(signature = (
         contract, workload, steps, *, mode = "enforce", cost_ppm = 1_000_000, units_max = 0, settle_max_micro = 0,
-        wait_ns = 0, shares_as = None
+        wait_ns = 0, shares_as = None, is_asked_back = false
     ))]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -133,6 +133,7 @@ impl PathSpec {
         settle_max_micro: u64,
         wait_ns: u64,
         shares_as: Option<String>,
+        is_asked_back: bool,
     ) -> PyResult<PathSpec> {
         let mode = match mode {
             "enforce" => Mode::Enforce,
@@ -151,6 +152,7 @@ impl PathSpec {
             settle_max_micro,
             wait_ns,
             shares_as,
+            is_asked_back,
         };
         spec.checked().map(PathSpec).map_err(|e| raised(py, &e))
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headway_core::Why;
+use headway_core::{Clock as _, Why};
 use headway_wire::grpc::{Failed, Status, framed};
 use headway_wire::hold::{self as wire, Ask, Facts, FromKeeper, Held, Hello, ToGate, ToKeeper};
 use headway_wire::{Tell, Unreadable};
@@ -68,6 +68,7 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
     let closing = Arc::clone(&shared);
     // Made once: one that is told while a message is taken is told still.
     let mut ends = pin!(closing.ends.notified());
+    let mut published = shared.published.clone();
     let mut stream = Stream { shared, asking, opened: HashMap::new(), waiting: Arc::default(), last_id: 0 };
     let (facts, held) = stream.opened_by(&hello);
     let now = headway_clock::boot_ns();
@@ -86,6 +87,13 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
     loop {
         let read = tokio::select! {
             read = reader.within(TERM, wire::read) => read,
+            // An Err says that the plane is gone, and then the streams are told.
+            _ = published.changed(), if !stream.opened.is_empty() => {
+                if stream.recall(&session) {
+                    continue;
+                }
+                break;
+            }
             // What is lent holds until its end; who dials again finds the next keeper.
             () = &mut ends => {
                 stream.say(ToGate::Retire(wire::Retire {}));
@@ -128,6 +136,8 @@ struct Opened {
     workload: Option<String>,
     /// Who lends it, once something was asked of it.
     lending: Option<Arc<Lending>>,
+    /// Units that were asked back of it last.
+    recalled: u64,
 }
 
 struct Stream {
@@ -176,7 +186,8 @@ impl Stream {
                 Facts { path: path.id, code: problem.code.to_owned(), problem: problem.problem, ..Facts::default() }
             }
         };
-        let opened = Opened { contract: path.contract.clone(), workload: path.workload.clone(), lending: None };
+        let opened =
+            Opened { contract: path.contract.clone(), workload: path.workload.clone(), lending: None, recalled: 0 };
         self.opened.insert(path.id, opened);
         facts
     }
@@ -192,7 +203,8 @@ impl Stream {
                 session.holder.end();
                 false
             }
-            ToKeeper::Alive(alive) => self.say(ToGate::Alive(alive)),
+            // A planned fall tells nobody: whoever says that it is there is told.
+            ToKeeper::Alive(alive) => self.say(ToGate::Alive(alive)) && self.recall(session),
             ToKeeper::Path(path) if self.opened.len() >= wire::PATHS_MAX && !self.opened.contains_key(&path.id) => {
                 self.asking.fail(Failed::new(Status::ResourceExhausted, "this gate has as many paths as it may"));
                 false
@@ -237,6 +249,22 @@ impl Stream {
         if let Some(lending) = &opened.lending {
             lending.hear(session.holder.leaseholder(), session.number, &self.asking.answers, said);
         }
+    }
+
+    /// Asks slots back that are above a cut, of those that were asked for one by one; says so where it asks for others than
+    /// before. False: the stream ends.
+    fn recall(&mut self, session: &Session) -> bool {
+        let (routes, now) = (self.shared.routes(), self.shared.clock.boot_ns());
+        let mut told = vec![];
+        for (&path, opened) in &mut self.opened {
+            let Ok((kept, _)) = routes.hold(&opened.contract, opened.workload.as_deref()) else { continue };
+            let units = if kept.path.spec().is_asked_back { session.holder.recalled(now, &kept.path) } else { 0 };
+            if units != opened.recalled {
+                opened.recalled = units;
+                told.push(wire::Recall { path, units });
+            }
+        }
+        told.into_iter().all(|recall| self.say(ToGate::Recall(recall)))
     }
 
     fn ask(&self, session: &Session, ask: Ask) -> bool {

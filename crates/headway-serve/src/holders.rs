@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use crate::keeping::Keeping;
 use crate::plane::Ticking;
 
-pub(crate) use holder::{Holder, Lease};
+pub(crate) use holder::{Holder, Lease, Renewed};
 
 pub(crate) type Name = [u8; HOLDER_BYTES];
 

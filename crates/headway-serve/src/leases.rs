@@ -13,7 +13,7 @@ use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response};
 
 use crate::check::refusing;
-use crate::holders::{Kept, Lease};
+use crate::holders::{Kept, Lease, Renewed};
 use crate::plane::Shared;
 use crate::reply::{Reply, whole};
 
@@ -52,7 +52,11 @@ pub(crate) async fn answer(
         (_, Some(lease), Some(hold)) => {
             let hold = within(kept, hold)?;
             let ends_at = now.saturating_add(hold.as_nanos() as i64);
-            if holder.renew_lease(now, lease, ends_at) { Ok(held(lease, hold)) } else { Err(no_such_lease()) }
+            match holder.renew_lease(now, lease, ends_at) {
+                Renewed::Done => Ok(held(lease, hold)),
+                Renewed::Recalled => Err(asked_back()),
+                Renewed::NoSuchLease => Err(no_such_lease()),
+            }
         }
         (_, None, Some(hold)) => {
             let hold = within(kept, hold)?;
@@ -98,6 +102,16 @@ fn no_store() -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers
+}
+
+fn asked_back() -> Problem {
+    Problem {
+        code: "HW414",
+        status: 409,
+        problem: "this lease is asked back".to_owned(),
+        because: "The limit was cut below what is in flight, and the contract asks slots back.",
+        mend: "End the work and the lease; what is still held at its end is given back then.".to_owned(),
+    }
 }
 
 fn no_such_lease() -> Problem {

@@ -75,6 +75,10 @@ pub(crate) struct Shared {
     pub(crate) in_flight: AtomicUsize,
     /// The number of the next stream that a limit is divided for.
     pub(crate) next_stream: AtomicU64,
+    /// Changes with every publish.
+    pub(crate) published: watch::Receiver<()>,
+    /// Tells it: for as long as this is here.
+    _publishes: Arc<dyn Fn() + Send + Sync>,
     /// Told to such streams when the plane closes.
     pub(crate) ends: Notify,
 }
@@ -138,6 +142,9 @@ impl DataPlane {
         let keeping = Arc::new(Keeping::new(&meters, Arc::clone(&clock), epoch, runtime.handle().clone()));
         let holders = Holders::new(Arc::clone(meters.growths()), Arc::clone(&clock), Arc::clone(&keeping));
         let (routes, in_flight) = (RwLock::default(), AtomicUsize::new(0));
+        let (publishes, published) = watch::channel(());
+        let publishes: Arc<dyn Fn() + Send + Sync> = Arc::new(move || publishes.send_replace(()));
+        meters.on_publish(&publishes);
         let shared = Arc::new(Shared {
             access,
             clock,
@@ -149,6 +156,8 @@ impl DataPlane {
             is_routed: AtomicBool::new(false),
             in_flight,
             next_stream: AtomicU64::new(0),
+            published,
+            _publishes: publishes,
             ends: Notify::new(),
         });
         let (closing, told) = watch::channel(false);

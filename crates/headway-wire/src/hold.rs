@@ -174,7 +174,7 @@ pub struct Alive {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromKeeper {
-    #[prost(oneof = "ToGate", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "ToGate", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub is: Option<ToGate>,
 }
 
@@ -196,6 +196,17 @@ pub enum ToGate {
     Surrender(Surrender),
     #[prost(message, tag = "8")]
     Alive(Alive),
+    #[prost(message, tag = "9")]
+    Recall(Recall),
+}
+
+/// Slots of a path that were asked for one by one and are asked back, for they are above a cut; 0: no more.
+#[derive(Clone, PartialEq, Message)]
+pub struct Recall {
+    #[prost(uint64, tag = "1")]
+    pub path: u64,
+    #[prost(uint64, tag = "2")]
+    pub units: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -245,6 +256,9 @@ pub struct Facts {
     /// Likewise: whether refusals that are handed on over HTTP say all there is, or what the public may know.
     #[prost(bool, tag = "22")]
     pub tells_all: bool,
+    /// Whether slots above a cut are asked back of who holds them.
+    #[prost(bool, tag = "30")]
+    pub asked_back: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]

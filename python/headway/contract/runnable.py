@@ -90,11 +90,11 @@ def _ramp(contract: Contract) -> Iterator[_Use]:
 
 def _enforcement(contract: Contract) -> Iterator[_Use]:
     enforce = contract.enforce
-    if enforce.recall not in (None, "wait"):
+    if enforce.recall in ("idle", "end"):
         yield (
             ("enforce", "recall"),
             f"`recall: {enforce.recall}`",
-            "write `recall: wait`: what is above a cut drains by itself",
+            "write `recall: ask`: those who hold slots above a cut are asked for them",
         )
     if enforce.gates is not None:
         yield ("enforce", "gates"), "`gates`", "remove `gates`: one process is the only gate; `floor` works for `abort`"

@@ -129,6 +129,7 @@ def path_of(contract: Contract, workload: str, contracts: Mapping[str, Contract]
         settle_max_micro=max(settle_max, default=0),
         wait_ns=contract.enforce.wait_ms * MS,
         shares_as=workload if workload in contract.workloads else OTHER,
+        is_asked_back=contract.enforce.recall == "ask",
     )
 
 

@@ -95,6 +95,13 @@ CODES: dict[str, Code] = {
         "A body is read whole, so its size is bounded: 1 MiB for `/v1/apply`, 64 KiB for everything else.",
         "Apply fewer documents at once; put an event's payload elsewhere and send a link.",
     ),
+    "HW414": Code(
+        409,
+        "this lease is asked back",
+        "The limit was cut below what is in flight, and the contract has `recall: ask`: as many leases as come to what is above "
+        "the limit are not renewed.",
+        "End the work and the lease; what is still held at its end is given back then.",
+    ),
     "HW415": Code(
         415,
         "the body is of a kind this path does not take",

@@ -60,6 +60,14 @@ impl Door {
         }
     }
 
+    /// Micro-units in flight above what is lent now; once that has ended nobody has asked for any back.
+    pub fn over(&self, now: i64) -> u64 {
+        match self {
+            Door::Slots(slots) if now < slots.expires.load(Ordering::Acquire) => (-slots.free()).max(0).unsigned_abs(),
+            _ => 0,
+        }
+    }
+
     /// Demands admitted and refused so far, nearly: what the gate's want is estimated from.
     pub fn demands(&self) -> (u64, u64) {
         let demands = match self {

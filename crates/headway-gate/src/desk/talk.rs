@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use headway_core::lease::Terms;
 use headway_core::{Outcome, Retry, Told, Why};
-use headway_wire::hold::{self, Again, Answer, Facts, Held, Hello, Path, Process, ToKeeper};
+use headway_wire::hold::{self, Again, Answer, Facts, Held, Hello, Path, Process, Recall, ToKeeper};
 
 use super::{Answered, Asked, Desk, Kept};
 use crate::distant::Distant;
@@ -144,6 +145,13 @@ impl Desk {
             self.lent.open(now, id, terms, (facts.has_slots, facts.has_tokens), forks, (asked, waiting))
         });
         Some((distant, doors))
+    }
+
+    /// What the keeper asks back of what was asked for one by one.
+    pub(crate) fn recall(&self, recall: &Recall) {
+        if let Some(distant) = self.paths.get(&recall.path).and_then(|path| path.distant.upgrade()) {
+            distant.asked_back.store(recall.units, Ordering::Relaxed);
+        }
     }
 
     /// The keeper's answer. One that comes after the end of its term is void: the keeper may have given it to others since.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headway_core::{Growths, Reserved, lease};
+use headway_core::{Growths, Path, Reserved, lease};
 use headway_wire::hold::{HELD_MAX, Held};
 
 use super::rows::{Cover, Rows, place};
@@ -32,11 +32,13 @@ struct Holding {
     reserved: Option<Reserved>,
     /// Of a lease over HTTP: when it is over.
     ends_at: Option<i64>,
+    /// Its renewal was refused, for its slots are asked back.
+    is_recalled: bool,
 }
 
 impl Holding {
     fn slots(kept: Kept, units: u64, key: Option<Arc<str>>, reserved: Option<Reserved>) -> Holding {
-        Holding { kept, units, key, has_slots: true, reserved, ends_at: None }
+        Holding { kept, units, key, has_slots: true, reserved, ends_at: None, is_recalled: false }
     }
 
     fn hash(&self) -> Option<u64> {
@@ -54,6 +56,15 @@ impl Holding {
             self.kept.path.release(clock, self.units, self.hash());
         }
     }
+}
+
+/// What became of a lease whose renewal was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewed {
+    Done,
+    /// It lasts until the end that it has: its slots are asked back.
+    Recalled,
+    NoSuchLease,
 }
 
 /// A slot with an end, as it was asked for.
@@ -218,6 +229,16 @@ impl Holder {
         lease::Holder(u128::from_be_bytes(self.name))
     }
 
+    /// Units of a path that are asked back of the slots that it holds by single demands: its part of what is over, key by key.
+    pub(crate) fn recalled(&self, now: i64, path: &Arc<Path>) -> u64 {
+        let state = lock(&self.state);
+        let mut held: HashMap<Option<u64>, u64> = HashMap::new();
+        for one in state.held.values().filter(|one| one.has_slots && Arc::ptr_eq(&one.kept.path, path)) {
+            *held.entry(one.hash()).or_default() += one.units;
+        }
+        held.into_iter().map(|(key, units)| path.excess(now, key).part(units)).sum()
+    }
+
     // --- its demands -------------------------------------------------------------------------------------------------
 
     /// Keeps what an admitted demand holds. False, and nothing is kept: the stream was followed by another one, which does
@@ -284,14 +305,27 @@ impl Holder {
         is_kept
     }
 
-    /// Moves a lease's end; false where there is none any more.
-    pub(crate) fn renew_lease(&self, now: i64, id: u64, ends_at: i64) -> bool {
+    /// Moves a lease's end. Where slots of its path are above a cut and asked back, as many leases as come to this holder's
+    /// part of that are not renewed, whoever asks first.
+    pub(crate) fn renew_lease(&self, now: i64, id: u64, ends_at: i64) -> Renewed {
         let mut state = lock(&self.state);
-        let Some(one) = state.held.get_mut(&id).filter(|one| one.ends_at.is_some_and(|at| now < at)) else {
-            return false;
+        let Some(one) = state.held.get(&id).filter(|one| one.ends_at.is_some_and(|at| now < at)) else {
+            return Renewed::NoSuchLease;
         };
-        one.ends_at = Some(ends_at);
-        true
+        let (path, key) = (Arc::clone(&one.kept.path), one.hash());
+        let excess = path.excess(now, key);
+        if excess.over > 0 {
+            let alike = |other: &&Holding| Arc::ptr_eq(&other.kept.path, &path) && other.hash() == key;
+            let held = state.held.values().filter(alike).map(|other| other.units).sum();
+            let others = state.held.values().filter(alike).filter(|other| other.is_recalled);
+            let asked: u64 = others.map(|other| other.units).sum();
+            if one.is_recalled || asked < excess.part(held) {
+                state.held.entry(id).and_modify(|one| one.is_recalled = true);
+                return Renewed::Recalled;
+            }
+        }
+        state.held.entry(id).and_modify(|one| (one.ends_at, one.is_recalled) = (Some(ends_at), false));
+        Renewed::Done
     }
 
     /// Ends a lease; false where there is none any more.
