@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_told_of_the_stream_of_gates_is_what_is_read() {
         // Every field of every message, by its number and name, as the decoder declares them.
-        let source = concat!(include_str!("hold.rs"), include_str!("hold/lent.rs"));
+        let source = concat!(include_str!("hold.rs"), include_str!("hold/lent.rs"), include_str!("hold/matches.rs"));
         let leases = FILES.iter().find(|file| file.package == "headway.lease.v1").unwrap();
         for message in &leases.message_type {
             let (_, body) = source.split_once(&format!("pub struct {} {{", message.name)).unwrap();
