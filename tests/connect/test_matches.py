@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -92,3 +93,23 @@ def test_both_a_name_and_attributes_are_a_mistake_and_an_unknown_contract_is_tol
         gate.limiter("ship", attributes={"user": "x"})
 
     assert "HW404" == unknown.value.code
+
+
+def test_a_forked_child_tells_workloads_apart_as_its_parent_does(keeper: Keeper, gate: headway.Connected) -> None:
+    """What was told before the fork is known after it, and each demand is charged to whom it is taken for."""
+    assert gate.limiter("shop", attributes={"user": "checkout_1"}).try_acquire()
+    reading, writing = os.pipe()
+
+    child = os.fork()
+    if child == 0:
+        try:
+            said: list[dict[str, str | None]] = [{"user": "checkout_2"}, {"method": "POST"}, {}]
+            taken = [bool(gate.limiter("shop", attributes=one).try_acquire()) for one in said]
+            os.write(writing, bytes([sum(taken)]))
+        finally:
+            os._exit(0)
+    count = os.read(reading, 1)[0]
+    os.waitpid(child, 0)
+
+    assert 3 == count
+    assert {"checkout": 2, "posts": 1, "other": 1} == admitted(keeper)

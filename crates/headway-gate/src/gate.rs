@@ -149,8 +149,9 @@ pub struct Gate {
     inner: Arc<Inner>,
     meters: Arc<Meters>,
     next_path: AtomicU64,
-    /// Paths that name no workload, by contract: on them its keeper tells the contract.
-    unnamed: Mutex<HashMap<String, Arc<Distant>>>,
+    /// Paths that name no workload, by contract: on them its keeper tells the contract. Without a lock, which a fork could
+    /// find held.
+    unnamed: ArcSwap<HashMap<String, Arc<Distant>>>,
 }
 
 impl Gate {
@@ -168,7 +169,7 @@ impl Gate {
             inner: Arc::new(Inner { settings, current }),
             meters: Arc::default(),
             next_path: AtomicU64::new(1),
-            unnamed: Mutex::default(),
+            unnamed: ArcSwap::default(),
         })
     }
 
@@ -193,8 +194,11 @@ impl Gate {
         let path = self.meters.distant(contract, workload.unwrap_or("other"), Arc::clone(&distant) as _)?;
         drop(self.inner.link().with(&distant));
         if workload.is_none() {
-            let mut unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner);
-            unnamed.insert(contract.to_owned(), distant);
+            self.unnamed.rcu(|known| {
+                let mut known = HashMap::clone(known);
+                known.insert(contract.to_owned(), Arc::clone(&distant));
+                known
+            });
         }
         Ok(path)
     }
@@ -204,8 +208,7 @@ impl Gate {
     ///
     /// Errors: the keeper knows no such contract, or does not let this gate in.
     pub fn told(&self, contract: &str) -> Result<Option<Arc<Contract>>, Error> {
-        let unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner).get(contract).cloned();
-        let Some(distant) = unnamed else { return Ok(None) };
+        let Some(distant) = self.unnamed.load().get(contract).cloned() else { return Ok(None) };
         if distant.told.load().is_none() {
             distant.learn()?;
         }
