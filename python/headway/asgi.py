@@ -35,7 +35,7 @@ class Middleware:
 
     Args:
         app: The application.
-        limiter: A `Limiter`, or what `headway.open` returned, then with `contract`.
+        limiter: A `Limiter`, or what `headway.open` or `headway.connect` returned, then with `contract`.
         contract: The contract's name; not with a `Limiter`.
         key: Whom a request is charged to, from its scope; for contracts and limits that have keys.
         workload: Which workload asks: its name, or a function of the scope; not with a `Limiter`. `other` where absent,

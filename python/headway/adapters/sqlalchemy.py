@@ -59,7 +59,7 @@ def limited(
 
     Args:
         pool: What kind: `QueuePool`, `AsyncAdaptedQueuePool`, `NullPool`, or one derived from these.
-        limiter: A `Limiter` (of a contract with keys: one that is bound), or what `headway.open` returned.
+        limiter: A `Limiter` (of a contract with keys: one that is bound), or what `headway.open` or `headway.connect` returned.
         contract: The contract's name; not with a `Limiter`.
         workload: Which workload asks; not with a `Limiter`.
         attributes: In its place what is said of whoever asks, for contracts whose workloads have a `match`: a mapping, or

@@ -49,7 +49,7 @@ class Asking(Generic[Request]):
     """What requests ask for.
 
     Args:
-        limiter: A `Limiter`, or what `headway.open` returned, then with `contract`.
+        limiter: A `Limiter`, or what `headway.open` or `headway.connect` returned, then with `contract`.
         contract: The contract's name; not with a `Limiter`.
         key: Whom a request is charged to; for contracts and limits that have keys.
         workload: Which workload asks: its name, or a function of the request; not with a `Limiter`. `other` where absent,
