@@ -74,6 +74,27 @@ def test_contended_slots_are_divided_by_weight() -> None:
     assert {"web": pytest.approx(300, abs=8), "reports": pytest.approx(100, abs=8)} == db.held
 
 
+@pytest.mark.parametrize("sure", ["checkout", "web"])
+def test_slots_that_are_guaranteed_are_divided_by_nobody_and_kept_by_whom_they_are_for(sure: str) -> None:
+    """Of 400, 160 stand idle for checkout, which does not ask: of the other 240 the web has 180 and reports have 60. Where
+    the 160 are the web's own, it has its 300 of all.
+    """
+    shares = (*weighed(web=3, reports=1), ShareSpec("checkout"))
+    shares = tuple(
+        ShareSpec(one.workload, weight={"web": 3}.get(one.workload, 1), guarantee_ppm=400_000)
+        if one.workload == sure
+        else one
+        for one in shares
+    )
+    db = Db("concurrency", 400, *shares)
+    db.asks(2_000, reports=80, web=80)
+
+    expected = {"web": 180, "reports": 60} if sure == "checkout" else {"web": 300, "reports": 100}
+    assert {name: pytest.approx(slots, abs=8) for name, slots in expected.items()} == {
+        name: db.held[name] for name in expected
+    }
+
+
 @pytest.mark.parametrize("measure", BOTH)
 def test_who_wants_less_than_its_part_has_it_and_the_others_have_the_rest(measure: Measure) -> None:
     """Of 1,000 a second, or of 20 slots a millisecond, the quiet one asks for a tenth and is refused next to nothing."""

@@ -145,6 +145,16 @@ def test_what_is_settled_lower_is_unused_of_its_own_window_alone() -> None:
     assert exports.asks(50, web=2, reports=2)["reports"] == pytest.approx(250, abs=20)
 
 
+def test_a_guarantee_and_a_priority_stand_above_a_weight() -> None:
+    """Checkout's 100 are its own whoever weighs what, and critical takes before normal divides."""
+    exports = Exports(ShareSpec("checkout", "critical", guarantee_ppm=100_000), WEB, REPORTS)
+    had = exports.asks(50, web=4, reports=4)
+
+    assert 900 == had["web"] + had["reports"]
+    assert had["web"] == pytest.approx(3 * had["reports"], abs=4)
+    assert {"checkout": 100} == exports.asks(10, checkout=2)
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_random_arrivals_have_of_each_window_what_is_ideal_within_two_percent(name: str) -> None:
     """From the second window on, and at least 99 % of what is wanted of the limit is used."""

@@ -153,14 +153,14 @@ class Division:
             others = held_micro - sum(one.spent for one in self.stakes.values())
             amount = (level_micro - others) // MICRO if level_micro > others else 0
         scale = Fraction(amount, max(level_micro, 1))
-        claims = []
-        for name, stake in self.stakes.items():
-            want = self._want(name, stake, amount)
-            cap = min(want, floor(most[name] * scale)) if name in most else want
-            claims.append(Claim(min(cap, floor(sure.get(name, 0) * scale)), cap, self.weights[name], self.ranks[name]))
-        grants = divide(amount, claims, self.turn)
-        if not self.is_rate:
-            grants = self._beside_rooms(amount, claims, grants, rooms, self.turn)
+        wants = {name: self._want(name, stake, amount) for name, stake in self.stakes.items()}
+        claims = self._claims(wants, sure, most, scale)
+        if self.is_rate:
+            grants = divide(amount, claims, self.turn)
+        else:
+            # What is guaranteed of slots stands idle unless it is held.
+            sures = {name: max(want, floor(sure.get(name, 0) * scale)) for name, want in wants.items()}
+            grants = self._beside_rooms(amount, claims, self._claims(sures, sure, most, scale), rooms, self.turn)
         self.turn += 1
         for stake, claim, grant in zip(self.stakes.values(), claims, grants, strict=True):
             stake.wants_more = grant < claim.cap
@@ -192,17 +192,29 @@ class Division:
             return held
         return -(-max(held, 1) * asked // taken) if taken else max(amount, held)
 
+    def _claims(
+        self, wants: dict[str, int], sure: dict[str, int], most: dict[str, int], scale: Fraction
+    ) -> list[Claim]:
+        claims = []
+        for name, want in wants.items():
+            cap = min(want, floor(most[name] * scale)) if name in most else want
+            claims.append(Claim(min(cap, floor(sure.get(name, 0) * scale)), cap, self.weights[name], self.ranks[name]))
+        return claims
+
     def _beside_rooms(
-        self, amount: int, claims: list[Claim], grants: list[int], rooms: dict[int, int], turn: int
+        self, amount: int, claims: list[Claim], kept: list[Claim], rooms: dict[int, int], turn: int
     ) -> list[int]:
+        """`kept`: the claims of those that want all of their guarantee, which is left to them whether they do or not."""
+        grants = divide(amount, kept, turn)
         for rank in (1, 0):
             above = [at for at, one in enumerate(claims) if one.rank > rank]
             tier = [at for at, one in enumerate(claims) if one.rank == rank]
-            left = max(0, amount - rooms[rank] - sum(grants[at] for at in above))
+            used = sum(min(grants[at], claims[at].cap) for at in above)
+            left = max(0, amount - max(used + rooms[rank], sum(grants[at] for at in above)))
             if above and sum(grants[at] for at in tier) > left:
-                for at, grant in zip(tier, divide(left, [claims[at] for at in tier], turn), strict=True):
+                for at, grant in zip(tier, divide(left, [kept[at] for at in tier], turn), strict=True):
                     grants[at] = grant
-        return grants
+        return [min(grant, claim.cap) for grant, claim in zip(grants, claims, strict=True)]
 
     # -- what is left to equals
 

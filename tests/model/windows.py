@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import exp2, floor, isqrt
 from typing import Final
 
-from tests.model.weights import MICRO, PERIOD_NS, SECOND, Claim, Division, divide
+from tests.model.weights import MICRO, PERIOD_NS, SECOND, Division
 
 HALF_LIVES: Final = 8
 DEVIATIONS: Final = 2
@@ -56,12 +56,13 @@ class Windows(Division):
         others = max(0, used_micro - sum(one.spent for one in self.stakes.values()))
         amount = max(0, level_micro - others) // MICRO
         scale = Fraction(amount, max(level_micro, 1))
-        claims = []
-        for name, stake in self.stakes.items():
-            want = -(-stake.spent // MICRO) + self._ahead(name, at_ns, end_ns - at_ns, half_life_ns)
-            cap = min(want, floor(most[name] * scale)) if name in most else want
-            claims.append(Claim(min(cap, floor(sure.get(name, 0) * scale)), cap, self.weights[name], self.ranks[name]))
-        grants = self._beside_rooms(amount, claims, divide(amount, claims, turn), rooms, turn)
+        wants = {
+            name: -(-stake.spent // MICRO) + self._ahead(name, at_ns, end_ns - at_ns, half_life_ns)
+            for name, stake in self.stakes.items()
+        }
+        sures = {name: max(want, floor(sure.get(name, 0) * scale)) for name, want in wants.items()}
+        claims, kept = (self._claims(one, sure, most, scale) for one in (wants, sures))
+        grants = self._beside_rooms(amount, claims, kept, rooms, turn)
         for rank in (0, 1, 2):
             tier = [
                 (name, claim, grant)

@@ -157,7 +157,8 @@ impl Division {
         }
     }
 
-    /// The division, with what each priority leaves to higher ones left out of what it divides.
+    /// The division of what can be kept: a guarantee is kept whether it is wanted or not, and with it, or where it is less
+    /// with what they want, what each priority leaves to higher ones is left out of what it divides.
     pub(super) fn beside_the_rooms(
         &self,
         amount: u64,
@@ -166,7 +167,8 @@ impl Division {
         parties: &[Party],
         turn: u64,
     ) -> Vec<u64> {
-        let mut grants = divide(amount, parties, turn);
+        let kept: Vec<Party> = parties.iter().map(kept_for).collect();
+        let mut grants = divide(amount, &kept, turn);
         for priority in [Priority::Normal, Priority::Background] {
             let places = |of: &dyn Fn(Priority) -> bool| -> Vec<usize> {
                 (0..parties.len()).filter(|at| of(parties[*at].terms.priority)).collect()
@@ -175,17 +177,26 @@ impl Division {
             if above.is_empty() {
                 continue;
             }
-            let sum = |grants: &[u64], at: &[usize]| at.iter().map(|at| grants[*at]).fold(0, u64::saturating_add);
-            let left = meter.units(meter.whole_part(look, priority.leaves_ppm())) + sum(&grants, &above);
-            if sum(&grants, &tier) > amount.saturating_sub(left) {
-                let alike: Vec<Party> = tier.iter().map(|at| parties[*at].clone()).collect();
+            let sum =
+                |of: &dyn Fn(usize) -> u64, at: &[usize]| at.iter().map(|at| of(*at)).fold(0, u64::saturating_add);
+            let room = meter.units(meter.whole_part(look, priority.leaves_ppm()));
+            let used = sum(&|at| grants[at].min(parties[at].usable()), &above);
+            let left = used.saturating_add(room).max(sum(&|at| grants[at], &above));
+            if sum(&|at| grants[at], &tier) > amount.saturating_sub(left) {
+                let alike: Vec<Party> = tier.iter().map(|at| kept[*at].clone()).collect();
                 for (at, grant) in tier.iter().zip(divide(amount.saturating_sub(left), &alike, turn)) {
                     grants[*at] = grant;
                 }
             }
         }
-        grants
+        grants.iter().zip(parties).map(|(grant, party)| party.usable().min(*grant)).collect()
     }
+}
+
+/// As one that wants all of its guarantee.
+fn kept_for(party: &Party) -> Party {
+    let want = party.usable().max(party.terms.guarantee);
+    Party { asks: Asks::Want(want), ..party.clone() }
 }
 
 impl Measured {
