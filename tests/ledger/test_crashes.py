@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,21 @@ SEED = int(os.environ.get("HEADWAY_SEED", "20261124"))
 DRAWS_MOST = 10_000_000
 
 
-def live(path: Path, acknowledged: int) -> None:
+Open = Callable[[], Ledger]
+
+
+@pytest.fixture(params=["file", "postgres"])
+def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens the same ledger each time."""
+    if request.param == "file":
+        return lambda: Ledger.open(tmp_path / "ledger.db")
+    database = request.getfixturevalue("database")
+    return lambda: Ledger.shared(database)
+
+
+def live(opens: Open, acknowledged: int) -> None:
     """A process's life: takes the ledger up, holds and resumes a ramp, draws; says a byte after each commit. Never returns."""
-    ledger = Ledger.open(path)
+    ledger = opens()
     loaded = ledger.load()
     at_ms = loaded.last_ms + 1
     ledger.begin("boot", at_ms, at_ms)
@@ -46,21 +59,22 @@ def live(path: Path, acknowledged: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_after_kill_9_nothing_that_was_acknowledged_is_lost(tmp_path: Path):
+def test_after_kill_9_nothing_that_was_acknowledged_is_lost(opens: Open):
     """Life after life on one ledger, each killed somewhere in a commit: the chain is whole after every one, its state is the
     fold, at most the one move that was under way is there without having been acknowledged, and draws are never fewer.
     """
-    path = tmp_path / "ledger.db"
     randomness = random.Random(SEED)
     moves = draws = 0
     for cycle in range(CYCLES):
         heard = life(
-            lambda acknowledged: live(path, acknowledged), randomness.randrange(1, 12), randomness.randrange(0, 200_000)
+            lambda acknowledged: live(opens, acknowledged),
+            randomness.randrange(1, 12),
+            randomness.randrange(0, 200_000),
         )
         moves += heard.count(b"m")
         draws += heard.count(b"d")
 
-        ledger = Ledger.open(path)
+        ledger = opens()
         verdict = ledger.verify()
         drawn = sum(row[3] for row in ledger.begin("check", 1, 1).drawn)
 

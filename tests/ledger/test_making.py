@@ -16,7 +16,7 @@ from tests.ledger.ramps import filled
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize(
-    "killed_in", ["headway.ledger.store._upgrade", "headway.ledger.store._sync", "headway.ledger.store.Path.replace"]
+    "killed_in", ["headway.ledger.store._upgrade", "headway.ledger.sqlite._sync", "headway.ledger.sqlite.Path.replace"]
 )
 def test_a_start_after_a_kill_while_the_ledger_was_made_starts_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_in: str
@@ -61,7 +61,7 @@ def test_a_disk_that_fails_while_the_ledger_is_made_says_which_way(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("headway.ledger.store.Path.replace", fail)
+    monkeypatch.setattr("headway.ledger.sqlite.Path.replace", fail)
 
     with pytest.raises(LedgerStopped) as raised:
         Ledger.open(tmp_path / "ledger.db")

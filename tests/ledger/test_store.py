@@ -17,7 +17,8 @@ from alembic.script import ScriptDirectory
 from headway.errors import LedgerBroken, LedgerFailing, LedgerFull, LedgerReadOnly
 from headway.ledger import Ledger, Move
 from headway.ledger.faults import fault_of
-from headway.ledger.store import APPLICATION_ID, HEAD, Store
+from headway.ledger.sqlite import APPLICATION_ID, SqliteStore
+from headway.ledger.store import HEAD
 from headway.ledger.tables import metadata
 from tests.ledger.ramps import Growth, applied, contract_of, event, filled, moved
 
@@ -35,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 def test_migrations_make_the_tables_that_are_used(tmp_path: Path):
     """The schema that migrations build, and the one that SQLAlchemy is told, do not differ; the newest one is known."""
     Ledger.open(tmp_path / "ledger.db").close()
-    store = Store.file(tmp_path / "ledger.db")
+    store = SqliteStore.file(tmp_path / "ledger.db")
 
     with store.read() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
@@ -48,7 +49,7 @@ def test_migrations_make_the_tables_that_are_used(tmp_path: Path):
 
 def test_a_commit_survives_a_power_cut(path: Path):
     """WAL with full synchronisation, foreign keys on: read back from the connection that writes."""
-    store = Store.file(path)
+    store = SqliteStore.file(path)
     with store.write() as connection:
         found = [
             connection.exec_driver_sql(f"PRAGMA {one}").scalar()
@@ -243,7 +244,7 @@ from headway.ledger import Ledger
 from tests.ledger.ramps import applied, contract_of
 ledger = Ledger.open(Path(sys.argv[1]))
 ledger.begin("boot", 30_000, 30_000)
-resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, resource.RLIM_INFINITY))
 written = 0
 try:
     for number in range(200):
@@ -278,7 +279,7 @@ def test_a_file_that_may_not_grow_stops_moves_until_it_may(path: Path):
 
 def test_a_lock_of_another_program_is_waited_for_and_then_told(path: Path, monkeypatch: pytest.MonkeyPatch):
     """Somebody holds the file in a transaction: the write fails with the reason, and works once the other is done."""
-    monkeypatch.setattr("headway.ledger.store.BUSY_MS", 20)
+    monkeypatch.setattr("headway.ledger.sqlite.BUSY_MS", 20)
     ledger = Ledger.open(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway.errors import LedgerBroken
-from headway.ledger import Ledger
+from headway.ledger import Ledger, tables
 from headway.ledger.chain import canonical_json, link
 from headway.ramp.entries import Entry
 from tests.ledger.ramps import filled
@@ -42,7 +42,6 @@ def test_a_record_that_was_changed_is_named(ledger: Ledger, what: str):
     statement, seq, words = TAMPERED[what]
     filled(ledger)
     with ledger._store.write() as connection:
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
         connection.exec_driver_sql(statement)
 
     verdict = ledger.verify()
@@ -74,8 +73,8 @@ def test_a_forged_record_does_not_fold(ledger: Ledger):
         hash,
     )
     with ledger._store.write() as connection:
-        connection.exec_driver_sql(f"INSERT INTO entry VALUES ({','.join('?' * 11)})", row)
-        connection.exec_driver_sql("UPDATE head SET seq = 6, at_ms = 99000, hash = ?", (hash,))
+        connection.execute(tables.entry.insert().values(row))
+        connection.execute(tables.head.update().values(seq=6, at_ms=99_000, hash=hash))
 
     verdict = ledger.verify()
 

@@ -55,6 +55,7 @@ from headway.contract.scalars import (
     Share,
     Span,
     StageName,
+    StoreUrl,
     Text,
     Threshold,
     Url,
@@ -403,7 +404,7 @@ class Token(Frozen):
 class Server(Frozen):
     name: Name = Field(alias="server")
     listen: Address = "127.0.0.1:7700"
-    store: Text | None = None
+    store: StoreUrl | None = None
     tokens: tuple[Token, ...] = ()
     oidc: Plain | None = None
     tls: Plain | None = None

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from headway.contract import shorthand
-from headway.contract.addresses import address_of, link_of, url_of
+from headway.contract.addresses import SECRET, address_of, link_of, store_of, url_of
 from headway.contract.hours import hours_of
 from headway.contract.instants import Day, Instant, Interval, instant_of, zone_of
 from headway.contract.mistake import TEXT_MAX, Mistake, shown
@@ -58,6 +58,7 @@ __all__ = [
     "Share",
     "Span",
     "StageName",
+    "StoreUrl",
     "Text",
     "Threshold",
     "Url",
@@ -75,7 +76,6 @@ WINDOWS = ("hour", "day", "week", "month")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII)
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
-_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\x00-\x1f]{1,1024}", re.ASCII)
 _LEVEL = re.compile(r"[0-9.]+(?:[eE][0-9]+)?(?:k|M|G|Ki|Mi|Gi)?", re.ASCII)
 _HASH = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})", re.ASCII)
 _HIDDEN = re.compile(r"secret|password|token|webhook|slack", re.IGNORECASE)
@@ -126,7 +126,7 @@ def text_of(text: str) -> str:
 
 
 def _secret(text: str) -> str:
-    if _SECRET.fullmatch(text):
+    if SECRET.fullmatch(text):
         return str(text)
     raise Mistake("HW164", "a secret stands here in the open")
 
@@ -170,6 +170,9 @@ Secret = Annotated[str, _checked(_secret), _described("env:PROM_TOKEN", "^(env:[
 Hash = Annotated[str, _checked(_hash), _described("64 hexadecimal digits", "^(sha256:)?[0-9a-fA-F]{64}$")]
 Address = Annotated[str, _checked(address_of), _described("127.0.0.1:7700", ":[0-9]{1,5}$")]
 Url = Annotated[str, _checked(url_of), _described("https://prometheus.example:9090", "^https?://")]
+StoreUrl = Annotated[
+    str, _checked(store_of), _described("postgresql://headway@db.example/headway", "^(sqlite:///|postgresql://)")
+]
 Link = Annotated[str, _checked(link_of), _described("https://wiki.example/orders-db", "^https?://")]
 Flag = Annotated[bool, _checked(_flag), WithJsonSchema({"type": "boolean"})]
 Zone = Annotated[str, _checked(_zone), _described("America/New_York")]
@@ -357,7 +360,7 @@ def plain(value: Any) -> Any:
     """Fields of other protocols, kept as authored text; what looks like a secret must be a reference to one."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if isinstance(item, str) and _HIDDEN.search(key) and not _SECRET.fullmatch(item):
+            if isinstance(item, str) and _HIDDEN.search(key) and not SECRET.fullmatch(item):
                 raise refused(Mistake("HW164", f"a secret stands in the open under {shown(key)}"))
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -22,6 +22,11 @@ _OF_ERRNO = {
     errno.EDQUOT: sqlite3.SQLITE_FULL,
 }
 
+_READ_ONLY_STATES = {"25006", "42501"}
+_FULL_STATES = {"53100"}
+_AWAY = {"08", "28", "3D", "57"}
+"""Classes of SQLSTATE: connection, its authorization, the database's name, an operator's intervention."""
+
 
 @contextmanager
 def told(where: str) -> Iterator[None]:
@@ -43,31 +48,23 @@ def broken(where: str, because: str) -> LedgerBroken:
     return LedgerBroken(
         "the ledger is damaged",
         because=because,
-        mend="keep the file, restore the last good copy, and check it: headway ledger verify",
+        mend="keep what is there, restore the last good copy, and check it: headway ledger verify",
         where=where,
     )
 
 
 def fault_of(error: BaseException | None, where: str) -> LedgerStopped:
     """The kind of one database error. What has no kind of its own is `LedgerFailing`, with the database's words."""
-    code = _code_of(error)
     words = str(error)
+    if error is not None and hasattr(error, "sqlstate"):
+        return _fault_of_state(error.sqlstate, " ".join(words.split()), where)
+    code = _code_of(error)
     if code in _BROKEN:
         return broken(where, words)
     if code in _READ_ONLY:
-        return LedgerReadOnly(
-            "the ledger may not be written",
-            because=words,
-            mend="give the user that runs Headway write access to the file and its folder",
-            where=where,
-        )
+        return _read_only(where, words, "give the user that runs Headway write access to the file and its folder")
     if code == sqlite3.SQLITE_FULL:
-        return LedgerFull(
-            "there is no room for another entry in the ledger",
-            because=words,
-            mend="free space on its disk; Headway goes on by itself",
-            where=where,
-        )
+        return _full(where, words)
     if code == sqlite3.SQLITE_CANTOPEN:
         return LedgerFailing(
             "the ledger cannot be opened",
@@ -88,6 +85,38 @@ def fault_of(error: BaseException | None, where: str) -> LedgerStopped:
         mend="check the disk and its quotas; Headway goes on by itself once it answers",
         where=where,
     )
+
+
+def _fault_of_state(state: str | None, words: str, where: str) -> LedgerStopped:
+    """The same by PostgreSQL's SQLSTATE; None where the server was not reached, or went away."""
+    if state is None or state[:2] in _AWAY:
+        return LedgerFailing(
+            "the ledger's database cannot be reached",
+            because=words,
+            mend="check that PostgreSQL runs and takes connections; Headway goes on by itself once it answers",
+            where=where,
+        )
+    if state[:2] in ("42", "XX") and state not in _READ_ONLY_STATES:
+        return broken(where, words)
+    if state in _READ_ONLY_STATES:
+        return _read_only(where, words, "give the user that Headway connects as the right to write, on the primary")
+    if state in _FULL_STATES:
+        return _full(where, words)
+    return LedgerFailing(
+        "the ledger cannot be written or read",
+        because=f"{words} ({state})",
+        mend="look into PostgreSQL's log; Headway goes on by itself once it answers",
+        where=where,
+    )
+
+
+def _read_only(where: str, words: str, mend: str) -> LedgerReadOnly:
+    return LedgerReadOnly("the ledger may not be written", because=words, mend=mend, where=where)
+
+
+def _full(where: str, words: str) -> LedgerFull:
+    mend = "free space on its disk; Headway goes on by itself"
+    return LedgerFull("there is no room for another entry in the ledger", because=words, mend=mend, where=where)
 
 
 def _code_of(error: BaseException | None) -> int:

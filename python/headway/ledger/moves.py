@@ -105,6 +105,7 @@ class Begun:
         marks: The meters as saved by a clean stop; gone from the ledger with this.
         drawn: (meter, key, window_start_ns, drawn_micro); of rate marks (meter, "", 0, utc_ns).
         at_gates: What gates have.
+        may_lack: The database is another copy than the run before wrote: what that one wrote last may be missing.
     """
 
     run: Run
@@ -112,3 +113,4 @@ class Begun:
     marks: bytes | None
     drawn: tuple[tuple[str, str, int, int], ...]
     at_gates: AtGates = field(default_factory=AtGates)
+    may_lack: bool = False

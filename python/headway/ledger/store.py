@@ -1,87 +1,52 @@
-"""The SQLite database under a ledger: how it is made, opened, secured against crashes, and brought to the present schema.
+"""The database under a ledger: one writer, readers beside it, and a schema that is brought to the present one.
 
-WAL, `synchronous=FULL`: a commit that returned survives a power cut. Writes are `BEGIN IMMEDIATE`, reads see one
-snapshot. A new one is made under another name and renamed when it is whole: a file under its own name that is no ledger
-was one, or is somebody else's, and is never taken for a fresh start.
+Which database it is says a subclass: `sqlite` on one machine, `postgres` where several share it. What is written in it is
+the same for both, and stands in `ledger`.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import Connection, create_engine, event, inspect
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy import Connection, event, inspect
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, StaticPool
 
-from headway.ledger.faults import broken, fault_of, told
+from headway.ledger.faults import broken, told
 
-APPLICATION_ID = 0x48445759
-"""`HDWY` in the file's header: a file that is another program's is not touched."""
-
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it against the folder."""
 
-BUSY_MS = 2_000
-"""How long a write waits for a lock of another program before it is `LedgerFailing`."""
 
-NEW = ".new"
-"""What a ledger's name ends with until it is whole. One that was left behind by a kill holds nothing yet."""
+class Store(ABC):
+    """One database. `read`, `write` and `aside` are the only ways in; all turn the database's errors into ours."""
 
+    READ: ClassVar[str]
+    """How a transaction that only reads begins: it sees one snapshot."""
 
-class Store:
-    """One database. `read` and `write` are the only ways in; both turn the database's errors into ours."""
+    WRITE: ClassVar[str]
+    """How one that writes does."""
 
-    def __init__(self, engine: Engine, where: str, *, shared: bool) -> None:
+    MAKING: ClassVar[str]
+    """What goes before tables are made: it keeps others from it, or says whose they are."""
+
+    def __init__(self, engine: Engine, where: str, *, shared: bool = False) -> None:
         self._engine = engine
         self.where = where
         # In memory all threads share one connection: one at a time, so that no read sees half a transaction.
         self._turn = RLock() if shared else None
         self._writer: Connection | None = None
-        event.listen(engine, "connect", _on_connect)
-        event.listen(engine, "begin", _on_begin)
+        self._follow(engine)
 
-    @classmethod
-    def file(cls, path: Path, *, read_only: bool = False) -> Store:
-        """Opens, or makes, a ledger's file.
-
-        Raises:
-            LedgerBroken: It is damaged, empty, cut short, or another program's; or its file is gone and its log is not.
-            LedgerReadOnly: It may not be written (unless `read_only`).
-            LedgerFull, LedgerFailing: No room; or the disk's own words.
-        """
-        where = str(path)
-        if not os.path.lexists(path):
-            if read_only:
-                raise fault_of(_cannot_open(where), where)
-            _make(path, where)
-        store = cls._over(path, "ro" if read_only else "rw", where)
-        store._check()
-        if not read_only:
-            store._keep_a_log()
-            store._migrate()
-        return store
-
-    @classmethod
-    def _over(cls, path: Path, mode: str, where: str) -> Store:
-        """SQLite's own `mode`: ro, rw, or rwc, which makes the file."""
-        url = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": mode, "uri": "true"})
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_MS / 1000})
-        return cls(engine, where, shared=False)
-
-    @classmethod
-    def memory(cls) -> Store:
-        """A ledger that ends with the process: tests, simulations, `headway.testing`."""
-        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        store = cls(engine, "memory", shared=True)
-        store._migrate()
-        return store
+    @property
+    def place(self) -> str:
+        """Which copy of the database this is; empty where there are no copies that could lag behind."""
+        return ""
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -96,7 +61,7 @@ class Store:
         The connection is kept from one write to the next, and given up after an error: only the one writer calls this.
         """
         with self._turn or nullcontext(), told(self.where):
-            writer = self._writer or self._engine.connect().execution_options(headway_begin="BEGIN IMMEDIATE")
+            writer = self._writer or self._writing()
             self._writer = writer
             try:
                 with writer.begin():
@@ -105,48 +70,56 @@ class Store:
                 self._release()
                 raise
 
+    @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """One transaction beside the writer's, from any thread."""
+        with self._turn or nullcontext(), told(self.where), self._writing() as connection, connection.begin():
+            yield connection
+
     def close(self) -> None:
         """Ends all connections. The store is not used afterwards."""
         with self._turn or nullcontext():
             self._release()
             self._engine.dispose()
 
+    def _follow(self, engine: Engine) -> None:
+        event.listen(engine, "connect", self._on_connect)
+        event.listen(engine, "begin", self._on_begin)
+
+    def _writing(self) -> Connection:
+        return self._engine.connect().execution_options(headway_begin=self.WRITE)
+
     def _release(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
 
-    def _check(self) -> None:
-        """That a file is a ledger, and whole."""
-        with self.read() as connection:
-            known = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-            tables = set(inspect(connection).get_table_names())
-            damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        if damage != "ok":
-            raise broken(self.where, str(damage))
-        if known != APPLICATION_ID and (tables or known):
-            raise broken(self.where, "it is a database of another program")
-        if "alembic_version" not in tables:
-            raise broken(self.where, "it is empty: there is no ledger in it")
-
-    def _keep_a_log(self) -> None:
-        """WAL is the file's own property and cannot change inside a transaction."""
-        with told(self.where), self._engine.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            assert raw is not None
-            raw.execute("PRAGMA journal_mode=WAL")
-
     def _migrate(self) -> None:
+        """Makes the tables, or brings them to the present schema. LedgerBroken where it is newer than this Headway."""
         with self.write() as connection:
-            present = None
-            if "alembic_version" in inspect(connection).get_table_names():
-                present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-            if present == HEAD:
+            if _schema(connection) == HEAD:
                 return
+            connection.exec_driver_sql(self.MAKING)
+            # Somebody else may have made them while this waited.
+            present = _schema(connection)
             if present is not None and present > HEAD:
                 raise broken(self.where, f"its schema {present} is newer than this Headway knows ({HEAD})")
-            _upgrade(connection, self.where)
-            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            if present != HEAD:
+                _upgrade(connection, self.where)
+
+    @abstractmethod
+    def _on_connect(self, raw: Any, _record: Any) -> None:
+        """Makes a new connection of the driver what this store needs."""
+
+    def _on_begin(self, connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("headway_begin", self.READ))
+
+
+def _schema(connection: Connection) -> str | None:
+    """The migration that a database is at; None where there are no tables."""
+    if "alembic_version" not in inspect(connection).get_table_names():
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
 def _upgrade(connection: Connection, where: str) -> None:
@@ -162,52 +135,3 @@ def _upgrade(connection: Connection, where: str) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise broken(where, f"its schema is none that this Headway knows: {error}") from error
-
-
-def _make(path: Path, where: str) -> None:
-    """A new ledger, whole or not there at all: a kill on the way leaves `.new` files, which the next start makes anew.
-
-    In the folder of the one to come, so that the rename is one step; both are on the disk before this returns. Whoever
-    calls holds the data folder's lock: nobody else makes one here.
-    """
-    for log in (Path(f"{path}-wal"), Path(f"{path}-journal")):
-        if os.path.lexists(log):
-            # SQLite would read it into whatever file comes under this name.
-            raise broken(where, f"its file is gone, and its log {log.name} is there")
-    new = path.with_name(path.name + NEW)
-    with told(where):
-        for left in (new, Path(f"{new}-journal")):
-            left.unlink(missing_ok=True)
-        store = Store._over(new, "rwc", where)
-        try:
-            store._migrate()
-        finally:
-            store.close()
-        _sync(new, os.O_RDWR)
-        new.replace(path)
-        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _cannot_open(where: str) -> sqlite3.Error:
-    error = sqlite3.OperationalError(f"no such file: {where}")
-    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-    return error
-
-
-def _on_connect(raw: Any, _record: Any) -> None:
-    # The driver's own transaction handling would begin late and deferred; ours is explicit.
-    raw.isolation_level = None
-    for pragma in ("foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
-        raw.execute(f"PRAGMA {pragma}")
-
-
-def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("headway_begin", "BEGIN"))

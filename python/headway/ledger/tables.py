@@ -158,6 +158,27 @@ event_seen = Table(
     Index("event_seen_by_age", "at_ms"),
 )
 
+long_text = Table(
+    "long_text",
+    metadata,
+    Column("name", String(65), primary_key=True),
+    Column("text", LargeBinary, nullable=False),
+)
+"""Keys that are too long to be one, in full; see `long`."""
+
+mandate = Table(
+    "mandate",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("renewals", BigInteger, nullable=False),
+    Column("term_ms", Integer, nullable=False),
+    Column("holder", String(256), nullable=False),
+    Column("place", String(64), nullable=False),
+    CheckConstraint("id = 1", name="mandate_is_one_row"),
+)
+"""Who may write: the run whose number is `epoch`, which every write is conditional on. `term_ms` is 0 where it let go."""
+
 run = Table(
     "run",
     metadata,
@@ -168,4 +189,4 @@ run = Table(
     Column("seen_boot_ms", BigInteger, nullable=False),
     Column("stopped_ms", BigInteger, nullable=True),
 )
-"""One row a start. The highest `id` holds the mandate: it is the epoch that every write is conditional on."""
+"""One row a start; its `id` is the epoch of its mandate."""
