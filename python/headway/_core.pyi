@@ -346,6 +346,10 @@ class Meters:
         """What was behind a refusal's `ref` (with or without `hw:`); None when it is not, or no longer, known (the last 4,096)."""
     def close(self) -> None:
         """Every later demand is refused as `closed`; waiters wake. Permits that are out may still be released."""
+    def decide_until(self, boot_ns: int, /) -> None:
+        """This process decides before that instant of its clock, and not from then on: what is asked then is refused as
+        `cut_off`, and nothing is lent or assigned. For those who have a mandate that ends; said again with each renewal. Later
+        than never: what was closed stays closed."""
     def mark_forked(self) -> None:
         """In a forked child: every demand raises `Forked`; permits that crossed the fork release nothing."""
 

@@ -101,6 +101,20 @@ def test_a_busy_gate_is_lent_a_part_and_decides_while_its_keeper_is_away(
     assert len(held) == 5
 
 
+def test_a_keeper_whose_mandate_has_ended_renews_nothing(keeper: Keeper, gate: headway.Connected, until: Until):
+    """The gate's lease ends by itself, and what it asks is refused; once the mandate is renewed it is lent again."""
+    pool = gate.limiter("pool")
+    _press(pool, 1.0)
+    assert pool.try_acquire()
+
+    keeper.engine.meters.decide_until(0)
+
+    until(lambda: not pool.try_acquire())
+    assert "cut_off" == pool.try_acquire().why  # type: ignore[union-attr]
+    keeper.engine.meters.decide_until(2**62)
+    until(lambda: bool(pool.try_acquire()))
+
+
 def test_gates_together_never_have_more_in_flight_than_the_limit(keeper: Keeper):
     gates = [headway.connect(keeper.url, token=TOKEN) for _ in range(4)]
     held: list[Permit] = []

@@ -36,6 +36,7 @@ mod saved;
 mod shared;
 mod shares;
 mod sip;
+mod standing;
 mod ticket;
 mod time;
 mod waiting;

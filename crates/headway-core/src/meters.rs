@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::atomics::{AtomicU64, Ordering};
 use crate::curve::Curve;
 use crate::error::Error;
 use crate::far::Far;
@@ -13,8 +12,9 @@ use crate::meter::{Meter, MeterSpec};
 use crate::path::{Path, PathSpec};
 use crate::reading::{MeterReading, PathReading};
 use crate::saved::Saved;
-use crate::shared::{CLOSED, FORKED, Shared};
+use crate::shared::Shared;
 use crate::sip::SipKey;
+use crate::standing::Standing;
 
 /// Meters that a process may declare; paths likewise.
 const METERS_MAX: usize = 100_000;
@@ -42,17 +42,17 @@ impl Registry {
 pub struct Meters {
     registry: Mutex<Registry>,
     growths: Arc<Growths>,
-    flags: Arc<AtomicU64>,
+    standing: Arc<Standing>,
     published: Listeners,
 }
 
 impl Default for Meters {
     fn default() -> Meters {
         let growths = Arc::new(Growths::default());
-        let flags = Arc::new(AtomicU64::new(0));
-        let shared = Arc::new(Shared::new(SipKey::random(), Arc::clone(&growths), Arc::clone(&flags)));
+        let standing = Arc::<Standing>::default();
+        let shared = Arc::new(Shared::new(SipKey::random(), Arc::clone(&growths), Arc::clone(&standing)));
         let registry = Registry { meters: HashMap::new(), order: vec![], paths: vec![], shared, anchor: None };
-        Meters { registry: Mutex::new(registry), growths, flags, published: Listeners::default() }
+        Meters { registry: Mutex::new(registry), growths, standing, published: Listeners::default() }
     }
 }
 
@@ -204,7 +204,7 @@ impl Meters {
         if registry.anchor.is_some() || !registry.paths.is_empty() {
             return Err(Error::invalid("restore before the first publish and the first limiter"));
         }
-        let shared = Arc::new(Shared::new(saved.sip, Arc::clone(&self.growths), Arc::clone(&self.flags)));
+        let shared = Arc::new(Shared::new(saved.sip, Arc::clone(&self.growths), Arc::clone(&self.standing)));
         // The keys' hashes were made with the saved key, so every meter is made anew with it.
         let mut order = vec![];
         for meter in &registry.order {
@@ -245,13 +245,19 @@ impl Meters {
 
     /// Every later demand is refused as `closed`; waiters wake.
     pub fn close(&self) {
-        self.flags.fetch_or(CLOSED, Ordering::SeqCst);
+        self.standing.close();
         self.all_paths().iter().for_each(|path| path.queue.wake_all());
+    }
+
+    /// This process decides before `until`, on the meters' clock, and not from then on: a mandate was renewed, or is to end.
+    /// Demands are refused as `cut_off` where it has ended. What was closed stays closed.
+    pub fn decide_until(&self, until: i64) {
+        self.standing.decide_until(until);
     }
 
     /// Only an atomic store: this runs in a forked child, where any lock may be held by a thread that is not there.
     pub fn mark_forked(&self) {
-        self.flags.fetch_or(FORKED, Ordering::SeqCst);
+        self.standing.fork();
     }
 
     /// Wakes the heads of all queues: a manual clock has moved.

@@ -360,6 +360,11 @@ impl Path {
 
     /// Whether this process was forked from the one that holds the engine.
     #[inline]
+    /// Whether demands are decided at `now`: this process is open, and its mandate lasts.
+    pub fn decides(&self, now: i64) -> bool {
+        self.shared.standing.decides(now)
+    }
+
     pub fn is_forked(&self) -> bool {
         self.shared.is_forked()
     }

@@ -7,15 +7,13 @@ use crate::atomics::{AtomicU64, Ordering};
 use crate::growth::Growths;
 use crate::refusal::Refusal;
 use crate::sip::SipKey;
+use crate::standing::Standing;
 
 /// Refusals whose story is kept: the last ones whose `ref` somebody asked for.
 pub const STORIES_MAX: usize = 4_096;
 
-pub(crate) const CLOSED: u64 = 1;
-pub(crate) const FORKED: u64 = 2;
-
 pub struct Shared {
-    flags: Arc<AtomicU64>,
+    pub(crate) standing: Arc<Standing>,
     pub(crate) sip: SipKey,
     pub(crate) growths: Arc<Growths>,
     stories: Mutex<VecDeque<(u32, Refusal)>>,
@@ -23,20 +21,15 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// `flags` outlives the rest: a restore makes everything else anew, a fork handler takes no lock to reach it.
-    pub(crate) fn new(sip: SipKey, growths: Arc<Growths>, flags: Arc<AtomicU64>) -> Shared {
+    /// `standing` outlives the rest: a restore makes everything else anew, a fork handler takes no lock to reach it.
+    pub(crate) fn new(sip: SipKey, growths: Arc<Growths>, standing: Arc<Standing>) -> Shared {
         // Refs of another process are unlikely to mean something here: they start anywhere.
         let start = sip.hash(b"ref");
-        Shared { flags, sip, growths, stories: Mutex::new(VecDeque::new()), next_ref: AtomicU64::new(start) }
-    }
-
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.flags.load(Ordering::Relaxed) != 0
+        Shared { standing, sip, growths, stories: Mutex::new(VecDeque::new()), next_ref: AtomicU64::new(start) }
     }
 
     pub fn is_forked(&self) -> bool {
-        self.flags.load(Ordering::Relaxed) & FORKED != 0
+        self.standing.is_forked()
     }
 
     /// Keeps a refusal's story under a short name: six hexadecimal digits, which repeat after 16 million refs.

@@ -110,7 +110,7 @@ impl Ticket {
             return self.look(question, clock.boot_ns());
         }
         // Closing wakes everybody, not only heads.
-        if !self.path.queue.is_head(&self.waiter) && !self.path.shared.is_closed() {
+        if !self.path.queue.is_head(&self.waiter) && self.path.decides(clock.boot_ns()) {
             self.wake_at.store(i64::MAX, Ordering::Release);
             return Polled::Waiting;
         }

@@ -104,6 +104,12 @@ impl Meters {
         self.inner.close();
     }
 
+    /// This process decides before that `boot_ns`, and refuses as `cut_off` from then on.
+    #[pyo3(signature = (boot_ns, /))]
+    fn decide_until(&self, boot_ns: i64) {
+        self.inner.decide_until(boot_ns);
+    }
+
     /// In a forked child: every demand raises `Forked`; permits that crossed the fork release nothing.
     fn mark_forked(&self) {
         self.inner.mark_forked();

@@ -43,7 +43,7 @@ impl Path {
     #[inline]
     fn take(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Result<(), Stopped> {
         let now = clock.boot_ns();
-        if units == 1 && self.is_plain && !self.shared.is_closed() {
+        if units == 1 && self.is_plain && self.shared.standing.decides(now) {
             // Loads and one exchange, and no result wider than a register as long as it is admitted.
             let (toll, own) = self.steps[0].toll(key.map(|k| k.hash));
             match toll.meter.take_plainly(now, own, toll.charge.of(1)) {
@@ -95,8 +95,8 @@ impl Path {
     /// What would stop a demand now; nothing is charged, counted or claimed.
     pub(crate) fn probe_stop(&self, clock: &impl Clock, units: u64, key: Option<Key<'_>>) -> Option<Stopped> {
         let now = clock.boot_ns();
-        if self.shared.is_closed() {
-            return Some(Stopped::by(Why::Closed, now));
+        if !self.shared.standing.decides(now) {
+            return Some(Stopped::by(self.shared.standing.why(), now));
         }
         self.steps.iter().enumerate().find_map(|(i, step)| {
             let (toll, own) = step.toll(key.map(|k| k.hash));
@@ -142,8 +142,8 @@ impl Path {
         key: Option<Key<'_>>,
         keep: Option<&mut Vec<Taken>>,
     ) -> Result<(), Stopped> {
-        if self.shared.is_closed() {
-            return Err(Stopped::by(Why::Closed, now));
+        if !self.shared.standing.decides(now) {
+            return Err(Stopped::by(self.shared.standing.why(), now));
         }
         if let Some(far) = &self.far {
             let is_lent = key.is_none() && keep.is_none() && far.take(now, units);
@@ -321,8 +321,8 @@ impl Path {
     ) -> (Answer, Option<u64>) {
         let now = clock.boot_ns();
         let Some(far) = &self.far else { return (self.refuse(units, key, Stopped::by(Why::CutOff, now)), None) };
-        if self.shared.is_closed() {
-            return (self.refuse(units, key, Stopped::by(Why::Closed, now)), None);
+        if !self.shared.standing.decides(now) {
+            return (self.refuse(units, key, Stopped::by(self.shared.standing.why(), now)), None);
         }
         let question = far.ask(&Wanted { units, key, wait: Duration::ZERO, kind });
         let Some(outcome) = question.wait(ANSWER_WAIT) else {

@@ -100,8 +100,8 @@ impl Lending {
     /// A `Stopped` with `is_draw` may pass once the store has answered: `Path::ask_draw`.
     pub fn lend(&self, now: i64, micro: u64, until: i64) -> Result<Loan, Stopped> {
         let stopped = |why, step, stop| Stopped { at: now, why, step, stop, is_far: false };
-        if self.path.shared.is_closed() {
-            return Err(stopped(Why::Closed, 0, None));
+        if !self.path.decides(now) {
+            return Err(stopped(self.path.shared.standing.why(), 0, None));
         }
         let parts = Vec::with_capacity(self.spent.len());
         let mut loan = Loan { path: Arc::clone(&self.path), spent: 0, left: micro, until, parts };
@@ -304,7 +304,7 @@ impl SlotsOut {
     /// Books `micro` in all from now on. False, and nothing changes, where a limit has no room for the growth; less is
     /// always possible.
     pub fn resize(&mut self, now: i64, micro: u64) -> bool {
-        if micro > self.micro && self.path.shared.is_closed() {
+        if micro > self.micro && !self.path.decides(now) {
             return false;
         }
         if micro > self.micro {

@@ -222,6 +222,8 @@ impl Lending {
         while !effects.is_empty() {
             for effect in std::mem::take(&mut effects) {
                 match effect {
+                    // Another process may lend the same limits by now: what is not said here is lost to nobody.
+                    Effect::Send { .. } if !self.path.decides(now) => {}
                     Effect::Send { holder, message } => send(state, holder, &message),
                     Effect::WakeAt(at) => {
                         if at < state.wake_at || state.wake_at <= now {
