@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -25,7 +25,9 @@ from headway.engine.board import Place
 from headway.engine.clock import MachineClock
 from headway.engine.drift import Files, drift_of, newcomers
 from headway.engine.folder import Folder, beside, busy
+from headway.engine.mandate import Mandate
 from headway.engine.mover import Mover
+from headway.engine.opening import open_ledger
 from headway.engine.ports import WallClock
 from headway.engine.specs import path_of, workload_of
 from headway.engine.starting import Started, declare_new, start
@@ -35,7 +37,7 @@ from headway.engine.timeline import Timeline, timeline_of
 from headway.engine.use import by_meter
 from headway.engine.values import Drift, Outcome, Preview, Running
 from headway.errors import Closed, HeadwayError, UnknownRef
-from headway.ledger import AtGates, Ledger, Record
+from headway.ledger import AtGates, Database, Ledger, Record
 from headway.ledger.reading import MOST
 from headway.ramp.observations import EventSeen
 
@@ -83,6 +85,9 @@ class Engine:
         meters: Meters | None = None,
         watch: bool = False,
         answered: frozenset[str] = frozenset(),
+        store: Database | None = None,
+        standby: bool = False,
+        say: Callable[[str], None] = log.warning,
     ) -> Engine:
         """Opens a data folder and runs its contracts in a thread.
 
@@ -93,23 +98,35 @@ class Engine:
             meters: Where curves are enforced; new ones unless told.
             watch: Whether contracts that appear in the files are applied at once.
             answered: Kinds of bindings that the caller answers, `rls` with a data plane; others cannot run.
+            store: The database that the ledger is in; a file in the data folder unless told.
+            standby: Whether to wait where another server has the store's mandate.
+            say: Told for whom this waits.
 
         Raises:
             Unreadable: The ledger is empty and a document is not valid, or uses what cannot run yet.
-            Busy, DataFolder: The folder is held by another engine, or cannot be used.
+            Busy, DataFolder: The folder is held by another engine, or cannot be used; or the store's mandate is another's.
             LedgerStopped: The ledger is damaged, read-only, full or failing; the class says which.
             OverPromised: First stages would together exceed what an upstream guarantees.
         """
         paths = [path] if isinstance(path, Path) else [Path(one) for one in path or ()]
         folder = Folder.locked(data if data is not None else beside(paths))
+        meters = meters or Meters()
         try:
-            ledger = Ledger.open(folder.ledger)
+            ledger, mandate = open_ledger(folder, store, meters, standby=standby, say=say)
             try:
                 files = Files(paths)
                 started = start(
-                    ledger, clock or MachineClock(), meters or Meters(), files.read, threads=True, answered=answered
+                    ledger,
+                    clock or MachineClock(),
+                    meters,
+                    files.read,
+                    threads=True,
+                    answered=answered,
+                    mandate=mandate,
                 )
             except BaseException:
+                if mandate is not None:
+                    mandate.stop()
                 ledger.close()
                 raise
         except BaseException:
@@ -144,6 +161,11 @@ class Engine:
     def run(self) -> int:
         """The number of this run over its ledger, above those of all before."""
         return self._started.run
+
+    @property
+    def mandate(self) -> Mandate | None:
+        """Of a store that others can reach; None where the data folder's lock is proof enough."""
+        return self._started.mandate
 
     def close(self) -> None:
         """A clean stop: demands are refused as `closed`, the marks are kept for the next start.
@@ -292,7 +314,9 @@ class Engine:
         """Why nothing moves now; empty where all is well."""
         if self._closed:
             return "the engine was closed"
-        return self._mover.stopped.problem if self._mover.stopped else ""
+        if self._mover.stopped is not None:
+            return self._mover.stopped.problem
+        return "" if self.mandate is None else self.mandate.unready()
 
     # -- writes
 

@@ -60,10 +60,20 @@ READ_TOGETHER_MS = 100
 
 
 class Mover:
-    """Moves contracts. The engine's thread calls `turn`; people's wishes come through `move`."""
+    """Moves contracts. The engine's thread calls `turn`; people's wishes come through `move`.
+
+    `fenced` is told when this run may not write any more.
+    """
 
     def __init__(
-        self, board: Board, store: Store, publisher: Publisher, clock: WallClock, suspicion: Suspicion, bus: Bus
+        self,
+        board: Board,
+        store: Store,
+        publisher: Publisher,
+        clock: WallClock,
+        suspicion: Suspicion,
+        bus: Bus,
+        fenced: Callable[[LedgerStopped], None] | None = None,
     ) -> None:
         self.lock = RLock()
         self.board = board
@@ -73,6 +83,7 @@ class Mover:
         self._clock = clock
         self._suspicion = suspicion
         self._bus = bus
+        self._fenced = fenced
         self._handover = Handover(board, publisher, clock, suspicion)
         self._beat_at_ms = clock.boot_ms() + BEAT_MS
         self._retry_at_ms = 0
@@ -157,6 +168,8 @@ class Mover:
                 said = {"code": stopped.code, "problem": stopped.problem}
                 self._bus.tell("", "stopped", self._suspicion.utc_ms, said)
             self.stopped = stopped
+            if self._fenced is not None and isinstance(stopped, Fenced):
+                self._fenced(stopped)
             self._retry_at_ms = self._clock.boot_ms() + RETRY_MS
 
     # -- deciding and carrying out

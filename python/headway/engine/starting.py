@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from headway._core import Meters
@@ -12,6 +12,7 @@ from headway.contract.model import Contract
 from headway.contract.read import Reading
 from headway.engine import applying
 from headway.engine.board import Board
+from headway.engine.mandate import Mandate, longest_ms
 from headway.engine.mover import Mover
 from headway.engine.ports import Store, WallClock
 from headway.engine.specs import meters_of
@@ -37,6 +38,8 @@ class Started:
     run: int
     """The number of this run: the epoch of its mandate."""
     at_gates: AtGates
+    mandate: Mandate | None = None
+    """Where the ledger is one that others can reach."""
 
     def stop(self) -> None:
         """Refuses demands, writes what waits, keeps the marks. Where the ledger cannot be written the marks are lost:
@@ -45,8 +48,10 @@ class Started:
         self.meters.close()
         if self.writer is not None:
             self.writer.stop()
+        if self.mandate is not None:
+            self.mandate.stop()
         try:
-            if self.mover.stopped is None:
+            if self.mover.stopped is None and (self.mandate is None or self.mandate.lost is None):
                 self.mover.look()
                 self.ledger.finish(self.mover.believed_ms, self.clock.boot_ms(), self.meters.save())
         except LedgerStopped as stopped:
@@ -62,6 +67,7 @@ def start(
     *,
     threads: bool,
     answered: frozenset[str] = frozenset(),
+    mandate: Mandate | None = None,
 ) -> Started:
     """Takes a ledger up.
 
@@ -71,6 +77,7 @@ def start(
         meters: New ones.
         read: Reads the documents; only called while the ledger is empty.
         answered: Kinds of bindings that are answered here.
+        mandate: Of the ledger, where that is one that others can reach; held, and renewed by its own thread.
         threads: Whether the ledger is written by a thread of its own, and the growth of durable meters is booked.
 
     Raises:
@@ -85,6 +92,9 @@ def start(
         log.warning("%s is bound to %s, which nothing answers here: run it with `headway serve`", name, kind)
     suspicion = _judge(ledger, loaded, clock)
     begun = ledger.begin(clock.boot_id(), suspicion.believed_ms, clock.boot_ms())
+    if mandate is not None and begun.may_lack:
+        log.warning("the database is another copy than before, and may lack what was last written there")
+        mandate.stay_quiet(longest_ms(loaded.contracts.values()))
     board, bus = Board(answered=answered), Bus()
     board.calendars |= loaded.calendars
     board.causes |= loaded.causes
@@ -95,12 +105,14 @@ def start(
         # The mover is told of draws that could not be booked; there are none before it is there.
         writer = Writer(ledger, meters.growth, lambda stopped: movers[0].stop(stopped))
     store: Store = writer or ledger
-    mover = Mover(board, store, meters, clock, suspicion, bus)
+    mover = Mover(board, store, meters, clock, suspicion, bus, None if mandate is None else mandate.end)
     movers.append(mover)
     if writer is not None:
         writer.start()
     try:
-        _take_up(mover, meters, loaded, begun)
+        # Marks are of a machine's clocks: where another one may have written them, rates start empty.
+        is_own = mandate is None or (begun.before is not None and begun.before.boot_id == begun.run.boot_id)
+        _take_up(mover, meters, loaded, begun if is_own else replace(begun, marks=None))
         if reading is not None:
             declare = partial(declare_new, meters)
             applying.apply(mover, reading, declare, actor="headway", reason="applied at the first start")
@@ -110,7 +122,7 @@ def start(
         if writer is not None:
             writer.stop()
         raise
-    return Started(ledger, meters, mover, bus, clock, writer, begun.run.id, begun.at_gates)
+    return Started(ledger, meters, mover, bus, clock, writer, begun.run.id, begun.at_gates, mandate)
 
 
 def _unanswered(contracts: Iterable[Contract], answered: frozenset[str]) -> Iterator[tuple[str, str]]:
