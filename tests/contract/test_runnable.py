@@ -51,7 +51,6 @@ def test_a_field_that_comes_later_is_named_where_it_stands(old: str, new: str, f
         ("server: main\noidc: {issuer: 'https://id.example'}\n", "oidc"),
         ("server: main\ntls: {certificate: file:/x}\n", "tls"),
         ("server: main\nsigners: [{key: x}]\n", "signers"),
-        ("server: main\nstore: postgresql://db.example/headway\n", "store"),
         (API + "---\nrollout: r\nowner: team-web\ndemand: {api: 1}\nsteps: [{share: 5%}]\n", "rollout"),
     ],
 )
@@ -91,3 +90,11 @@ def test_a_binding_runs_where_somebody_answers_it() -> None:
     assert (["rls"], ["rlqs"]) == (fields(text), fields(divided))
     both = text + "---\n" + divided.replace("contract: api", "contract: b")
     assert [] == not_yet(read_text(both.encode()).documents, answered={"rls", "rlqs"})
+
+
+def test_a_store_in_postgresql_runs_where_the_ledger_is_in_one() -> None:
+    """A program that opens its contracts itself keeps its ledger in its own folder: it must not pass by the store's limits."""
+    text = "server: main\nstore: postgresql://db.example/headway\n"
+
+    assert ["store"] == fields(text)
+    assert [] == not_yet(read_text(text.encode()).documents, answered={"postgresql"})

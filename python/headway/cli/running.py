@@ -10,12 +10,12 @@ import typer
 from headway.attach.attachment import DATA_PLANE
 from headway.cli.exits import told
 from headway.cli.show import say
-from headway.errors import NotYet
 from headway.server.problems import ServerError
 
 if TYPE_CHECKING:
     from headway.contract.model import Server
     from headway.contract.read import Reading
+    from headway.ledger import Database
 
 DEFAULT_LISTEN = "127.0.0.1:7700"
 NO_DATA_PLANE = "off"
@@ -43,8 +43,17 @@ def serve(
         ),
     ] = None,
     store: Annotated[
-        str | None, typer.Option("--store", help="sqlite:///DIR/ledger.db; the same as --data DIR.", metavar="URL")
+        str | None,
+        typer.Option(
+            "--store",
+            help="postgresql://USER@HOST/DATABASE?password=env:NAME, or sqlite:///DIR/ledger.db, the same as --data DIR; "
+            "else the `server:` document's.",
+            metavar="URL",
+        ),
     ] = None,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Wait while another server has the PostgreSQL store; then take over.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Apply new contracts as their files appear; for laptops.")
     ] = False,
@@ -70,8 +79,14 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise ServerError("HW433", "--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
-    folder = _folder(data, store) or beside(paths or [])
-    document = _server_of(read_paths(paths), first=not (folder / LEDGER).exists()) if paths else None
+    reading = read_paths(paths) if paths else None
+    named = store or (None if reading is None or reading.server is None else reading.server.store)
+    folder, database = _place(data, named)
+    folder = folder or beside(paths or [])
+    if standby and database is None:
+        raise ServerError("HW433", "--standby waits for a store that others can reach: postgresql://…")
+    first = database is None and not (folder / LEDGER).exists()
+    document = None if reading is None else _server_of(reading, first=first)
     access = access_of(document.tokens) if document is not None and document.tokens else None
     address = listen or (document.listen if document is not None else DEFAULT_LISTEN)
     # Before the engine is opened and anything is written: an address that is refused leaves nothing behind.
@@ -80,8 +95,10 @@ def serve(
     if plane is not None:
         vet_address(address_of(plane), tokens=len(access or ()), tls=tls is not None, insecure_no_tls=insecure_no_tls)
     hosts = [*(host or ()), *(document.allowed_hosts if document is not None else ())]
-    answered = frozenset[str]() if plane is None else ANSWERED
-    engine = Engine.open(paths or None, data=folder, watch=watch, answered=answered)
+    answered = (frozenset[str]() if plane is None else ANSWERED) | (frozenset() if database is None else {"postgresql"})
+    engine = Engine.open(
+        paths or None, data=folder, watch=watch, answered=answered, store=database, standby=standby, say=say
+    )
     try:
         run(
             engine,
@@ -95,7 +112,7 @@ def serve(
         )
     finally:
         engine.close()
-        say("stopped; the marks are saved")
+    say("stopped; the marks are saved")
 
 
 def _server_of(reading: Reading, *, first: bool) -> Server | None:
@@ -107,15 +124,23 @@ def _server_of(reading: Reading, *, first: bool) -> Server | None:
     return reading.server
 
 
-def _folder(data: Path | None, store: str | None) -> Path | None:
-    """The data folder by `--data`, or by the SQLite file that `--store` names in it."""
+def _place(data: Path | None, store: str | None) -> tuple[Path | None, Database | None]:
+    """The data folder and the database, by `--data` and the store: one that is SQLite's names the folder that it lies in."""
+    from headway.contract.addresses import store_of
+    from headway.contract.mistake import Mistake
+    from headway.ledger import Database
+
     if store is None:
-        return data
-    if store.startswith("postgresql"):
-        raise NotYet("PostgreSQL as the store comes later", mend="Use --store sqlite:///DIR/ledger.db, or --data DIR.")
+        return data, None
+    try:
+        store_of(store)
+        if store.startswith("postgresql:"):
+            return data, Database.of(store)
+    except Mistake as mistake:
+        raise ServerError("HW433", f"--store: {mistake.problem}", mend=mistake.mend or "") from mistake
     path = Path(store.removeprefix("sqlite:///"))
-    if not store.startswith("sqlite:///") or path.name != "ledger.db":
+    if path.name != "ledger.db":
         raise ServerError("HW433", "--store is not sqlite:///DIR/ledger.db")
     if data is not None and data.absolute() != path.parent.absolute():
         raise ServerError("HW433", "--store and --data name different folders")
-    return path.parent
+    return path.parent, None

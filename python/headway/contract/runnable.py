@@ -34,7 +34,8 @@ def not_yet(documents: Iterable[Authored], answered: Collection[str] = ()) -> li
 
     Args:
         documents: What would run.
-        answered: Kinds of bindings that whoever runs them answers: `rls` and `rlqs` where there is a data plane.
+        answered: Kinds of bindings that whoever runs them answers, `rls` and `rlqs` where there is a data plane; and
+            `postgresql` where the ledger is in such a store.
     """
     return [
         document.finding("HW290", f"{what} is read and checked, and not acted on {where}", loc, key=True, mend=today)
@@ -51,6 +52,10 @@ def _uses(document: Authored, answered: Collection[str]) -> Iterator[tuple[Loc, 
             if bind.kind not in answered:
                 here, today = _BINDINGS.get(bind.kind, _LATER)
                 yield ("enforce", "bind", index, bind.kind), f"binding to `{bind.kind}`", today, here
+    if isinstance(document.model, Server) and document.model.store is not None:
+        kind = document.model.store.partition(":")[0]
+        if kind != "sqlite" and kind not in answered:
+            yield ("store",), "a store other than SQLite", "start `headway serve` with this document", "here"
 
 
 def _later(document: Authored) -> Iterator[_Use]:
@@ -109,5 +114,3 @@ def _server(server: Server) -> Iterator[_Use]:
         yield ("tls",), "TLS", "remove `tls`; listen on loopback, behind a proxy that speaks TLS"
     if server.signers:
         yield ("signers",), "`signers`", "remove `signers`; tokens and roles say who may apply"
-    if server.store is not None and not server.store.startswith("sqlite:"):
-        yield ("store",), "a store other than SQLite", "write `store: sqlite:///PATH`, or remove `store`"

@@ -90,7 +90,7 @@ def serve(
     data_plane: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serves until SIGINT or SIGTERM. The engine stays open; its owner closes it.
+    """Serves until SIGINT or SIGTERM, or until the store's mandate is lost. The engine stays open; its owner closes it.
 
     Args:
         engine: An open engine.
@@ -104,6 +104,7 @@ def serve(
 
     Raises:
         ServerError: HW440, HW441 (beyond this machine without tokens or TLS), HW442, HW443.
+        LedgerStopped: The mandate is lost: another server goes on, or this one has to begin anew.
     """
     plane: RoutedPlane | None = None
     ready = _prepare(
@@ -126,6 +127,8 @@ def serve(
     # uvicorn raises a signal again once it has stopped; it must find a handler that lets the caller go on to close what
     # it opened. The same handler ends a server that has not begun yet.
     before = {sig: signal.signal(sig, lambda *_: listener.stop()) for sig in (signal.SIGINT, signal.SIGTERM)}
+    if engine.mandate is not None:
+        engine.mandate.tell_lost(listener.stop)
     try:
         listener.run(sockets=[ready.bound])
     finally:
@@ -133,6 +136,8 @@ def serve(
             plane.close()
         for sig, handler in before.items():
             signal.signal(sig, handler)
+    if engine.mandate is not None and engine.mandate.lost is not None:
+        raise engine.mandate.lost
 
 
 def serve_in_thread(

@@ -1,0 +1,143 @@
+"""Two servers on one PostgreSQL: one serves, the other waits; whatever becomes of the first, nothing is admitted twice."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import httpx
+
+from headway.ledger import Database, Ledger
+from tests.postgres import Cluster
+from tests.standby.conftest import Serve
+from tests.standby.served import Server, admitted
+
+MAILS = 300
+
+
+def test_a_standby_takes_over_from_a_server_that_is_killed(serve: Serve, cluster: Cluster):
+    """`kill -9` in the middle of demands: the standby, which had opened no port, serves a term later. Of the month's 300 mails
+    both together send no more than 300; the ledger is whole.
+    """
+    first = serve("first")
+    sent = admitted(first, "mails", 100)
+    standby = serve("second", "--standby")
+    standby.wait_for(rf"process {first.pid} on \S+ has the mandate")
+    assert "listening" not in standby.said
+
+    counted: list[int] = []
+    asking = threading.Thread(target=lambda: counted.append(_until_it_breaks(first)))
+    asking.start()
+    first.signal(signal.SIGKILL)
+    asking.join()
+
+    sent += counted[0] + admitted(standby, "mails", 300)
+    assert 100 <= sent <= MAILS
+    assert 429 == standby.check("mails").status_code
+    assert 200 == standby.read("/readyz").status_code
+    # It was born empty, and fills as time goes by.
+    assert admitted(standby, "api", 40) > 0
+    standby.signal(signal.SIGTERM)
+    assert 0 == standby.ended()
+    ledger = Ledger.shared(Database.of(cluster.url("ledger")), read_only=True)
+    assert ledger.verify().ok
+    assert (2, 0) == (ledger.held().epoch, ledger.held().term_ms)
+    ledger.close()
+
+
+def test_a_server_that_was_frozen_answers_nothing_when_it_wakes_and_ends(serve: Serve):
+    """SIGSTOP, a take-over, SIGCONT: what was asked while it stood still is refused, its writes fail, and it ends by itself
+    with the reason. Both together send no more than the month's mails.
+    """
+    first = serve("first")
+    sent = admitted(first, "mails", 20)
+    standby = serve("second", "--standby")
+    standby.wait_for("has the mandate")
+
+    first.signal(signal.SIGSTOP)
+    answers: list[int] = []
+    asking = [threading.Thread(target=lambda: answers.append(_status(first))) for _ in range(20)]
+    for thread in asking:
+        thread.start()
+    sent += admitted(standby, "mails", 400)
+    first.signal(signal.SIGCONT)
+    for thread in asking:
+        thread.join()
+
+    assert 200 not in answers
+    assert sent <= MAILS
+    assert first.ended() != 0
+    assert "HW506" in first.said
+    assert "took it over" in first.said
+    assert "the marks are saved" not in first.said
+    assert 429 == standby.check("mails").status_code
+
+
+def test_a_second_server_that_is_no_standby_is_told_who_serves(serve: Serve):
+    """It ends, and what serves goes on; nothing was taken from it."""
+    first = serve("first")
+    assert 200 == first.check("mails").status_code
+
+    second = serve("second")
+    assert second.ended() != 0
+    assert "HW501" in second.said
+    assert f"process {first.pid} on " in second.said
+
+    assert 200 == first.check("mails").status_code
+
+
+def test_a_clean_stop_is_taken_over_at_once_and_a_database_that_is_away_is_outlived(serve: Serve, cluster: Cluster):
+    """SIGTERM lets the mandate go. Then the database is killed: quotas, which it counts, stop; rates go on to the end of the
+    mandate, then nothing is decided. Once it is back, so is everything.
+    """
+    first = serve("first")
+    assert 200 == first.check("mails").status_code
+    standby = serve("second", "--standby")
+    standby.wait_for("has the mandate")
+    first.signal(signal.SIGTERM)
+    assert 0 == first.ended()
+    assert 200 == standby.check("mails").status_code
+
+    cluster.kill()
+    try:
+        standby.wait_for("the mandate could not be renewed")
+        while standby.read("/readyz").status_code == 200 or "cut_off" not in standby.check("api").text:
+            continue
+    finally:
+        cluster.revive()
+    standby.wait_for("the mandate is renewed again")
+    while standby.check("api").status_code != 200:
+        continue
+    while standby.check("mails").status_code != 200:
+        continue
+
+
+def test_a_folder_with_a_ledger_of_its_own_is_not_passed_by(serve: Serve, tmp_path: Path):
+    """What was counted in the folder would be forgotten."""
+    (tmp_path / "first").mkdir()
+    Ledger.open(tmp_path / "first" / "ledger.db").close()
+
+    first = serve("first")
+
+    assert first.ended() != 0
+    assert "HW522" in first.said
+    assert "holds a ledger of its own" in first.said
+
+
+def _until_it_breaks(server: Server) -> int:
+    """Sends mails until the connection breaks; how many were admitted for certain."""
+    sent = 0
+    try:
+        while server.check("mails").status_code == 200:
+            sent += 1
+    except httpx.TransportError:
+        pass
+    return sent
+
+
+def _status(server: Server) -> int:
+    try:
+        return server.check("mails").status_code
+    except httpx.TransportError:
+        return 0
