@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet bench-holders sim fuzz crash gates-live keeper-kills seeds meters shares priority descriptors loom docs clean
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet bench-holders bench-store sim fuzz crash gates-live keeper-kills seeds meters shares priority descriptors loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -95,6 +95,10 @@ sim: meters  ## the long simulations of a release: decisions, then leases; SIM_H
 	cargo build --release --quiet -p headway-sim --features mutants
 	target/release/simulate --hours $(or $(SIM_HOURS),10000) --seed $(SEED) --commit $$commit | tee benches/results/sim-leases-$(SEED).json
 	target/release/simulate --mutants --seed $(SEED) --commit $$commit | tee benches/results/sim-mutants-$(SEED).json
+
+bench-store: build  ## durable growth a second, SQLite and PostgreSQL in turns
+	tools/debian.sh postgresql
+	$(BIN)/python -m benches.store --seed $(SEED)
 
 descriptors: build  ## ten million keys offered to a limit of each of a million; about 2 minutes
 	$(BIN)/python -m benches.descriptors --seed $(SEED)

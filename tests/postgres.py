@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 
@@ -35,15 +37,17 @@ def programs() -> Path:
 class Cluster:
     """One server, from construction until `remove`."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.programs = programs()
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="headway-pg-"))
+        self.settings = {**SETTINGS, **settings}
+        self.folder = Path(tempfile.mkdtemp(prefix="headway-pg-"))
         # As root the server runs as the user that Debian's package made: it refuses to be root.
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.user)
         self.folder.chmod(0o755)
         self.data = self.folder / "data"
+        self.version = ""
         self._has_ledger = False
 
     def make(self) -> Cluster:
@@ -51,6 +55,7 @@ class Cluster:
         self.run(
             "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"
         )
+        self.version = (self.data / "PG_VERSION").read_text().strip()
         self.start()
         return self
 
@@ -62,7 +67,7 @@ class Cluster:
 
     def start(self) -> None:
         """Returns once it answers."""
-        options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+        options = " ".join(f"-c {name}={value}" for name, value in self.settings.items())
         log = self.folder / "log"
         self.run("pg_ctl", "-D", self.data, "-l", log, "-w", "-o", f"-k {self.folder} -p {PORT} {options}", "start")
 

@@ -235,16 +235,16 @@ class Ledger:
             writing.keep_texts(connection, texts)
             for kind, statement in statements.BOOKED.items():
                 if rows[kind]:
-                    connection.execute(statement, rows[kind])
+                    statement.run(connection, rows[kind])
             draws = rows["quota_draw"]
             if not draws:
                 return bytes([GRANTED]) * len(batch)
             attempt = connection.begin_nested()
-            if connection.execute(statements.DRAW, draws).rowcount == len(draws):
+            if statements.DRAW.run(connection, draws) == len(draws):
                 attempt.commit()
                 return bytes([GRANTED]) * len(batch)
             attempt.rollback()
-            granted = iter([connection.execute(statements.DRAW, one).rowcount == 1 for one in draws])
+            granted = iter([statements.DRAW.run(connection, [one]) == 1 for one in draws])
             return bytes(GRANTED if one.kind != "quota_draw" or next(granted) else NO_ROOM for one in batch)
 
     # -- reads

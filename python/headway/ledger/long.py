@@ -17,11 +17,12 @@ _MARK = "\x01"
 
 def kept_as(text: str) -> str:
     """The text itself, or its name."""
-    is_short = len(text) * 4 <= PLAIN_MOST or len(text.encode()) <= PLAIN_MOST
-    is_plain = is_short and "\x00" not in text and not text.startswith(_MARK)
-    return text if is_plain else _MARK + sha256(text.encode()).hexdigest()
+    is_short = len(text) <= PLAIN_MOST // 4 or len(text.encode()) <= PLAIN_MOST
+    if is_short and "\x00" not in text and text[:1] != _MARK:
+        return text
+    return _MARK + sha256(text.encode()).hexdigest()
 
 
 def is_name(kept: str) -> bool:
     """Whether what was kept stands for a text beside."""
-    return kept.startswith(_MARK)
+    return kept[:1] == _MARK

@@ -1,29 +1,52 @@
-"""The statements that go to the database by the thousand, in the SQL that SQLite and PostgreSQL share."""
+"""The statements that go to the database by the thousand, in the SQL that SQLite and PostgreSQL share.
+
+They go to the driver as they are, for SQLAlchemy would look at every row.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, String, TextClause, bindparam, text
+from sqlalchemy import Connection
 
 from headway.ledger.long import is_name, kept_as
 from headway.ledger.moves import Draw
 
-_WHOLE = ("by", "start", "most")
+_PARAMETER = re.compile(r":([a-z]+)")
+_TYPES = {"by": "bigint", "start": "bigint", "most": "bigint", "version": "bigint", "text": "bytea"}
+"""Of parameters that are no text. Numbers go as 64-bit ones, whatever their size: else PostgreSQL would plan for each size."""
 
 
-def _made(statement: str) -> TextClause:
-    """Numbers go as 64-bit ones, whatever their size: else the database would plan anew for each size."""
-    made = text(statement)
-    types = [bindparam(name, type_=BigInteger if name in _WHOLE else String) for name in made._bindparams]
-    return made.bindparams(*types)
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement, as each database's driver has it: parameters by name."""
+
+    sqlite: str
+    postgresql: str
+
+    @classmethod
+    def of(cls, text: str) -> Statement:
+        """`text` has `:name` for a parameter, and no other colon."""
+
+        def named(match: re.Match[str]) -> str:
+            name = match.group(1)
+            return f"%({name})s::{_TYPES.get(name, 'text')}"
+
+        return cls(text, _PARAMETER.sub(named, text))
+
+    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Once for each row. Returns how many rows of the table it touched in all."""
+        text = self.postgresql if connection.dialect.name == "postgresql" else self.sqlite
+        return connection.exec_driver_sql(text, list(rows)).rowcount
 
 
 _TARGET = "(SELECT target_micro FROM target WHERE meter = :meter AND key IN (:key, '') ORDER BY key DESC LIMIT 1)"
 """A key's own target goes before that of ''."""
 
-DRAW = _made(
+DRAW = Statement.of(
     f"""
     INSERT INTO draw (meter, key, window_start_ns, drawn_micro)
     SELECT :meter, :key, :start, CASE WHEN :by > 0 THEN :by ELSE 0 END
@@ -36,44 +59,44 @@ DRAW = _made(
 """A draw, if there is room; a row count of 0 says that there was none."""
 
 
-def _grown(table: str, *names: str) -> TextClause:
+def _grown(table: str, *names: str) -> Statement:
     """Adds to a row's units, which never go below nothing."""
     key, values = ", ".join(names), ", ".join(f":{name}" for name in names)
     units = f"{table}.units_micro + :by"
-    return _made(
+    return Statement.of(
         f"INSERT INTO {table} ({key}, units_micro) VALUES ({values}, CASE WHEN :by > 0 THEN :by ELSE 0 END)"  # noqa: S608
         f" ON CONFLICT ({key}) DO UPDATE SET units_micro = CASE WHEN {units} > 0 THEN {units} ELSE 0 END"
     )
 
 
-BOOKED: Mapping[str, TextClause] = {
-    "rate_mark": _made(
+BOOKED: Mapping[str, Statement] = {
+    "rate_mark": Statement.of(
         "INSERT INTO mark (meter, utc_ns) VALUES (:meter, :by) ON CONFLICT (meter) DO UPDATE"
         " SET utc_ns = CASE WHEN mark.utc_ns > excluded.utc_ns THEN mark.utc_ns ELSE excluded.utc_ns END"
     ),
     "booking": _grown("booking", "contract", "workload", "holder", "key"),
     "lent_slots": _grown("lent_slots", "contract", "workload", "holder"),
-    "loan_ceiling": _made(
+    "loan_ceiling": Statement.of(
         "INSERT INTO loan_ceiling (contract, workload, units_micro) VALUES (:contract, :workload, :by)"
         " ON CONFLICT (contract, workload) DO UPDATE SET units_micro = excluded.units_micro"
     ),
 }
 """What is booked whatever there is: by a draw's kind."""
 
-STATE = text(
+STATE = Statement.of(
     "INSERT INTO contract (name, version, state) VALUES (:name, :version, :state)"
     " ON CONFLICT (name) DO UPDATE SET version = excluded.version, state = excluded.state"
 )
-CALENDAR = text(
+CALENDAR = Statement.of(
     "INSERT INTO calendar (name, document) VALUES (:name, :document)"
     " ON CONFLICT (name) DO UPDATE SET document = excluded.document"
 )
-TARGET = _made(
+TARGET = Statement.of(
     "INSERT INTO target (meter, key, target_micro) VALUES (:meter, :key, :most)"
     " ON CONFLICT (meter, key) DO UPDATE SET target_micro = excluded.target_micro"
 )
-CLOSED = _made("DELETE FROM draw WHERE meter = :meter AND window_start_ns < :start")
-LONG_TEXT = text("INSERT INTO long_text (name, text) VALUES (:name, :text) ON CONFLICT (name) DO NOTHING")
+CLOSED = Statement.of("DELETE FROM draw WHERE meter = :meter AND window_start_ns < :start")
+LONG_TEXT = Statement.of("INSERT INTO long_text (name, text) VALUES (:name, :text) ON CONFLICT (name) DO NOTHING")
 
 
 def rows_of(batch: Sequence[Draw]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, bytes]]:

@@ -32,7 +32,7 @@ def long_texts(connection: Connection) -> dict[str, str]:
 
 def keep_texts(connection: Connection, texts: Mapping[str, bytes]) -> None:
     if texts:
-        connection.execute(statements.LONG_TEXT, [{"name": name, "text": text} for name, text in texts.items()])
+        statements.LONG_TEXT.run(connection, [{"name": name, "text": text} for name, text in texts.items()])
 
 
 def last_run(connection: Connection) -> Run | None:
@@ -82,14 +82,14 @@ def append(connection: Connection, move: Move) -> tuple[int, ...]:
 def keep_states(connection: Connection, move: Move) -> None:
     rows = [{"name": name, "version": one.version, "state": one.as_json()} for name, one in move.states.items()]
     if rows:
-        connection.execute(statements.STATE, rows)
+        statements.STATE.run(connection, rows)
 
 
 def keep_beside(connection: Connection, move: Move) -> None:
     """Calendars, targets, and windows that are over."""
     if move.calendars:
         rows = [{"name": name, "document": document} for name, document in move.calendars.items()]
-        connection.execute(statements.CALENDAR, rows)
+        statements.CALENDAR.run(connection, rows)
     if move.targets:
         texts: dict[str, bytes] = {}
         targets = [
@@ -97,6 +97,6 @@ def keep_beside(connection: Connection, move: Move) -> None:
             for (meter, key), most in move.targets.items()
         ]
         keep_texts(connection, texts)
-        connection.execute(statements.TARGET, targets)
+        statements.TARGET.run(connection, targets)
     if move.closed:
-        connection.execute(statements.CLOSED, [{"meter": one, "start": at} for one, at in move.closed.items()])
+        statements.CLOSED.run(connection, [{"meter": one, "start": at} for one, at in move.closed.items()])
