@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -141,3 +143,18 @@ def _status(server: Server) -> int:
         return server.check("mails").status_code
     except httpx.TransportError:
         return 0
+
+
+def test_a_ledger_is_read_beside_the_server_that_writes_it(serve: Serve, cluster: Cluster):
+    """`headway ledger` by the store's address; it takes nothing, and says of a password in the open no more than that."""
+    first = serve("first")
+    assert 200 == first.check("mails").status_code
+    command = [sys.executable, "-m", "headway.cli", "ledger", "verify", "--store"]
+
+    told = subprocess.run([*command, cluster.url("ledger")], capture_output=True, text=True)
+    refused = subprocess.run([*command, "postgresql://ana:hunter2@db/x"], capture_output=True, text=True)
+
+    assert "the ledger is whole" in told.stdout
+    assert "HW433" in refused.stderr
+    assert "hunter2" not in refused.stderr
+    assert 200 == first.check("mails").status_code

@@ -48,6 +48,7 @@ HELPS: dict[str, str] = {
         "Runs the engine and its API until a signal.",
         "headway serve contracts/",
         "headway serve contracts/ --listen 127.0.0.1:7700 --data /var/lib/headway",
+        "headway serve contracts/ --store 'postgresql://headway@db.example/headway?password=env:DB' --standby",
         "headway serve contracts/ --watch",
     ),
     "apply": _help(
@@ -94,6 +95,7 @@ HELPS: dict[str, str] = {
         "Checks chain, order, and states by their replay.",
         "headway ledger verify",
         "headway ledger verify --data /var/lib/headway",
+        "headway ledger verify --store postgresql://headway@db.example/headway",
     ),
     "ledger tail": _help(
         "Shows the latest entries: what changed, who, why.",

@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headway.cli import options
+from headway.cli import options, stores
 from headway.cli.exits import Exit, told
 from headway.cli.remote import connect, folder_here
 from headway.cli.show import instant, say, say_json, table
 from headway.server.problems import ServerError
 
 if TYPE_CHECKING:
-    from headway.ledger import Ledger
+    from headway.ledger import Database, Ledger
 
 
 @told
 def verify(
     data: options.Folder = None,
+    store: options.Store = None,
     server: options.Server = None,
     token_file: options.TokenFile = None,
     json: options.AsJson = False,
 ) -> None:
     from headway.server.plain import plain
 
-    verdict = _ask(data, server, token_file, lambda ledger: plain(ledger.verify()), "/v1/ledger/verify")
+    verdict = _ask(data, store, server, token_file, lambda ledger: plain(ledger.verify()), "/v1/ledger/verify")
     if json:
         say_json(verdict)
     elif verdict["ok"]:
@@ -44,6 +45,7 @@ def tail(
     most: Annotated[int, typer.Option("-n", "--most", min=1, max=1000, help="How many.", metavar="N")] = 20,
     contract: Annotated[str | None, typer.Option("--contract", help="Only of this contract.", metavar="NAME")] = None,
     data: options.Folder = None,
+    store: options.Store = None,
     server: options.Server = None,
     token_file: options.TokenFile = None,
     json: options.AsJson = False,
@@ -53,7 +55,7 @@ def tail(
     def read(ledger: Ledger) -> Any:
         return {"entries": [entry_of(record) for record in ledger.tail(most, contract)]}
 
-    entries = _ask(data, server, token_file, read, "/v1/ledger/tail", most=most, contract=contract)["entries"]
+    entries = _ask(data, store, server, token_file, read, "/v1/ledger/tail", most=most, contract=contract)["entries"]
     if json:
         say_json(entries)
         return
@@ -70,6 +72,7 @@ def tail(
 @told
 def replay(
     data: options.Folder = None,
+    store: options.Store = None,
     server: options.Server = None,
     token_file: options.TokenFile = None,
     json: options.AsJson = False,
@@ -79,7 +82,7 @@ def replay(
     def read(ledger: Ledger) -> Any:
         return replayed_of(ledger.load())
 
-    states = _ask(data, server, token_file, read, "/v1/ledger/replay")
+    states = _ask(data, store, server, token_file, read, "/v1/ledger/replay")
     if json:
         say_json(states)
         return
@@ -99,31 +102,39 @@ def replay(
 
 def _ask(
     data: Path | None,
+    store: str | None,
     server: str | None,
     token_file: Path | None,
     read: Callable[[Ledger], Any],
     path: str,
     **query: Any,
 ) -> Any:
-    """From the folder that is named or found; from a server where one is named, or no folder is there."""
-    if data is not None and server is not None:
-        raise ServerError("HW433", "--data and --server exclude each other")
-    folder = data if data is not None or server is not None else folder_here()
-    if folder is not None:
-        with _opened(folder) as ledger:
+    """From the folder or the database that is named; else from a server where one is named, or no folder is found."""
+    if sum(one is not None for one in (data, store, server)) > 1:
+        raise ServerError("HW433", "--data, --store and --server exclude each other")
+    place: Path | Database | None = data
+    if store is not None:
+        place = stores.named(store)
+    elif server is None:
+        place = data or folder_here()
+    if place is not None:
+        with _opened(place) as ledger:
             return read(ledger)
     with connect(server, token_file) as remote:
         return remote.get(path, **query)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[Ledger]:
+def _opened(place: Path | Database) -> Iterator[Ledger]:
     from headway.engine.folder import LEDGER
     from headway.ledger import Ledger
 
-    if not (folder / LEDGER).is_file():
-        raise ServerError("HW433", f"{folder} holds no ledger", mend="Name the server's folder with --data.")
-    ledger = Ledger.open(folder / LEDGER, read_only=True)
+    if not isinstance(place, Path):
+        ledger = Ledger.shared(place, read_only=True)
+    elif (place / LEDGER).is_file():
+        ledger = Ledger.open(place / LEDGER, read_only=True)
+    else:
+        raise ServerError("HW433", f"{place} holds no ledger", mend="Name the server's folder with --data.")
     try:
         yield ledger
     finally:

@@ -33,6 +33,10 @@ Second = Annotated[
     Path | None,
     typer.Option("--second", help="A file with the token of the second person that a raise wants.", metavar="FILE"),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option("--store", help="A database that holds the ledger, postgresql://USER@HOST/DATABASE.", metavar="URL"),
+]
 Folder = Annotated[
     Path | None, typer.Option("--data", help="The server's folder; else .headway here or above.", metavar="DIR")
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headway.attach.attachment import DATA_PLANE
+from headway.cli import stores
 from headway.cli.exits import told
 from headway.cli.show import say
 from headway.server.problems import ServerError
@@ -15,7 +16,6 @@ from headway.server.problems import ServerError
 if TYPE_CHECKING:
     from headway.contract.model import Server
     from headway.contract.read import Reading
-    from headway.ledger import Database
 
 DEFAULT_LISTEN = "127.0.0.1:7700"
 NO_DATA_PLANE = "off"
@@ -80,9 +80,12 @@ def serve(
         raise ServerError("HW433", "--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
     reading = read_paths(paths) if paths else None
-    named = store or (None if reading is None or reading.server is None else reading.server.store)
-    folder, database = _place(data, named)
-    folder = folder or beside(paths or [])
+    written = store or (None if reading is None or reading.server is None else reading.server.store)
+    place = None if written is None else stores.named(written)
+    if isinstance(place, Path) and data is not None and data.absolute() != place.absolute():
+        raise ServerError("HW433", "--store and --data name different folders")
+    database = None if isinstance(place, Path) else place
+    folder = data or (place if isinstance(place, Path) else beside(paths or []))
     if standby and database is None:
         raise ServerError("HW433", "--standby waits for a store that others can reach: postgresql://…")
     first = database is None and not (folder / LEDGER).exists()
@@ -122,25 +125,3 @@ def _server_of(reading: Reading, *, first: bool) -> Server | None:
     if first or any(document.kind == "server" and document.model is None for document in reading.documents):
         reading.require()
     return reading.server
-
-
-def _place(data: Path | None, store: str | None) -> tuple[Path | None, Database | None]:
-    """The data folder and the database, by `--data` and the store: one that is SQLite's names the folder that it lies in."""
-    from headway.contract.addresses import store_of
-    from headway.contract.mistake import Mistake
-    from headway.ledger import Database
-
-    if store is None:
-        return data, None
-    try:
-        store_of(store)
-        if store.startswith("postgresql:"):
-            return data, Database.of(store)
-    except Mistake as mistake:
-        raise ServerError("HW433", f"--store: {mistake.problem}", mend=mistake.mend or "") from mistake
-    path = Path(store.removeprefix("sqlite:///"))
-    if path.name != "ledger.db":
-        raise ServerError("HW433", "--store is not sqlite:///DIR/ledger.db")
-    if data is not None and data.absolute() != path.parent.absolute():
-        raise ServerError("HW433", "--store and --data name different folders")
-    return path.parent, None
