@@ -95,6 +95,15 @@ def test_for_who_has_not_asked_yet_nothing_is_kept() -> None:
     assert exports.asks(60, web=5, reports=5)["web"] == pytest.approx(750, abs=20)
 
 
+def test_who_asks_again_after_a_silence_is_seen_as_one_that_begins() -> None:
+    """One demand each, nothing for a minute, then both at once: 750 and 250 from the first second on."""
+    exports = Exports()
+    exports.asks(0.1, web=1, reports=1)
+    exports.clock.advance(MINUTE - SECOND // 10)
+
+    assert {"web": pytest.approx(750, abs=5), "reports": pytest.approx(250, abs=5)} == exports.asks(60, web=2, reports=8)
+
+
 def test_a_cut_divides_what_is_left() -> None:
     """Both used 100 of their parts; of 400 the web may have 300."""
     exports = Exports()

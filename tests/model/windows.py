@@ -81,11 +81,13 @@ class Windows(Division):
     def _look(self, at_ns: int, half_life_ns: int) -> None:
         before = {name: sum(seen) for name, (_, _, seen) in self.asked.items()}
         super()._look(at_ns, half_life_ns)
+        is_paused = at_ns - self.looked_ns > 4 * half_life_ns
         for name, (asked, _, seen) in self.asked.items():
-            if sum(seen) > before.get(name, 0):
-                self.since_ns.setdefault(name, self.looked_ns)
-            elif asked.micro * 4 * half_life_ns <= MICRO * SECOND:
+            is_new = sum(seen) > before.get(name, 0)
+            if is_paused or (not is_new and asked.micro * 4 * half_life_ns <= MICRO * SECOND):
                 self.since_ns.pop(name, None)
+            elif is_new:
+                self.since_ns.setdefault(name, self.looked_ns)
         self.looked_ns = at_ns
 
     def _ahead(self, name: str, at_ns: int, left_ns: int, half_life_ns: int) -> int:

@@ -208,6 +208,10 @@ impl Measured {
             // What was asked up to here was asked in an instant that nobody knows: it begins now.
             return;
         }
+        // When what came in a long pause came nobody knows, and who asks after one begins anew, as does who asks less than
+        // once in as long.
+        let pause = half_life.saturating_mul(4);
+        let is_paused = now.saturating_sub(self.looked_at) > i64::try_from(pause).unwrap_or(i64::MAX);
         for (pace, portion) in self.paces.iter_mut().zip(portions) {
             let (taken, refused) = portion.asked();
             let new = meter.units(taken).wrapping_sub(pace.seen_taken);
@@ -216,11 +220,10 @@ impl Measured {
             pace.taken = pace.taken.after(now, new, 0, half_life);
             pace.seen_taken += new;
             pace.seen_refused += refused;
-            if new + refused > 0 {
-                pace.since = pace.since.or(Some(self.looked_at));
-            } else if pace.asked.units_within(half_life.saturating_mul(4)) <= 1 {
-                // Less than one demand in four half-lives: when it asks again it begins anew.
+            if is_paused || new + refused == 0 && pace.asked.units_within(pause) <= 1 {
                 pace.since = None;
+            } else if new + refused > 0 {
+                pace.since = pace.since.or(Some(self.looked_at));
             }
         }
         self.looked_at = now;
