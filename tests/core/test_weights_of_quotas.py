@@ -166,7 +166,7 @@ def test_a_guarantee_and_a_priority_stand_above_a_weight() -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_random_arrivals_have_of_each_window_what_is_ideal_within_two_percent(name: str) -> None:
-    """From the second window on, and at least 99 % of what is wanted of the limit is used."""
+    """The first window after a start included; and at least 99 % of what is wanted of the limit is used."""
     assert [] == faults(SETTINGS[name], played(SETTINGS[name], 7))
 
 
