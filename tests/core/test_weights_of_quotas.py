@@ -101,7 +101,9 @@ def test_who_asks_again_after_a_silence_is_seen_as_one_that_begins() -> None:
     exports.asks(0.1, web=1, reports=1)
     exports.clock.advance(MINUTE - SECOND // 10)
 
-    assert {"web": pytest.approx(750, abs=5), "reports": pytest.approx(250, abs=5)} == exports.asks(60, web=2, reports=8)
+    assert {"web": pytest.approx(750, abs=5), "reports": pytest.approx(250, abs=5)} == exports.asks(
+        60, web=2, reports=8
+    )
 
 
 def test_a_cut_divides_what_is_left() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from headway._core import Permit
 from headway.engine.shares import ceilings_micro, shares_of
+from headway.errors import VerbRefused
 from tests.engine.world import MINUTE, World, reading_of
 
 DB = """
@@ -219,6 +220,26 @@ def test_beside_each_the_total_is_divided_by_weight(tmp_path: Path):
         world.clock.advance(1)
 
     assert {"web": pytest.approx(75, abs=2), "reports": pytest.approx(25, abs=2)} == had
+
+
+def test_more_ceilings_than_a_demand_may_pass_are_refused_before_the_ledger_has_them(tmp_path: Path):
+    """Five dimensions, each with a total: ten meters. Five ceilings of shares are ten more; five amounts are five."""
+    names = [f"d{number}" for number in range(5)]
+    levels, each = (", ".join(f"{name}: {what}" for name in names) for what in (10, "{measure: concurrency}"))
+
+    def text(ceiling: str) -> str:
+        return (
+            f"contract: x\nowner: t\nconstraint: {{{each}}}\nworkloads: {{w: {{ceiling: {ceiling}}}, other: {{}}}}\n"
+            f"each: {{key: team, count: 4, total: {{{levels}}}}}\nramp: [{{stage: now, limit: {{{levels}}}}}]\n"
+        )
+
+    with pytest.raises(VerbRefused) as refused:
+        World(tmp_path, text("50%"))
+    assert "by w would pass 20 meters, upstreams and ceilings among them, and it may pass 16" in str(
+        refused.value.because
+    )
+    world = World(tmp_path, text("{" + levels + "}"))
+    assert 10 == takes(world, "x", "w", key="ana")
 
 
 def test_a_ceiling_in_units_is_never_above_the_level():

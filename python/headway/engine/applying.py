@@ -157,7 +157,7 @@ def _can_be_metered(mover: Mover, new: Mapping[str, Contract], decided: Mapping[
             raise VerbRefused(
                 f"{name} cannot be enforced",
                 because=str(error),
-                mend="choose a limit and a `per` that a meter holds",
+                mend="choose a limit and a `per` that a meter holds, and few enough dimensions, upstreams and ceilings",
                 where=name,
             ) from error
 

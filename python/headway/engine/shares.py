@@ -63,6 +63,14 @@ def ceilings_micro(
     return found
 
 
+def ceilings_passed(contract: Contract, workload: Workload) -> int:
+    """How many ceilings a workload's demands pass beside the meters that they are of."""
+    ceilings = [workload.at_most(dimension) for dimension in contract.constraint]
+    if contract.each is not None and contract.each.total_micro is not None:
+        ceilings += [_share(one) for one in ceilings]
+    return sum(one is not None for one in ceilings)
+
+
 def _is_agreed(workload: Workload) -> bool:
     return any(one is not None for one in (workload.priority, workload.guarantee, workload.ceiling, workload.weight))
 

@@ -13,7 +13,7 @@ from typing import Literal
 from headway._core import MeterSpec, PathSpec
 from headway.contract.model import Constraint, Contract
 from headway.engine.shares import PPM as PPM
-from headway.engine.shares import shares_of
+from headway.engine.shares import ceilings_passed, shares_of
 from headway.errors import UnknownWorkload
 
 MS = 1_000_000
@@ -22,6 +22,9 @@ DURABLE_PER_MS = 60_000
 """An unkeyed rate with a `per` of at least that keeps a durable mark."""
 
 OTHER = "other"
+
+STEPS_MOST = 16
+"""Meters that one demand passes, ceilings among them, as the core has it."""
 
 METERS_MOST = 100_000
 """Meters the core holds in one process. A contract that ended keeps its own: what it last admitted stays enforced."""
@@ -104,6 +107,7 @@ def path_of(contract: Contract, workload: str, contracts: Mapping[str, Contract]
 
     Raises:
         UnknownWorkload: Neither it nor `other` is declared.
+        ValueError: More meters than a demand may pass.
     """
     named = contract.workloads.get(workload) or contract.workloads.get(OTHER)
     if named is None and contract.workloads:
@@ -119,6 +123,12 @@ def path_of(contract: Contract, workload: str, contracts: Mapping[str, Contract]
         deepest[meter, keyed] = max(deepest.get((meter, keyed), 0), depth)
         charges[meter, keyed] = charges.get((meter, keyed), 0) + factor
     order = sorted(charges, key=lambda one: (-deepest[one], one))
+    passed = len(order) + (ceilings_passed(contract, named) if named else 0)
+    if passed > STEPS_MOST:
+        raise ValueError(
+            f"a demand of {contract.name} by {workload} would pass {passed} meters, upstreams and ceilings among them, "
+            f"and it may pass {STEPS_MOST}"
+        )
     settle_max = [one.cost.max_micro for one in contract.constraint.values() if one.cost is not None]
     return PathSpec(
         contract.name,
