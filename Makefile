@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet bench-holders bench-store sim fuzz crash gates-live keeper-kills seeds meters shares priority descriptors loom docs clean
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet bench-holders bench-store sim fuzz crash gates-live keeper-kills failovers seeds meters shares priority descriptors loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -119,6 +119,10 @@ keeper-kills: build  ## kill -9 a keeper under load 500 times, and its gates; no
 
 gates-live: build  ## eight gates on a faulty network under a thousand changes of limit; MINUTES=30
 	$(BIN)/python -m tests.connect.live --minutes $(or $(MINUTES),30) --seed $(SEED)
+
+failovers: build  ## a server and its standby on one PostgreSQL, failing over under load 60 times; nothing may be over
+	tools/debian.sh postgresql
+	$(BIN)/python -m tests.standby.failovers --failovers $(or $(FAILOVERS),60) --seed $(SEED)
 
 seeds: build  ## the demo with ten other seeds
 	$(BIN)/python -m tests.demo.seeds

@@ -33,6 +33,10 @@ class Faulty:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def lead_to(self, port: int) -> None:
+        """Where connections lead that are made from now on."""
+        self._upstream = port
+
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -60,6 +60,7 @@ class Machine:
         self.mandate.acquire(standby=standby, say=self.said.append)
         self.mandate._renewed(self.mandate._renewed_ns)
         self.ledger.begin("boot", 1, 1)
+        self.mandate.begun()
 
 
 class Reached(Ledger):
@@ -73,9 +74,9 @@ class Reached(Ledger):
         self._vet()
         return super().held()
 
-    def renew(self) -> None:
+    def renew(self, *, settled: bool = True) -> None:
         self._vet()
-        super().renew()
+        super().renew(settled=settled)
 
     def _vet(self) -> None:
         if self._world.away:
@@ -207,8 +208,8 @@ def test_a_mandate_counts_from_before_its_renewal_was_sent(one: Machine, world: 
     """The answer takes four of five seconds: one is left."""
     sent_ns, renew = world.now_ns, Reached.renew
 
-    def slow(ledger: Reached) -> None:
-        renew(ledger)
+    def slow(ledger: Reached, *, settled: bool = True) -> None:
+        renew(ledger, settled=settled)
         one.sleep(4.0)
 
     monkeypatch.setattr(Reached, "renew", slow)
@@ -219,7 +220,8 @@ def test_a_mandate_counts_from_before_its_renewal_was_sent(one: Machine, world: 
 
 def test_what_a_copy_may_lack_is_waited_out(one: Machine, world: World):
     """For so long nothing is decided, renewals or not; then it is."""
-    one.mandate.stay_quiet(60_000)
+    one.mandate.begun(60_000)
+    one.decide_until(0)
     assert not one.decides
     assert "another copy" in one.mandate.unready()
 
@@ -229,6 +231,27 @@ def test_what_a_copy_may_lack_is_waited_out(one: Machine, world: World):
         assert one.decides is (world.now_ns >= 1_000_000_000 + 60_060 * MS)
 
     assert one.decides
+
+
+def test_a_run_that_ends_while_it_waits_leaves_the_waiting_to_the_next(world: World, monkeypatch: pytest.MonkeyPatch):
+    """The copy is another one: the first run waits for a minute, and is killed after ten seconds. The second one waits a whole
+    minute again, and only then is this copy as good as the one before; the third one does not wait.
+    """
+    monkeypatch.setattr(SqliteStore, "place", "cluster/1")
+    Machine(world, "zero").acquire()
+    monkeypatch.setattr(SqliteStore, "place", "cluster/2")
+    lacks = []
+    for seconds in (10, 70, 10):
+        machine = Machine(world, "one")
+        machine.mandate.acquire(standby=True, say=machine.said.append)
+        machine.mandate.renew()
+        lacks.append(machine.ledger.begin("boot", 1, 1).may_lack)
+        machine.mandate.begun(60_000 if lacks[-1] else 0)
+        for _ in range(seconds):
+            machine.sleep(1.0)
+            machine.mandate.renew()
+
+    assert [True, True, False] == lacks
 
 
 def test_everything_lent_has_ended_after_the_longest_drain_and_hold():
@@ -291,6 +314,7 @@ def test_no_two_ever_decide_at_once(seed: int):
         machine.pauses = until_silent
         machine.mandate.acquire(standby=True, say=lambda _: None)
         machine.mandate._renewed(machine.mandate._renewed_ns)
+        machine.mandate.begun()
         machines.append(machine)
         live(0.1)
 

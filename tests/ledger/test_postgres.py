@@ -221,6 +221,14 @@ def test_a_user_who_may_not_write_is_told_so(cluster: Cluster, database: Databas
         Ledger.shared(replace(database, user="reader")).begin("boot", 1, 1)
 
 
+def test_a_postgresql_that_is_too_old_is_named(database: Database, monkeypatch: pytest.MonkeyPatch):
+    """Before anything is written: it would not know what became of a commit."""
+    monkeypatch.setattr("headway.ledger.postgres.OLDEST", 99)
+
+    with pytest.raises(LedgerFailing, match="too old"):
+        Ledger.shared(database)
+
+
 def test_another_programs_database_is_not_touched(cluster: Cluster):
     """No table of ours is put beside somebody's orders; a database that is not there, or not reached, says so."""
     with cluster.connect() as connection:

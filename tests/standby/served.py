@@ -19,32 +19,34 @@ TOKEN = "a-gate's-token"
 WAIT_S = 60
 """Until a server says what is waited for; a test fails then."""
 
-CONTRACTS = f"""
+SERVER = f"""
 server: main
 listen: 127.0.0.1:0
 tokens: [{{name: gate, hash: {sha256_of(TOKEN).hex()}, roles: [gate, operator, viewer]}}]
 ---
+"""
+CONTRACTS = """
 contract: mails
 owner: team-web
-constraint: {{measure: quota, unit: mail, per: month}}
-workloads: {{other: {{}}}}
-ramp: [{{stage: now, limit: 300}}]
+constraint: {measure: quota, unit: mail, per: month}
+workloads: {other: {}}
+ramp: [{stage: now, limit: 300}]
 ---
 contract: api
 owner: team-web
-constraint: {{measure: rate, unit: request, per: 1s, burst: 100ms}}
-workloads: {{other: {{}}}}
-ramp: [{{stage: now, limit: 100}}]
+constraint: {measure: rate, unit: request, per: 1s, burst: 100ms}
+workloads: {other: {}}
+ramp: [{stage: now, limit: 100}]
 """
 
 
 class Server:
     """`headway serve`, from construction until `end`."""
 
-    def __init__(self, folder: Path, name: str, store: str, *more: str) -> None:
-        contracts = folder / "contracts.yaml"
-        contracts.write_text(CONTRACTS)
-        command = [sys.executable, "-m", "headway.cli", "serve", str(contracts), "--store", store]
+    def __init__(self, folder: Path, name: str, store: str, *more: str, contracts: str = CONTRACTS) -> None:
+        file = folder / "contracts.yaml"
+        file.write_text(SERVER + contracts)
+        command = [sys.executable, "-m", "headway.cli", "serve", str(file), "--store", store]
         self._process = subprocess.Popen(
             [*command, "--data", str(folder / name), "--data-plane", "127.0.0.1:0", *more],
             stdout=subprocess.PIPE,
@@ -52,7 +54,9 @@ class Server:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        self._client = httpx.Client(headers={"authorization": f"Bearer {TOKEN}"}, timeout=WAIT_S)
+        # It says where it listens a moment before it does.
+        transport = httpx.HTTPTransport(retries=5)
+        self._client = httpx.Client(headers={"authorization": f"Bearer {TOKEN}"}, timeout=WAIT_S, transport=transport)
         self.said = ""
         self._changed = threading.Condition()
         self._is_over = False

@@ -115,6 +115,24 @@ def test_a_clean_stop_is_taken_over_at_once_and_a_database_that_is_away_is_outli
         continue
 
 
+def test_a_copy_that_was_promoted_is_waited_out(serve: Serve, cluster: Cluster):
+    """PostgreSQL fails over to a copy that may lack something: the server that wrote to the one before ends, and the next one
+    decides nothing until all that may have been lent has ended, `drain_within` of 5 s; then it goes on.
+    """
+    first = serve("first")
+    assert 200 == first.check("mails").status_code
+    cluster.promote()
+    assert first.ended() != 0
+    assert "the database is another copy" in first.said
+
+    second = serve("second")
+    second.wait_for("may lack what was last written there")
+    assert 503 == second.check("mails").status_code
+    assert "another copy" in second.read("/readyz").text
+    while second.check("mails").status_code != 200:
+        assert second.read("/healthz").status_code == 200
+
+
 def test_a_folder_with_a_ledger_of_its_own_is_not_passed_by(serve: Serve, tmp_path: Path):
     """What was counted in the folder would be forgotten."""
     (tmp_path / "first").mkdir()

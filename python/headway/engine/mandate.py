@@ -91,7 +91,7 @@ class Mandate:
         self._pause = pause
         self._stopping = Event()
         self._until_ns = 0
-        self._quiet_until_ns = 0
+        self._quiet_until_ns: int | None = None
         self._renewed_ns = 0
         self._failing = False
         self._thread: Thread | None = None
@@ -151,15 +151,19 @@ class Mandate:
     # -- keeping it
 
     def start(self) -> None:
-        """Renews it from now on, and lets the meters decide."""
+        """Renews it from now on. The meters decide once the run has begun."""
         self._renewed(self._renewed_ns)
         self._thread = Thread(target=self._run, name="headway-mandate", daemon=True)
         self._thread.start()
 
-    def stay_quiet(self, for_ms: int) -> None:
-        """Lets nothing be decided for so long: what was lent before may not be known, and ends by itself."""
-        self._quiet_until_ns = self._clock.boot_ns() + for_ms * MS * (PPM + EPS_PPM) // PPM
-        self._meters.decide_until(0)
+    def begun(self, quiet_ms: int = 0) -> None:
+        """The run has begun: demands are decided from now on, or after so long, where what was lent before may not be known and
+        has to end by itself.
+        """
+        now_ns = self._clock.boot_ns()
+        self._quiet_until_ns = now_ns + quiet_ms * MS * (PPM + EPS_PPM) // PPM
+        if self._quiet_until_ns <= now_ns and self.lost is None:
+            self._meters.decide_until(self._until_ns)
 
     def stop(self) -> None:
         """Renews no more. What remains of it may be let go of in the ledger."""
@@ -172,7 +176,7 @@ class Mandate:
         now_ns = self._clock.boot_ns()
         if self.lost is not None:
             return self.lost.problem
-        if now_ns < self._quiet_until_ns:
+        if self._quiet_until_ns is None or now_ns < self._quiet_until_ns:
             return "the database is another copy than before: what was lent under the one before has to end first"
         return "" if now_ns < self._until_ns else "the mandate could not be renewed in time"
 
@@ -196,7 +200,7 @@ class Mandate:
         """Renews it once. Returns after how many seconds that is to be done again."""
         sent_ns = self._clock.boot_ns()
         try:
-            self._ledger.renew()
+            self._ledger.renew(settled=self._is_settled(sent_ns))
         except Fenced as fenced:
             self.end(fenced)
             return 0.0
@@ -213,8 +217,11 @@ class Mandate:
 
     def _renewed(self, sent_ns: int) -> None:
         self._until_ns = sent_ns + self._term_ms * MS * PPM // (PPM + EPS_PPM)
-        if sent_ns >= self._quiet_until_ns and self.lost is None:
+        if self._is_settled(sent_ns) and self.lost is None:
             self._meters.decide_until(self._until_ns)
+
+    def _is_settled(self, now_ns: int) -> bool:
+        return self._quiet_until_ns is not None and now_ns >= self._quiet_until_ns
 
     def _run(self) -> None:
         pause_s = self._term_ms / 3 / 1000

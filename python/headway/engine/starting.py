@@ -92,9 +92,10 @@ def start(
         log.warning("%s is bound to %s, which nothing answers here: run it with `headway serve`", name, kind)
     suspicion = _judge(ledger, loaded, clock)
     begun = ledger.begin(clock.boot_id(), suspicion.believed_ms, clock.boot_ms())
-    if mandate is not None and begun.may_lack:
-        log.warning("the database is another copy than before, and may lack what was last written there")
-        mandate.stay_quiet(longest_ms(loaded.contracts.values()))
+    if mandate is not None:
+        if begun.may_lack:
+            log.warning("the database is another copy than before, and may lack what was last written there")
+        mandate.begun(longest_ms(loaded.contracts.values()) if begun.may_lack else 0)
     board, bus = Board(answered=answered), Bus()
     board.calendars |= loaded.calendars
     board.causes |= loaded.causes

@@ -108,21 +108,26 @@ class Ledger:
             term_ms: How long it lasts from when a renewal was sent; whoever takes it next without a word waits as long.
         """
         with self._store.write() as connection:
-            epoch = mandate.take(connection, holder, term_ms, self._store.place, seen)
+            epoch = mandate.take(connection, holder, term_ms, seen.place or self._store.place, seen)
         if epoch is None:
             return False
         self._epoch, self._taken_from = epoch, seen.place
         return True
 
-    def renew(self) -> None:
+    def renew(self, *, settled: bool = True) -> None:
         """Says that this run goes on; beside the writer, from any thread.
+
+        Args:
+            settled: Nothing is left of what a copy of the database may lack, so that later runs need not wait for it.
 
         Raises:
             Fenced: A later run has the mandate.
             LedgerStopped: It could not be said.
         """
         with self._store.aside() as connection:
-            if self._epoch is None or not mandate.renew(connection, self._epoch):
+            if self._epoch is None or not mandate.renew(
+                connection, self._epoch, self._store.place if settled else None
+            ):
                 raise self._fenced(mandate.held(connection))
 
     # -- the start and the end of a run

@@ -24,7 +24,7 @@ class Held:
         renewals: How often it was renewed.
         term_ms: How long it lasts from when a renewal was sent; 0 where it was let go, or never needed renewing.
         holder: Who that is, for people.
-        place: Which copy of the database it was taken in; see `Store.place`.
+        place: The copy of the database whose whole past is known, or has ended; see `Store.place`.
     """
 
     epoch: int
@@ -57,10 +57,12 @@ def take(connection: Connection, holder: str, term_ms: int, place: str, seen: He
     return epoch
 
 
-def renew(connection: Connection, epoch: int) -> bool:
-    """Counts a renewal of the run's. False: it is not the run's any more."""
+def renew(connection: Connection, epoch: int, place: str | None = None) -> bool:
+    """Counts a renewal of the run's, and notes its place if one is named. False: it is not the run's any more."""
     row = tables.mandate
     renewed = row.update().where(row.c.epoch == epoch).values(renewals=row.c.renewals + 1)
+    if place is not None:
+        renewed = renewed.values(place=place)
     return connection.execute(renewed).rowcount == 1
 
 

@@ -62,11 +62,16 @@ _SETTINGS = {
     "TimeZone": "UTC",
 }
 
+OLDEST = 13
+"""The first PostgreSQL that tells the fate of a transaction by a number that never comes again."""
+
 _PLACE = """
-SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()),
+SELECT current_setting('server_version_num')::int / 10000, pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()),
        CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
 """
-"""Whether it is a standby, which cluster it is, and its timeline: another one than before, and it is a copy that was promoted."""
+"""Its version, whether it is a standby, which cluster it is, and its timeline: another one than before, and it is a copy
+that was promoted.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +246,14 @@ class PostgresStore(Store):
 
     def _on_connect(self, raw: Any, _record: Any) -> None:
         """Looks where this is. Fenced where it is another copy than before: it may lack what was committed there."""
-        is_standby, cluster, timeline = raw.execute(_PLACE).fetchone()
+        version, is_standby, cluster, timeline = raw.execute(_PLACE).fetchone()
+        if version < OLDEST:
+            raise LedgerFailing(
+                "this PostgreSQL is too old",
+                because=f"it is version {version}",
+                mend=f"use version {OLDEST} or newer",
+                where=self.where,
+            )
         if is_standby:
             raise LedgerReadOnly(
                 "the ledger may not be written",
