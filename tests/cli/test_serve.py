@@ -60,6 +60,18 @@ def test_faulty_documents_are_told_and_leave_nothing_behind(
     assert ["a.yaml"] == [path.name for path in tmp_path.iterdir()]
 
 
+def test_the_store_of_the_document_is_acted_on(headway: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """It names one folder, and `--data` another: nothing is begun. `--store` goes before it."""
+    (tmp_path / "a.yaml").write_text("server: main\nstore: sqlite:///a/ledger.db\n")
+    monkeypatch.chdir(tmp_path)
+
+    for more, problem in (((), "different folders"), (("--store", "sqlite:///b/c.db"), "--store is not")):
+        result = headway("serve", "a.yaml", "--data", "b", *more)
+        assert "error[HW433]" in result.stderr
+        assert problem in result.stderr
+    assert ["a.yaml"] == [path.name for path in tmp_path.iterdir()]
+
+
 def test_a_server_with_tokens_still_wants_tls_beyond_this_machine(
     headway: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

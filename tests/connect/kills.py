@@ -32,28 +32,41 @@ from examples.shop import clock
 from examples.shop.count import Admission, Count, read_record
 from tests.connect.asker import Gate
 
-POOL, RATE, BURST_MS, MAILS = 24, 600, 100, 400_000
-"""Slots; requests a second and their burst; mails a month."""
 
-CONTRACTS = f"""\
+@dataclass(frozen=True)
+class Limits:
+    """Slots; requests a second and their burst; mails a month."""
+
+    pool: int = 24
+    rate: int = 600
+    burst_ms: int = 100
+    mails: int = 400_000
+
+    @property
+    def contracts(self) -> str:
+        """As documents."""
+        return f"""\
 contract: pool
 owner: team-db
 constraint: {{measure: concurrency, unit: connection, max_hold: 3s}}
 workloads: {{other: {{}}}}
-ramp: [{{stage: now, limit: {POOL}}}]
+ramp: [{{stage: now, limit: {self.pool}}}]
 ---
 contract: api
 owner: team-web
-constraint: {{measure: rate, unit: request, per: 1s, burst: {BURST_MS}ms}}
+constraint: {{measure: rate, unit: request, per: 1s, burst: {self.burst_ms}ms}}
 workloads: {{other: {{}}}}
-ramp: [{{stage: now, limit: {RATE}}}]
+ramp: [{{stage: now, limit: {self.rate}}}]
 ---
 contract: mails
 owner: team-web
 constraint: {{measure: quota, unit: mail, per: month}}
 workloads: {{other: {{}}}}
-ramp: [{{stage: now, limit: {MAILS}}}]
+ramp: [{{stage: now, limit: {self.mails}}}]
 """
+
+
+LIMITS = Limits()
 
 GATES = 4
 ASKED = ("pool", "pool", "api", "api", "api", "mails")
@@ -87,7 +100,7 @@ class Keeper:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        (folder / "contracts.yaml").write_text(CONTRACTS)
+        (folder / "contracts.yaml").write_text(LIMITS.contracts)
         self._ports = [_free_port(), _free_port()]
         self._log = (folder / "keeper.log").open("wb")
         self.url = f"http://127.0.0.1:{self._ports[1]}"
@@ -160,7 +173,7 @@ def run(kills: int, seed: int, folder: Path) -> Found:
     return found
 
 
-def judge(found: Found, admissions: Sequence[Admission], ups: Sequence[int]) -> None:
+def judge(found: Found, admissions: Sequence[Admission], ups: Sequence[int], limits: Limits = LIMITS) -> None:
     """Whether anything was certainly over."""
     slots: list[tuple[int, int]] = []
     rates = [one for one in admissions if one.contract == "api"]
@@ -173,16 +186,16 @@ def judge(found: Found, admissions: Sequence[Admission], ups: Sequence[int]) -> 
         in_use += change
         found.most_slots = max(found.most_slots, in_use)
     got = sorted(one.after_ns for one in rates)
-    found.most_over_rate = most_over([one.before_ns for one in rates], got, RATE, BURST_MS / 1e3)
+    found.most_over_rate = most_over([one.before_ns for one in rates], got, limits.rate, limits.burst_ms / 1e3)
     after = [bisect(got, up) for up in ups]
     back = sorted((got[at] - up) / 1e6 for at, up in zip(after, ups, strict=True) if at < len(got))
     found.back_ms = {"median": back[len(back) // 2], "most": back[-1]}
-    if found.most_slots > POOL:
-        found.wrong.append(f"{found.most_slots} slots of {POOL} at once")
+    if found.most_slots > limits.pool:
+        found.wrong.append(f"{found.most_slots} slots of {limits.pool} at once")
     if found.most_over_rate > 0:
         found.wrong.append(f"{found.most_over_rate:.1f} requests over the burst and what the limit allowed")
-    if found.admitted.get("mails", 0) > MAILS:
-        found.wrong.append(f"{found.admitted['mails']} mails of {MAILS}")
+    if found.admitted.get("mails", 0) > limits.mails:
+        found.wrong.append(f"{found.admitted['mails']} mails of {limits.mails}")
 
 
 def _free_port() -> int:

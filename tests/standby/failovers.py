@@ -27,12 +27,15 @@ from examples.shop import clock
 from examples.shop.count import Count, read_record
 from tests.connect.asker import Gate
 from tests.connect.faults import Faulty
-from tests.connect.kills import ASKED, CONTRACTS, GATES, Found, judge
+from tests.connect.kills import ASKED, GATES, Found, Limits, judge
 from tests.postgres import Cluster
 from tests.standby.served import TOKEN, Server
 
 LOAD_S = (0.5, 2.0)
 """How long a server serves before something becomes of it, and how long one that was frozen is looked at once it woke."""
+
+LIMITS = Limits(pool=6, rate=80, mails=2_000)
+"""So low that what the gates want is more."""
 
 WAYS = ("killed", "frozen", "stopped", "database killed")
 WEIGHTS = (4, 4, 1, 1)
@@ -93,7 +96,7 @@ class Pair:
 
     def _start(self, *more: str) -> Server:
         name = f"server-{next(self._numbers)}"
-        return Server(self._folder, name, self._store, *more, contracts=CONTRACTS)
+        return Server(self._folder, name, self._store, *more, contracts=LIMITS.contracts)
 
 
 def run(failovers: int, seed: int, folder: Path, cluster: Cluster) -> Failed:
@@ -124,7 +127,7 @@ def run(failovers: int, seed: int, folder: Path, cluster: Cluster) -> Failed:
             gate.kill()
         pair.end()
         count.close()
-    judge(found, read_record(count.path).admissions, ups)
+    judge(found, read_record(count.path).admissions, ups, LIMITS)
     return found
 
 

@@ -205,7 +205,8 @@ VALUES: dict[str, Code] = {
     ),
     "HW166": Code(
         "an address that cannot be used",
-        "`listen` is HOST:PORT; a source's url and a link begin with http:// or https:// and hold no password",
+        "`listen` is HOST:PORT; urls and links begin with http:// or https://, stores with sqlite:/// or postgresql://; "
+        "none holds a password",
         "write something like 127.0.0.1:7700, or https://prometheus.example:9090",
         "listen: everywhere",
     ),
