@@ -32,7 +32,7 @@ pub use door::Door;
 pub use gate::{Gate, GateEffect};
 pub use keeper::{Effect, Inheritance, Keeper, Outcome, Row, Write, WriteKind};
 pub use kept::Left;
-pub use messages::{Block, ContractId, Draw, FromGate, FromKeeper, Holder, Lease, Renew, Used};
+pub use messages::{Block, ContractId, Draw, FromGate, FromKeeper, Held, Holder, Lease, Renew, Used};
 #[cfg(feature = "mutants")]
 pub use mutation::Mutation;
 pub use terms::Terms;

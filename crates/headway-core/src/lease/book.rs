@@ -11,7 +11,7 @@ use crate::lease::booking::{Booking, Pending};
 use crate::lease::course::{lowest, next_end};
 use crate::lease::fair::{Divided, Fair};
 use crate::lease::keeper::{Desk, Row};
-use crate::lease::messages::{ContractId, FromKeeper, Holder, Lease, Renew};
+use crate::lease::messages::{ContractId, FromKeeper, Held, Holder, Lease, Renew};
 use crate::lease::mutant;
 use crate::lease::tally::Tally;
 use crate::lease::terms::{Terms, ns_of};
@@ -127,6 +127,16 @@ impl Book {
                 self.take_off(now, holder, desk);
             }
         }
+    }
+
+    /// What each holder has.
+    pub(crate) fn held(&self, now: i64) -> Vec<Held> {
+        let of = |(holder, b): (Holder, &Booking)| {
+            let (on_loan, may) = (b.booked(now), if now < b.lasts_until() { b.latest_units() } else { 0 });
+            let (draining, is_short) = (on_loan.saturating_sub(may), may < b.wants_at(now));
+            Held { holder, on_loan, in_flight: b.in_flight_at(now), draining, is_short, oldest_block: None }
+        };
+        self.bookings.iter().map(of).collect()
     }
 
     /// When `sweep` has something to do next, if nothing is heard before.

@@ -158,6 +158,10 @@ impl Booking {
         self.gone_at
     }
 
+    pub(crate) fn in_flight_at(&self, now: i64) -> u64 {
+        if now < self.gone_at { self.in_flight } else { 0 }
+    }
+
     pub(crate) fn wants_at(&self, now: i64) -> u64 {
         if now < self.gone_at { self.want } else { 0 }
     }

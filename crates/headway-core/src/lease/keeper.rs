@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::lease::kept::{Kept, Left};
-use crate::lease::messages::{ContractId, FromGate, FromKeeper, Holder};
+use crate::lease::messages::{ContractId, FromGate, FromKeeper, Held, Holder};
 use crate::lease::mutant;
 use crate::lease::terms::Terms;
 use crate::path::Path;
@@ -278,6 +278,11 @@ impl Keeper {
     /// Micro-units in blocks that are out.
     pub fn on_loan(&self) -> u64 {
         self.kept.values().map(Kept::on_loan).sum()
+    }
+
+    /// What each holder has of a contract; nothing where it is not kept here.
+    pub fn held(&self, now: i64, contract: ContractId) -> Vec<Held> {
+        self.kept.get(&contract).map_or_else(Vec::new, |kept| kept.held(now))
     }
 
     /// Whether its mandate lasts: after its end another keeper may lend the same limits, so that this process decides no

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::lease::book::Book;
 use crate::lease::keeper::{Desk, Row};
 use crate::lease::lender::Lender;
-use crate::lease::messages::{ContractId, FromGate, Holder};
+use crate::lease::messages::{ContractId, FromGate, Held, Holder};
 use crate::lease::mutant;
 use crate::lease::terms::Terms;
 use crate::path::Lending;
@@ -110,6 +110,14 @@ impl Kept {
     /// Micro-units in blocks that are out; slots are none.
     pub(crate) fn on_loan(&self) -> u64 {
         if let Kept::Tokens(lender) = self { lender.on_loan() } else { 0 }
+    }
+
+    /// What each holder has.
+    pub(crate) fn held(&self, now: i64) -> Vec<Held> {
+        match self {
+            Kept::Slots(book) => book.held(now),
+            Kept::Tokens(lender) => lender.held(),
+        }
     }
 
     /// When `sweep` has something to do, if nothing is heard before.

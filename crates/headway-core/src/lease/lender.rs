@@ -13,7 +13,7 @@ use crate::grain::MICRO;
 use crate::lease::course::next_end;
 use crate::lease::keeper::Desk;
 use crate::lease::loans::Loans;
-use crate::lease::messages::{Block, ContractId, Draw, FromKeeper, Holder};
+use crate::lease::messages::{Block, ContractId, Draw, FromKeeper, Held, Holder};
 use crate::lease::mutant;
 use crate::lease::terms::{Terms, ns_of};
 use crate::path::{Lending, Loan};
@@ -27,6 +27,8 @@ struct Drawer {
     counter: u64,
     want: u64,
     heard_at: i64,
+    /// It was lent less than it wanted.
+    is_short: bool,
 }
 
 /// Amounts are micro-units.
@@ -137,6 +139,15 @@ impl Lender {
         self.loans.on_loan()
     }
 
+    /// What each holder has.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        let of = |(&holder, drawer): (&Holder, &Drawer)| {
+            let (on_loan, oldest_block) = self.loans.of(holder);
+            Held { holder, on_loan, in_flight: 0, draining: 0, is_short: drawer.is_short, oldest_block }
+        };
+        self.drawers.iter().map(of).collect()
+    }
+
     /// Ends what has ended, forgets gates that say nothing, and lowers the ceiling where far less is on loan.
     pub(crate) fn sweep(&mut self, now: i64, desk: &mut Desk) {
         self.settle(now);
@@ -193,6 +204,9 @@ impl Lender {
         let (contract, epoch, seq, in_reply_to) = (self.contract, desk.epoch, desk.next_seq(), drawer.counter);
         let loan = if units > 0 { self.take(now, units, term_ms) } else { None };
         let units = loan.as_ref().map_or(0, Loan::left);
+        if let Some(drawer) = self.drawers.get_mut(&holder) {
+            drawer.is_short = units < drawer.want;
+        }
         if let Some(loan) = loan {
             self.loans.add(now, Some(holder), seq, loan);
         }

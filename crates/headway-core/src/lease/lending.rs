@@ -146,6 +146,22 @@ fn a_keeper_that_ends_calls_blocks_back_and_counts_what_was_not_spent_as_free() 
 }
 
 #[test]
+fn what_a_holder_has_is_what_is_not_spent_of_its_blocks_and_the_oldest_is_named() {
+    let (mut keeper, _house) = keeper_after(0, false);
+    let first = ask(&mut keeper, SECOND, A, draw(1, 4, vec![])).remove(0);
+    let second = ask(&mut keeper, SECOND, A, draw(2, 9, vec![used(&first, 1, false)])).remove(0);
+    let held = |keeper: &Keeper| {
+        let held = keeper.held(SECOND, 1)[0];
+        (held.on_loan / UNIT, held.oldest_block, held.is_short)
+    };
+    assert_eq!((3 + 4, Some(first.seq), true), held(&keeper), "four of nine came");
+    ask(&mut keeper, SECOND, A, draw(3, 0, vec![used(&first, 4, true)]));
+    assert_eq!((4, Some(second.seq), false), held(&keeper));
+    ask(&mut keeper, SECOND, A, draw(4, 0, vec![used(&second, 0, true)]));
+    assert_eq!((0, None, false), held(&keeper));
+}
+
+#[test]
 fn what_a_rate_was_not_left_is_an_error() {
     let (mut keeper, house) = keeper_after(0, false);
     assert!(matches!(keeper.keep(0, 2, terms(), &house.path, Left::Rows(&[])), Err(Error::Invalid(_))));

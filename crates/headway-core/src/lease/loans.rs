@@ -46,6 +46,13 @@ impl Loans {
         holders
     }
 
+    /// Micro-units that a holder has, and the number of its oldest block.
+    pub(crate) fn of(&self, holder: Holder) -> (u64, Option<u64>) {
+        let mut own = self.out.range((Some(holder), 0)..=(Some(holder), u64::MAX)).peekable();
+        let oldest = own.peek().map(|(name, _)| name.1);
+        (own.map(|(_, out)| out.loan.left()).sum(), oldest)
+    }
+
     pub(crate) fn blocks_of(&self, holder: Holder) -> usize {
         self.out.range((Some(holder), 0)..=(Some(holder), u64::MAX)).count()
     }

@@ -11,6 +11,22 @@ pub type ContractId = u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Holder(pub u128);
 
+/// What one holder has of a contract, for those who look. Amounts are micro-units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub holder: Holder,
+    /// What counts as out at it: booked slots, or what is not known to be spent of its blocks.
+    pub on_loan: u64,
+    /// Of slots: as it last reported.
+    pub in_flight: u64,
+    /// Of slots: booked beyond what it may admit up to now, after a cut or an end.
+    pub draining: u64,
+    /// It has less than it last said it could use.
+    pub is_short: bool,
+    /// The number of the oldest of its blocks that are out.
+    pub oldest_block: Option<u64>,
+}
+
 /// From a gate to its keeper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromGate {

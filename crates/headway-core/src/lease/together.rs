@@ -156,6 +156,28 @@ fn a_cut_is_pushed_and_a_raise_waits_for_the_renewal() {
 }
 
 #[test]
+fn what_a_holder_has_beyond_its_share_after_a_cut_drains_until_it_says_so() {
+    let mut house = slots(10);
+    let mut keeper = keeper_of(&house, &[]);
+    ask(&mut keeper, 0, A, renew(1, 9));
+    let held = |keeper: &Keeper, now| {
+        let held = keeper.held(now, CONTRACT)[0];
+        assert_eq!((A, None), (held.holder, held.oldest_block));
+        (held.on_loan / UNIT, held.in_flight / UNIT, held.draining / UNIT, held.is_short)
+    };
+    assert_eq!((9, 0, 0, false), held(&keeper, 0));
+    house.publish(1, 5, None);
+    let effects = keeper.published(1, CONTRACT).unwrap();
+    carry_out(&mut keeper, 1, effects);
+    assert_eq!((9, 0, 4, true), held(&keeper, 1));
+    let acknowledges = Renew { epoch: 3, seq: 2, lapsed: false, in_flight: 7 * UNIT, ..renew(2, 9) };
+    ask(&mut keeper, 2, A, acknowledges);
+    assert_eq!((7, 7, 2, true), held(&keeper, 2));
+    assert_eq!((7, 7, 7, true), held(&keeper, 4 * SECOND), "its lease has ended");
+    assert!(keeper.held(0, CONTRACT + 1).is_empty());
+}
+
+#[test]
 fn what_cannot_be_kept_or_is_not_kept_is_an_error() {
     let (mut keeper, house) = (keeper(10), slots(10));
     assert!(matches!(keeper.published(0, CONTRACT + 1), Err(Error::Invalid(_))));

@@ -64,6 +64,12 @@ impl Path {
         self.steps.iter().map(|step| step.toll.meter.installed().map_or(0, |curve| curve.curve.version)).collect()
     }
 
+    /// Boot ns from which the newest curve on the path has been in force; `i64::MIN` where there is none.
+    pub fn in_force_since(&self) -> i64 {
+        let since = self.steps.iter().filter_map(|step| step.toll.meter.installed()).map(|curve| curve.since);
+        since.max().unwrap_or(i64::MIN)
+    }
+
     /// The least that any meter of the path holds at once at `now` (a rate's burst, slots, a window's quota), in
     /// micro-units of demands.
     pub fn least_limit_micro(&self, now: i64) -> u64 {
