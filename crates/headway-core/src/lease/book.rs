@@ -93,7 +93,8 @@ impl Book {
         self.sweep(now, desk);
     }
 
-    /// The meters have new curves. Holders whose grant is above what they may have now are told at once.
+    /// The meters have new curves. Holders whose grant is above what they may have now are told at once. Those who could have
+    /// more are told what they have: that makes them renew.
     pub(crate) fn published(&mut self, now: i64, desk: Option<&mut Desk>) {
         self.balance(now);
         let Some(desk) = desk else { return };
@@ -105,11 +106,12 @@ impl Book {
             let (units, _) = self.decide(now, holder);
             let terms = self.terms;
             let pushed = self.bookings.change(now, holder, |booking| {
-                let seq = (units < booking.latest_units()).then(|| desk.next_seq())?;
+                let seq = (units != booking.latest_units()).then(|| desk.next_seq())?;
+                let units = units.min(booking.latest_units());
                 booking.grant(seq, units, booking.lasts_until(), &terms);
-                Some(seq)
+                Some((seq, units))
             });
-            let Some(seq) = pushed.flatten() else { continue };
+            let Some((seq, units)) = pushed.flatten() else { continue };
             let (contract, epoch) = (self.contract, desk.epoch);
             let lease = Lease { contract, epoch, seq, units, term_ms: 0, in_reply_to: None };
             desk.send(holder, FromKeeper::Lease(lease));

@@ -142,7 +142,7 @@ fn up_to_a_planned_fall_the_old_limit_is_used_and_no_lease_crosses_it() {
 }
 
 #[test]
-fn a_cut_is_pushed_and_a_raise_waits_for_the_renewal() {
+fn a_cut_is_pushed_and_a_raise_waits_for_the_renewal_that_is_called_for() {
     let mut house = slots(10);
     let mut keeper = keeper_of(&house, &[]);
     ask(&mut keeper, 0, A, renew(1, 9));
@@ -150,9 +150,15 @@ fn a_cut_is_pushed_and_a_raise_waits_for_the_renewal() {
     let effects = keeper.published(1, CONTRACT).unwrap();
     let pushed = carry_out(&mut keeper, 1, effects);
     assert_eq!((5 * UNIT, None), (pushed[0].1.units, pushed[0].1.in_reply_to));
+    ask(&mut keeper, 1, A, Renew { epoch: 3, seq: pushed[0].1.seq, lapsed: false, ..renew(2, 9) });
     house.publish(2, 20, None);
     let effects = keeper.published(2, CONTRACT).unwrap();
-    assert!(carry_out(&mut keeper, 2, effects).is_empty());
+    let called = carry_out(&mut keeper, 2, effects);
+    assert_eq!((5 * UNIT, None), (called[0].1.units, called[0].1.in_reply_to));
+    let renewed = ask(&mut keeper, 3, A, Renew { epoch: 3, seq: called[0].1.seq, lapsed: false, ..renew(3, 9) });
+    house.publish(4, 30, None);
+    let effects = keeper.published(4, CONTRACT).unwrap();
+    assert_eq!((vec![9], 0), (renewed, carry_out(&mut keeper, 4, effects).len()), "it has all that it wants");
 }
 
 #[test]
