@@ -12,6 +12,7 @@ use headway_core::lease::{self, ContractId, FromGate, FromKeeper, GateEffect, Te
 use headway_wire::hold::{Draw, Renew, ToGate, ToKeeper};
 
 use crate::doors::{Doors, MICRO};
+use crate::trips::Trips;
 
 const SECOND: i64 = 1_000_000_000;
 /// Between two estimates of what is wanted.
@@ -49,6 +50,7 @@ struct Use {
     no_room: Option<NoRoom>,
     /// Demands that were refused by it.
     refused: u64,
+    trips: Trips,
 }
 
 fn slots_of(path: u64) -> ContractId {
@@ -117,8 +119,18 @@ impl Lent {
             largest: AtomicU64::new(1),
         });
         let kept = Arc::clone(&doors);
-        let new =
-            Use { terms, doors, looked_at: now, seen: (0, 0), admitted: 0, all: 0, want: 0, no_room: None, refused: 0 };
+        let new = Use {
+            terms,
+            doors,
+            looked_at: now,
+            seen: (0, 0),
+            admitted: 0,
+            all: 0,
+            want: 0,
+            no_room: None,
+            refused: 0,
+            trips: Trips::default(),
+        };
         self.paths.insert(path, new);
         kept
     }
@@ -165,7 +177,7 @@ impl Lent {
             return vec![];
         }
         let due = self.gate.tick(now);
-        self.told(due)
+        self.told(now, due)
     }
 
     /// What is due.
@@ -175,31 +187,34 @@ impl Lent {
             self.estimate(now, path);
         }
         let due = self.gate.tick(now);
-        self.told(due)
+        self.told(now, due)
     }
 
     /// The keeper's message about a path.
     pub(crate) fn on(&mut self, now: i64, path: u64, message: FromKeeper) -> Vec<ToKeeper> {
         if let Some(one) = self.paths.get_mut(&path) {
             one.no_room = None;
+            if let FromKeeper::Block(block) = &message {
+                one.trips.end(block.in_reply_to, now);
+            }
         }
         let effects = self.gate.on(now, message);
-        self.told(effects)
+        self.told(now, effects)
     }
 
     /// All that is held, restated on a new stream.
     pub(crate) fn restated(&mut self, now: i64) -> Vec<ToKeeper> {
         let effects = self.gate.reconnected(now);
-        self.told(effects)
+        self.told(now, effects)
     }
 
     /// Admits nothing any more; what became of the blocks.
     pub(crate) fn close(&mut self, now: i64) -> Vec<ToKeeper> {
         let effects = self.gate.close(now);
-        self.told(effects)
+        self.told(now, effects)
     }
 
-    fn told(&self, effects: Vec<GateEffect>) -> Vec<ToKeeper> {
+    fn told(&mut self, now: i64, effects: Vec<GateEffect>) -> Vec<ToKeeper> {
         let mut messages = vec![];
         for effect in effects {
             match effect {
@@ -211,7 +226,12 @@ impl Lent {
                 GateEffect::Send(FromGate::Draw(draw)) => {
                     let path = draw.contract / 2;
                     let (admitted, refused) = self.decided(path);
-                    messages.push(ToKeeper::Draw(Draw { admitted, refused, ..Draw::of(path, &draw) }));
+                    let trips = self.paths.get_mut(&path).map(|one| &mut one.trips);
+                    let round_trips_us = trips.map_or_else(Vec::new, |trips| {
+                        trips.begin(draw.counter, now);
+                        trips.take()
+                    });
+                    messages.push(ToKeeper::Draw(Draw { admitted, refused, round_trips_us, ..Draw::of(path, &draw) }));
                 }
                 // Goodbyes and redialling are the stream's, and when to wake is asked of the machine.
                 GateEffect::Send(FromGate::Bye) | GateEffect::Redial | GateEffect::WakeAt(_) => {}

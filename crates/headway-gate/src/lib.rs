@@ -12,6 +12,7 @@ mod identity;
 mod lent;
 mod stream;
 mod tls;
+mod trips;
 
 pub use distant::Contract;
 pub use gate::{Gate, Settings, forked, forks};

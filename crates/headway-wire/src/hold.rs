@@ -11,7 +11,7 @@ use prost::{Enumeration, Message, Oneof};
 use crate::grpc::{Failed, Status};
 use crate::protobuf::Unreadable;
 
-pub use lent::{BLOCKS_MAX, Block, Draw, Lease, Renew, Surrender, Used};
+pub use lent::{BLOCKS_MAX, Block, Draw, Lease, ROUND_TRIPS_MAX, Renew, Surrender, Used};
 pub use matches::{Match, Wanted, matches_of, said_of};
 
 /// The service, as health checks name it.
@@ -366,7 +366,10 @@ pub fn read(message: &[u8]) -> Result<ToKeeper, Failed> {
         ToKeeper::Ask(ask) => {
             bound(ask.key.as_ref().is_none_or(|key| key.len() <= KEY_MAX), "bytes of a key", KEY_MAX)?;
         }
-        ToKeeper::Draw(draw) => bound(draw.blocks.len() <= BLOCKS_MAX, "blocks", BLOCKS_MAX)?,
+        ToKeeper::Draw(draw) => {
+            bound(draw.blocks.len() <= BLOCKS_MAX, "blocks", BLOCKS_MAX)?;
+            bound(draw.round_trips_us.len() <= ROUND_TRIPS_MAX, "round trips", ROUND_TRIPS_MAX)?;
+        }
         ToKeeper::Settle(_) | ToKeeper::Bye(_) | ToKeeper::Alive(_) | ToKeeper::Renew(_) => {}
     }
     Ok(is)
@@ -401,7 +404,12 @@ mod tests {
             ToKeeper::Path(Path { id: 2, contract: "api".into(), workload: None }),
             ToKeeper::Alive(Alive { counter: 4 }),
             ToKeeper::Renew(Renew { path: 2, want: 3, ..Renew::default() }),
-            ToKeeper::Draw(Draw { path: 2, blocks: vec![Used { seq: 1, ..Used::default() }], ..Draw::default() }),
+            ToKeeper::Draw(Draw {
+                path: 2,
+                blocks: vec![Used { seq: 1, ..Used::default() }],
+                round_trips_us: vec![700, 0],
+                ..Draw::default()
+            }),
         ] {
             assert_eq!(Ok(is.clone()), read(&bytes(is)));
         }
@@ -428,7 +436,9 @@ mod tests {
         let unnamed = Hello { holder: vec![], ..hello() };
         let key = Ask { key: Some("k".repeat(KEY_MAX + 1)), ..Ask::default() };
         let told = ToKeeper::Draw(Draw { blocks: vec![Used::default(); BLOCKS_MAX + 1], ..Draw::default() });
-        let wrong = [told, ToKeeper::Path(long), ToKeeper::Hello(many), ToKeeper::Hello(unnamed), ToKeeper::Ask(key)];
+        let slow = ToKeeper::Draw(Draw { round_trips_us: vec![1; ROUND_TRIPS_MAX + 1], ..Draw::default() });
+        let wrong =
+            [told, slow, ToKeeper::Path(long), ToKeeper::Hello(many), ToKeeper::Hello(unnamed), ToKeeper::Ask(key)];
         for message in wrong.into_iter().map(bytes).chain([vec![], vec![0xff; 9], b"\x7a\x01a".to_vec()]) {
             assert_eq!(Status::InvalidArgument, read(&message).unwrap_err().status);
         }

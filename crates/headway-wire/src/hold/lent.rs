@@ -8,6 +8,8 @@ use prost::Message;
 
 /// Blocks that one message tells of; a gate of ours holds no more.
 pub const BLOCKS_MAX: usize = 64;
+/// Round trips that one message tells of; a gate of ours has no more draws on their way.
+pub const ROUND_TRIPS_MAX: usize = 16;
 
 /// What a gate holds of a path's slots, and what it would like to.
 #[derive(Clone, PartialEq, Message)]
@@ -51,6 +53,9 @@ pub struct Draw {
     pub admitted: u64,
     #[prost(uint64, tag = "10")]
     pub refused: u64,
+    /// Since the last message: how long each draw was on its way until it was answered, as the gate's clock has it.
+    #[prost(uint32, repeated, tag = "11")]
+    pub round_trips_us: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -123,7 +128,7 @@ impl Draw {
     pub fn of(path: u64, draw: &core::Draw) -> Draw {
         let used = |u: &core::Used| Used { epoch: u.epoch, seq: u.seq, spent: u.spent, closed: u.closed };
         let blocks = draw.blocks.iter().map(used).collect();
-        Draw { path, want: draw.want, counter: draw.counter, blocks, admitted: 0, refused: 0 }
+        Draw { path, want: draw.want, counter: draw.counter, blocks, ..Draw::default() }
     }
 
     pub fn for_contract(&self, contract: core::ContractId) -> core::Draw {
