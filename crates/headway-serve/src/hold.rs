@@ -20,8 +20,9 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::accept::Lasting;
 use crate::death;
+use crate::gates::Tally;
 use crate::hold::demand::Demand;
-use crate::hold::said::{facts_of, granted, refused_as};
+use crate::hold::said::{facts_of, refused_as};
 use crate::holders::{Holder, Kept, Name, TERM};
 use crate::keeping::{Lending, Said};
 use crate::plane::Shared;
@@ -138,6 +139,8 @@ struct Opened {
     lending: Option<Arc<Lending>>,
     /// Units that were asked back of it last.
     recalled: u64,
+    /// Where this gate's demands are counted, likewise.
+    tally: Option<Arc<Tally>>,
 }
 
 struct Stream {
@@ -186,8 +189,13 @@ impl Stream {
                 Facts { path: path.id, code: problem.code.to_owned(), problem: problem.problem, ..Facts::default() }
             }
         };
-        let opened =
-            Opened { contract: path.contract.clone(), workload: path.workload.clone(), lending: None, recalled: 0 };
+        let opened = Opened {
+            contract: path.contract.clone(),
+            workload: path.workload.clone(),
+            lending: None,
+            recalled: 0,
+            tally: None,
+        };
         self.opened.insert(path.id, opened);
         facts
     }
@@ -242,12 +250,14 @@ impl Stream {
     fn lent(&mut self, session: &Session, path: u64, said: &Said) {
         let routes = self.shared.routes();
         let Some(opened) = self.opened.get_mut(&path) else { return };
-        if opened.lending.is_none() {
-            let kept = routes.hold(&opened.contract, opened.workload.as_deref()).ok();
-            opened.lending = kept.and_then(|(kept, _)| self.shared.keeping.of(kept));
+        if opened.lending.is_none()
+            && let Ok((kept, _)) = routes.hold(&opened.contract, opened.workload.as_deref())
+        {
+            opened.lending = self.shared.keeping.of(kept);
+            opened.tally.get_or_insert_with(|| tally_of(&self.shared, session, kept));
         }
-        if let Some(lending) = &opened.lending {
-            lending.hear(session.holder.leaseholder(), session.number, &self.asking.answers, said);
+        if let (Some(lending), Some(tally)) = (&opened.lending, &opened.tally) {
+            lending.hear(session.holder.leaseholder(), session.number, &self.asking.answers, said, tally);
         }
     }
 
@@ -267,15 +277,18 @@ impl Stream {
         told.into_iter().all(|recall| self.say(ToGate::Recall(recall)))
     }
 
-    fn ask(&self, session: &Session, ask: Ask) -> bool {
-        // Each demand without an answer holds on to who waits.
-        if Arc::strong_count(&self.waiting) > ASKED_MAX {
-            return self.say(refused_as(ask.id, Why::Overloaded, "this gate has asked for too much at once"));
-        }
+    fn ask(&mut self, session: &Session, ask: Ask) -> bool {
         let routes = self.shared.routes();
         let Some((kept, tell)) = self.path_of(&routes, ask.path) else {
             return self.say(refused_as(ask.id, Why::NotPublished, "there is no such path"));
         };
+        let Some(opened) = self.opened.get_mut(&ask.path) else { return true };
+        let tally = Arc::clone(opened.tally.get_or_insert_with(|| tally_of(&self.shared, session, kept)));
+        // Each demand without an answer holds on to who waits.
+        if Arc::strong_count(&self.waiting) > ASKED_MAX {
+            tally.refuse(Why::Overloaded, 1);
+            return self.say(refused_as(ask.id, Why::Overloaded, "this gate has asked for too much at once"));
+        }
         let path = &kept.path;
         if let Err(error) = path.check(ask.units, ask.key.as_deref()) {
             return self.say(refused_as(ask.id, Why::NeverFits, &error.to_string()));
@@ -289,6 +302,7 @@ impl Stream {
             ask,
             answers: self.asking.answers.clone(),
             waiting: Arc::clone(&self.waiting),
+            tally,
         };
         let (ask, key) = (&asked.ask, asked.key());
         let patience = Duration::from_millis(ask.wait_ms.into()).min(WAIT_MAX);
@@ -302,7 +316,7 @@ impl Stream {
                     let (number, told) = (session.number, ask.key.as_deref());
                     let kept = kept.clone();
                     let is_kept = session.holder.keep_reserved(number, ask.id, kept, ask.units, told, reserved);
-                    return is_kept && self.say(granted(ask.id, false));
+                    return is_kept && self.say(asked.granted(false));
                 }
                 Ok(reserved) => {
                     tokio::spawn(asked.finish(Some(reserved)));
@@ -319,7 +333,7 @@ impl Stream {
                 let hash = key.map(|key| key.hash);
                 if !may_wait || path.is_free(hash) {
                     match path.try_now(&**clock, ask.units, key) {
-                        Ok(()) if !path.has_slots() => return self.say(granted(ask.id, false)),
+                        Ok(()) if !path.has_slots() => return self.say(asked.granted(false)),
                         // Usually covered by its row, and then done without waiting.
                         Ok(()) => {
                             tokio::spawn(asked.finish(None));
@@ -350,4 +364,10 @@ impl Stream {
             gives_up.notify_one();
         }
     }
+}
+
+/// Where a gate's demands on a path are counted.
+fn tally_of(shared: &Shared, session: &Session, kept: &Kept) -> Arc<Tally> {
+    let spec = kept.path.spec();
+    shared.holders.gates.tally(session.holder.gate(), &spec.contract, &spec.workload)
 }

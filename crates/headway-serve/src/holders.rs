@@ -7,6 +7,7 @@
 
 mod holder;
 mod rows;
+mod seen;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use headway_wire::hold::{HOLDER_BYTES, Held};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::gates::Gates;
 use crate::keeping::Keeping;
 use crate::plane::Ticking;
 
@@ -78,11 +80,14 @@ pub(crate) struct Holders {
     keeping: Arc<Keeping>,
     /// Processes that are watched: each is a file that is open.
     pub(crate) watches: Arc<Semaphore>,
+    /// What they are called where they are counted.
+    pub(crate) gates: Arc<Gates>,
 }
 
 impl Holders {
     pub(crate) fn new(growths: Arc<Growths>, clock: Arc<Ticking>, keeping: Arc<Keeping>) -> Holders {
-        Holders { all: Mutex::default(), growths, clock, keeping, watches: Arc::new(Semaphore::new(WATCHES_MAX)) }
+        let (watches, gates) = (Arc::new(Semaphore::new(WATCHES_MAX)), Arc::default());
+        Holders { all: Mutex::default(), growths, clock, keeping, watches, gates }
     }
 
     fn holder(&self, name: Name, credential: &str) -> Arc<Holder> {
@@ -111,6 +116,7 @@ impl Holders {
         if holder.credential != credential && !holder.credential.is_empty() {
             return Err(Turned::NotYours);
         }
+        holder.named.get_or_init(|| self.gates.name(credential));
         let stream = holder.restate(now, held);
         Ok((holder, stream))
     }
@@ -137,8 +143,7 @@ impl Holders {
 
     /// Gives back what has been silent for too long, and forgets who holds nothing any more.
     pub(crate) fn sweep(&self, now: i64) {
-        let all: Vec<Arc<Holder>> = lock(&self.all).values().cloned().collect();
-        for holder in all {
+        for holder in self.all() {
             if holder.sweep(now) {
                 let mut all = lock(&self.all);
                 // Beside the list and this loop nobody knows it: who has it still may be about to hold something.
@@ -151,6 +156,10 @@ impl Holders {
 
     pub(crate) fn len(&self) -> usize {
         lock(&self.all).len()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Holder>> {
+        lock(&self.all).values().cloned().collect()
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::holders::Kept;
 use crate::plane::Ticking;
 
+pub use lending::LentReading;
 pub(crate) use lending::{Lending, Said};
 
 /// How long a plane that closes waits for gates to tell what they did not spend.
@@ -94,7 +95,7 @@ impl Keeping {
 
     /// Calls all blocks back, and waits a moment for what became of them: what is told now is not lost to anybody.
     pub(crate) async fn call_back(&self) {
-        let all: Vec<Arc<Lending>> = lock(&self.all).values().cloned().collect();
+        let all = self.all();
         for lending in &all {
             lending.call_back();
         }
@@ -104,10 +105,14 @@ impl Keeping {
         }
     }
 
+    /// Every keeper there is.
+    pub(crate) fn all(&self) -> Vec<Arc<Lending>> {
+        lock(&self.all).values().cloned().collect()
+    }
+
     /// A holder whose process has ended for certain.
     pub(crate) fn dead(&self, holder: Holder) {
-        let all: Vec<Arc<Lending>> = lock(&self.all).values().cloned().collect();
-        for lending in all {
+        for lending in self.all() {
             lending.dead(holder);
         }
     }

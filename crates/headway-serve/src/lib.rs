@@ -2,7 +2,7 @@
 //!
 //! `plane` starts and ends it, `accept` holds the connections, `streams` their requests, `service` takes a request to what answers it: `check`,
 //! `rls`, `health`, `reflection`, `rlqs` with its `divisions`, or `hold` for gates, whose slots are `holders`' as those of `leases` over HTTP,
-//! and who are lent to by `keeping`, through `routes`, which the engine swaps as a whole. A decision is the core's; nothing here counts.
+//! and who are lent to by `keeping`, through `routes`, which the engine swaps as a whole. `gates` names them where they are counted, and `seen` reads that. A decision is the core's; nothing here counts.
 //! Time is read from the machine's clock for deadlines, and decisions read the meters' own.
 
 mod accept;
@@ -13,6 +13,7 @@ mod collected;
 mod death;
 mod descriptors;
 mod divisions;
+mod gates;
 mod health;
 mod hold;
 mod holders;
@@ -28,7 +29,9 @@ mod reply;
 mod rlqs;
 mod rls;
 mod routes;
+mod seen;
 mod service;
+mod spans;
 mod streams;
 mod tls;
 
@@ -36,6 +39,9 @@ pub use access::{Access, Credential, Role, TOKEN_MAX};
 pub use bounds::Bounds;
 pub use divisions::DELAY;
 pub use headway_wire::Tell;
+pub use keeping::LentReading;
 pub use plane::{DataPlane, Left, Start, Ticking};
 pub use routes::{CheckRoute, HoldRoute, RlqsRoute, RlsRoute, Routes};
+pub use seen::{GateReading, GateUse, Seen};
+pub use spans::Spans;
 pub use tls::Tls;

@@ -19,6 +19,7 @@ use crate::bounds::Bounds;
 use crate::holders::Holders;
 use crate::keeping::{Keeping, LeftBehind};
 use crate::routes::Routes;
+use crate::seen::Seen;
 use crate::tls::Tls;
 
 /// How often silent gates are looked after.
@@ -215,6 +216,11 @@ impl DataPlane {
     pub fn divided(&self) -> Vec<(String, Divided)> {
         let (routes, now) = (self.shared.routes(), self.shared.clock.boot_ns());
         routes.divisions().map(|division| (division.contract().to_owned(), division.reading(now))).collect()
+    }
+
+    /// What gates do, and how long it takes them.
+    pub fn seen(&self) -> Seen {
+        crate::seen::seen(&self.shared)
     }
 
     /// Gates that are known: connected, or silent and not yet given up.

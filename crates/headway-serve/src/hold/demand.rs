@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::said::{granted, refused};
 use super::{Answers, Session, Waiting};
+use crate::gates::Tally;
 use crate::holders::Kept;
 use crate::plane::{Shared, Ticking};
 
@@ -26,6 +27,7 @@ pub(super) struct Demand {
     pub(super) ask: Ask,
     pub(super) answers: Answers,
     pub(super) waiting: Waiting,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl Demand {
@@ -41,6 +43,7 @@ impl Demand {
     /// Keeps what the path has admitted, and says so.
     pub(super) async fn finish(self, reserved: Option<Reserved>) {
         let (path, id, units) = (&self.kept.path, self.ask.id, self.ask.units);
+        let holds = path.has_slots();
         let is_kept = match reserved {
             Some(reserved) if !path.has_slots() => {
                 let key = self.ask.key.as_deref();
@@ -53,7 +56,7 @@ impl Demand {
             }
         };
         if is_kept {
-            self.send(granted(id, path.has_slots())).await;
+            self.send(self.granted(holds)).await;
         } else {
             let stopped = Stopped::by(Why::NotDurable, self.shared.clock.boot_ns());
             let answer = path.refuse(units, self.key(), stopped);
@@ -89,8 +92,7 @@ impl Demand {
                 }
             }
             Some(Ended::Admitted { holds: false, reserved: None }) => {
-                let id = self.ask.id;
-                self.send(granted(id, false)).await;
+                self.send(self.granted(false)).await;
             }
             Some(Ended::Admitted { reserved, .. }) => self.finish(reserved).await,
             Some(Ended::Refused(refusal)) => {
@@ -155,11 +157,24 @@ impl Demand {
         }
     }
 
-    pub(super) fn answer(&self, answer: Answer) -> ToGate {
-        match answer {
-            Answer::Admitted { holds } => granted(self.ask.id, holds),
-            Answer::Refused(refusal) => refused(self.ask.id, &refusal, self.tell, self.shared.clock.boot_ns()),
+    /// Says yes, and counts it.
+    pub(super) fn granted(&self, holds: bool) -> ToGate {
+        if self.ask.kind() != wire::Kind::Probe {
+            self.tally.admit(1);
         }
+        granted(self.ask.id, holds)
+    }
+
+    /// Says what was decided, and counts it.
+    pub(super) fn answer(&self, answer: Answer) -> ToGate {
+        let refusal = match answer {
+            Answer::Admitted { holds } => return self.granted(holds),
+            Answer::Refused(refusal) => refusal,
+        };
+        if self.ask.kind() != wire::Kind::Probe {
+            self.tally.refuse(refusal.why, 1);
+        }
+        refused(self.ask.id, &refusal, self.tell, self.shared.clock.boot_ns())
     }
 }
 

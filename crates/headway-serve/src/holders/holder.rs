@@ -1,7 +1,7 @@
 //! One holder: what its demands hold, and until when.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use headway_core::{Growths, Path, Reserved, lease};
@@ -10,6 +10,7 @@ use headway_wire::hold::{HELD_MAX, Held};
 use super::rows::{Cover, Rows, place};
 use super::{Kept, Name, TERM, lock};
 use crate::death::Watch;
+use crate::gates::Named;
 use crate::keeping::Keeping;
 use crate::plane::Ticking;
 
@@ -24,11 +25,11 @@ pub(super) fn longer(ns: i64) -> i64 {
 }
 
 /// What one demand holds.
-struct Holding {
-    kept: Kept,
-    units: u64,
+pub(super) struct Holding {
+    pub(super) kept: Kept,
+    pub(super) units: u64,
     key: Option<Arc<str>>,
-    has_slots: bool,
+    pub(super) has_slots: bool,
     reserved: Option<Reserved>,
     /// Of a lease over HTTP: when it is over.
     ends_at: Option<i64>,
@@ -78,17 +79,17 @@ pub(crate) struct Lease {
 pub(super) struct State {
     /// The number of the stream that speaks for it.
     stream: u64,
-    is_connected: bool,
-    heard_at: i64,
+    pub(super) is_connected: bool,
+    pub(super) heard_at: i64,
     has_ended: bool,
     /// It stands for leases over HTTP: never silent, and each has its own end.
     pub(super) is_lasting: bool,
-    held: HashMap<u64, Holding>,
+    pub(super) held: HashMap<u64, Holding>,
     rows: Rows,
     /// Sees its process end.
     watch: Option<Watch>,
     /// Slots of a keeper before this one, until the holder restates what it has. Rows cover them, and do not count them.
-    inherited: Vec<Holding>,
+    pub(super) inherited: Vec<Holding>,
 }
 
 impl State {
@@ -121,7 +122,9 @@ pub(crate) struct Holder {
     pub(crate) name: Name,
     pub(super) credential: String,
     pub(super) state: Mutex<State>,
-    clock: Arc<Ticking>,
+    /// From when a stream first speaks for it.
+    pub(super) named: OnceLock<Named>,
+    pub(super) clock: Arc<Ticking>,
     keeping: Arc<Keeping>,
 }
 
@@ -144,7 +147,8 @@ impl Holder {
             watch: None,
             inherited: vec![],
         };
-        Holder { name, credential: credential.to_owned(), state: Mutex::new(state), clock, keeping }
+        let (credential, state, named) = (credential.to_owned(), Mutex::new(state), OnceLock::new());
+        Holder { name, credential, state, named, clock, keeping }
     }
 
     // --- its streams -------------------------------------------------------------------------------------------------

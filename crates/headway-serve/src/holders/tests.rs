@@ -245,3 +245,26 @@ fn a_name_is_the_credentials_that_came_under_it_first() {
     pool.attach(0, vec![]);
     assert_eq!(Some(Turned::NotYours), pool.holders.attach(1, A, "another", []).err());
 }
+
+#[test]
+fn what_a_holder_has_is_seen_under_its_name_and_drains_once_it_is_silent_for_its_term() {
+    let pool = Pool::new();
+    pool.holders.inherit(0, A, &pool.kept, None, 1);
+    let nobody = pool.holders.all()[0].reading(0);
+    assert_eq!((None, false), (nobody.name, nobody.is_connected));
+    let (holder, stream) = pool.attach(0, vec![held(1, 2)]);
+    let ledger = pool.ledger(1);
+    ledger.join().unwrap();
+    let term = longer(TERM.as_nanos() as i64);
+    let seen = |now| {
+        let reading = holder.reading(now);
+        let asked = reading.asked[&("db".to_owned(), "other".to_owned())];
+        (reading.is_connected, reading.silent_ns, asked.in_use_micro / 1_000_000, asked.draining_micro / 1_000_000)
+    };
+    assert_eq!(Some("gate/1"), holder.reading(0).name.as_deref());
+    assert_eq!((true, SECOND, 2, 0), seen(SECOND));
+    holder.detach(stream);
+    assert_eq!((false, term, 2, 2), seen(term));
+    let other = pool.holders.attach(0, [2; HOLDER_BYTES], "gate", vec![]).unwrap().0;
+    assert_eq!(Some("gate/2"), other.reading(0).name.as_deref());
+}

@@ -1,5 +1,8 @@
 //! One path's keeper, with the streams that it speaks to and the writes that it waits for.
 
+mod changes;
+mod seen;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -13,9 +16,14 @@ use headway_wire::hold as wire;
 use tokio::sync::Notify;
 
 use super::{LeftBehind, lock, terms_of};
+use crate::gates::Tally;
 use crate::hold::Answers;
 use crate::holders::{HOLDERS_MAX, Kept};
 use crate::plane::Ticking;
+use changes::Changes;
+use seen::Watched;
+
+pub use seen::LentReading;
 
 /// A path that holds slots and spends tokens is kept as two contracts.
 const SLOTS: ContractId = 0;
@@ -37,6 +45,8 @@ struct Stream {
     answers: Answers,
     /// What this path is called there.
     path: u64,
+    /// When it last spoke of this path.
+    heard_at: i64,
 }
 
 struct State {
@@ -52,9 +62,11 @@ struct State {
     is_closing: bool,
     /// Demands that holders said they had decided, as last counted.
     counted: HashMap<Holder, (u64, u64)>,
+    watched: Watched,
 }
 
 pub(crate) struct Lending {
+    epoch: u64,
     path: Arc<Path>,
     has_slots: bool,
     has_tokens: bool,
@@ -95,12 +107,13 @@ impl Lending {
             seen: path.versions(),
             is_closing: false,
             counted: HashMap::new(),
+            watched: Watched::new(Changes::new(kept.drain_within_ns, path.least_limit_micro(now))),
         };
-        Some(Lending { path, has_slots, has_tokens, state: Mutex::new(state), growths, clock, stirred })
+        Some(Lending { epoch, path, has_slots, has_tokens, state: Mutex::new(state), growths, clock, stirred })
     }
 
-    /// Hears a holder on the stream of that number; it is answered there from now on.
-    pub(crate) fn hear(&self, holder: Holder, number: u64, answers: &Answers, said: &Said) {
+    /// Hears a holder on the stream of that number; it is answered there from now on, and counted in `tally`.
+    pub(crate) fn hear(&self, holder: Holder, number: u64, answers: &Answers, said: &Said, tally: &Tally) {
         let now = self.clock.boot_ns();
         let mut state = lock(&self.state);
         let (path, is_known, decided) = match said {
@@ -110,8 +123,9 @@ impl Lending {
         if !is_known {
             return;
         }
-        self.count(&mut state, holder, decided);
-        let stream = Stream { number, answers: answers.clone(), path };
+        self.count(&mut state, holder, decided, tally);
+        state.watched.heard(now, self.epoch, holder, said);
+        let stream = Stream { number, answers: answers.clone(), path, heard_at: now };
         if state.streams.get(&holder).is_none_or(|known| known.number <= number) {
             state.streams.insert(holder, stream);
         }
@@ -131,16 +145,17 @@ impl Lending {
         self.refresh(now, &mut state);
         let effects = state.keeper.on(now, holder, message);
         self.act(now, &mut state, effects);
+        self.watch_blocks(now, &mut state, holder);
     }
 
     /// Counts what a holder has decided since it last said so; its first word is where counting begins.
-    fn count(&self, state: &mut State, holder: Holder, decided: (u64, u64)) {
+    fn count(&self, state: &mut State, holder: Holder, decided: (u64, u64), tally: &Tally) {
         if state.counted.len() >= HOLDERS_MAX && !state.counted.contains_key(&holder) {
             let streams = &state.streams;
             state.counted.retain(|holder, _| streams.contains_key(holder));
         }
         let before = state.counted.insert(holder, decided).unwrap_or(decided);
-        self.path.count_elsewhere(decided.0.saturating_sub(before.0), decided.1.saturating_sub(before.1));
+        self.tally(tally, decided.0.saturating_sub(before.0), decided.1.saturating_sub(before.1));
     }
 
     /// Whether there is so little for each holder that demands are better asked one by one.
@@ -173,6 +188,7 @@ impl Lending {
         let mut state = lock(&self.state);
         state.streams.remove(&holder);
         state.counted.remove(&holder);
+        state.watched.changes.gone(now, holder);
         self.refresh(now, &mut state);
         let effects = state.keeper.dead(now, holder);
         self.act(now, &mut state, effects);
@@ -202,12 +218,11 @@ impl Lending {
         let versions = self.path.versions();
         if versions != state.seen {
             state.seen = versions;
-            for contract in [SLOTS, TOKENS] {
-                // An Err says that it is not kept here: then nobody has to be told.
-                if let Ok(effects) = state.keeper.published(now, contract) {
-                    self.act(now, &mut state, effects);
-                }
-            }
+            // An Err says that it is not kept here: then nobody has to be told.
+            let told = [SLOTS, TOKENS].map(|contract| state.keeper.published(now, contract).unwrap_or_default());
+            let effects = told.concat();
+            self.watch_change(now, &mut state, &effects);
+            self.act(now, &mut state, effects);
         }
         Duration::from_nanos(state.wake_at.saturating_sub(now).max(0).unsigned_abs())
     }
@@ -224,7 +239,10 @@ impl Lending {
                 match effect {
                     // Another process may lend the same limits by now: what is not said here is lost to nobody.
                     Effect::Send { .. } if !self.path.decides(now) => {}
-                    Effect::Send { holder, message } => send(state, holder, &message),
+                    Effect::Send { holder, message } => {
+                        state.watched.told(now, holder, &message);
+                        send(state, holder, &message);
+                    }
                     Effect::WakeAt(at) => {
                         if at < state.wake_at || state.wake_at <= now {
                             self.stirred.notify_one();
