@@ -21,9 +21,12 @@ __all__ = [
     "DataPlane",
     "Forked",
     "Gate",
+    "GateReading",
+    "GateUse",
     "Growth",
     "GrowthQueue",
     "HoldRoute",
+    "LentReading",
     "Limiter",
     "Matches",
     "Measure",
@@ -42,6 +45,7 @@ __all__ = [
     "RlsRoute",
     "Segment",
     "ShareSpec",
+    "Spans",
     "Ticket",
     "Unknown",
     "__version__",
@@ -553,6 +557,55 @@ def set_waiting(wait: Callable[[Limiter, int, str | None, float | None], Awaitab
 def grains_log2(ceiling_micro: int, per_ns: int, /) -> int:
     """The grain of a rate's meter: marks count 2^-g units, so that a u64 lasts for decades at the ceiling."""
 
+# --- what is seen of gates -------------------------------------------------------------------------------------------
+
+class Spans(NamedTuple):
+    """How long something took, since the process started."""
+
+    within: list[tuple[int, int]]
+    """Upper ends in µs, ascending, each with how many took no longer; what took longer than the last is in `total` alone."""
+    total: int
+    sum_us: int
+
+class GateReading(NamedTuple):
+    """The gates of one name: `CREDENTIAL/NUMBER`, one process; or `other`, all that have no name of their own."""
+
+    gate: str
+    connected: int
+    silent_ms: int
+    """Since one of them was heard from."""
+
+class GateUse(NamedTuple):
+    """What the gates of one name do with one workload."""
+
+    gate: str
+    contract: str
+    workload: str
+    admitted: int
+    """Since the process started: what they were answered, and what they have told that they decided by themselves."""
+    refused_by: dict[str, int]
+    in_use_micro: int
+    """Slots in flight, as last told."""
+    on_loan_micro: int
+    """Slots that are booked for them, and what is not known to be spent of their blocks."""
+    draining_micro: int
+    """Slots that are booked or held beyond what they may have by now, after a cut or an end."""
+
+class LentReading(NamedTuple):
+    """What gates say of one workload of which something is lent."""
+
+    contract: str
+    workload: str
+    renewals: int
+    """Messages about slots."""
+    draws: int
+    """Messages about blocks of a rate or quota."""
+    round_trips: Spans
+    """From a gate's asking for a block to its having the answer, as the gate's clock has it."""
+    cuts: Spans
+    """From a lower limit's being in force here to when every gate that spoke of it in the second before follows it."""
+    raises: Spans
+
 # --- the data plane ------------------------------------------------------------------------------------------------
 
 @final
@@ -726,6 +779,9 @@ class DataPlane:
     def divided(self) -> list[tuple[str, int, int, int, int]]:
         """(contract, streams, those told to deny, tokens a second assigned, those that may still be in use) of every limit that
         is divided."""
+    def seen(self) -> tuple[list[GateReading], list[GateUse], list[LentReading]]:
+        """Gates, what each does with each workload, and what is lent. At most 256 gates have names of their own, and 4,096
+        lines of use; the rest is `other`'s."""
     def routes(
         self,
         checks: Sequence[CheckRoute],

@@ -12,7 +12,6 @@ from headway.cli.exits import Exit
 from headway.contract.codes import CODES as OF_DOCUMENTS
 from headway.errors import HeadwayError
 from headway.server.codes import CODES as OF_RUNNING
-from headway.server.metrics import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 SOURCE = Path(inspect.getfile(HeadwayError)).parent
@@ -81,10 +80,3 @@ def test_every_command_and_exit_code_is_documented():
         assert re.search(rf"^\| `{name}[ `]", text, re.MULTILINE), name
     for code in Exit:
         assert re.search(rf"^\| {code.value} \|", text, re.MULTILINE), code
-
-
-def test_every_metric_is_documented():
-    text = (DOCS / "api.md").read_text(encoding="utf-8")
-
-    for name in METRICS:
-        assert f"| `{name}` |" in text, name

@@ -15,6 +15,7 @@ from headway.contract.read import read_text
 from headway.engine.engine import Engine
 from headway.server.access import Access, Credential, sha256_of
 from headway.server.dataplane import ANSWERED, RoutedPlane
+from headway.server.gate_metrics import PlaneReading
 from headway.server.listen import Address
 from headway.server.metrics import exposition
 from headway.server.problems import ServerError
@@ -147,7 +148,7 @@ def test_a_contract_that_is_divided_is_asked_by_nobody_else(engine: Engine, plan
 
 def test_what_is_divided_is_a_metric(engine: Engine):
     """One proxy of two may let nothing through; 38 a second are assigned, and 76 may still be in use."""
-    text = exposition(engine, lambda: [("checkout", 2, 1, 38, 76)]).decode()
+    text = exposition(engine, lambda: PlaneReading([("checkout", 2, 1, 38, 76)])).decode()
 
     assert 'headway_divided_streams{contract="checkout",state="assigned"} 1.0' in text
     assert 'headway_divided_streams{contract="checkout",state="denied"} 1.0' in text
@@ -176,7 +177,7 @@ def test_what_nobody_asks_for_and_what_no_workload_claims_are_metrics(engine: En
     """`api` names `web` and leaves the rest to `other`; `pool` has `other` alone, which is no rest. Nobody asks `pool`."""
     limiters = [engine.limiter("api", workload) for workload in ("web", "other")]
     assert all(limiter.try_acquire() for limiter in limiters)
-    text = exposition(engine, tuple).decode()
+    text = exposition(engine, PlaneReading).decode()
 
     assert 'headway_never_asked{contract="api"} 0.0' in text
     assert 'headway_never_asked{contract="pool"} 1.0' in text
@@ -186,7 +187,9 @@ def test_what_nobody_asks_for_and_what_no_workload_claims_are_metrics(engine: En
 
 def test_what_is_divided_is_not_said_to_be_never_asked(engine: Engine):
     """Its proxies decide by themselves, and nobody counts their asking here."""
-    assert 'headway_never_asked{contract="pool"}' not in exposition(engine, lambda: [("pool", 1, 0, 1, 1)]).decode()
+    text = exposition(engine, lambda: PlaneReading([("pool", 1, 0, 1, 1)])).decode()
+
+    assert 'headway_never_asked{contract="pool"}' not in text
 
 
 def test_a_debt_is_a_metric_and_nothing_else_is(engine: Engine):
@@ -195,7 +198,7 @@ def test_a_debt_is_a_metric_and_nothing_else_is(engine: Engine):
     permits = [pool.try_acquire() for _ in range(3)]
     cut = Curve("concurrency", 99, "cut", [Segment(0, None, 2_000_000, 2_000_000)])
     engine.meters.publish([("pool", cut)], engine.now_ms() * 1_000_000)
-    text = exposition(engine, tuple).decode()
+    text = exposition(engine, PlaneReading).decode()
 
     assert all(permits)
     assert 'headway_debt{meter="pool"} 1.0' in text

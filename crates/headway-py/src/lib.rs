@@ -14,6 +14,7 @@ mod permit;
 mod ready;
 mod recalls;
 mod refusal;
+mod seen;
 mod serve;
 mod specs;
 mod ticket;
@@ -61,6 +62,7 @@ mod _core {
         module.add("Ready", crate::ready::class(py)?)?;
         module.add("NEVER", crate::refusal::never(py)?)?;
         module.add("UNKNOWN", crate::refusal::unknown(py)?)?;
+        crate::seen::add_to(module)?;
         crate::tuples::add_to(module)
     }
 }

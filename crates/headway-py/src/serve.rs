@@ -318,6 +318,15 @@ impl DataPlane {
             .collect()
     }
 
+    /// Gates, what each does with each workload, and what is lent.
+    fn seen<'py>(&self, py: Python<'py>) -> PyResult<crate::seen::Lists<'py>> {
+        let read = || {
+            let plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+            plane.as_ref().map(headway_serve::DataPlane::seen).unwrap_or_default()
+        };
+        crate::seen::lists(py, py.detach(read))
+    }
+
     /// Gates that are known: connected, or silent and not yet given up.
     #[getter]
     fn holders(&self) -> usize {

@@ -44,7 +44,7 @@ const PATH_FIELDS: &[&str] = &[
 ];
 const GROWTH_FIELDS: &[&str] = &["batch_id", "kind", "meter", "key", "by_micro", "window_start_ns"];
 
-fn class<'py>(
+pub(crate) fn class<'py>(
     py: Python<'py>,
     made: &PyOnceLock<Py<PyAny>>,
     name: &str,

@@ -19,7 +19,8 @@ from headway.contract.faults import Unreadable
 from headway.errors import HeadwayError
 from headway.server.access import Access
 from headway.server.doorway import Doorway
-from headway.server.metrics import Divided
+from headway.server.gate_metrics import PlaneReading
+from headway.server.metrics import Look
 from headway.server.problems import MEDIA_TYPE, ServerError, problem_document, problem_headers, status_of
 from headway.server.rights import Viewer
 from headway.server.routes.acts import acts
@@ -41,7 +42,7 @@ def create_app(
     *,
     hosts: Iterable[str] = (),
     streams: Streams | None = None,
-    divided: Divided = tuple,
+    look: Look = PlaneReading,
 ) -> FastAPI:
     """The API over one engine.
 
@@ -50,7 +51,7 @@ def create_app(
         access: Who may call.
         hosts: Host names it answers to besides loopback's.
         streams: The live streams, where the server that runs it wants to end them itself.
-        divided: What a data plane says of the limits that it divides.
+        look: Reads the data plane beside it.
     """
     open_streams = streams or Streams()
 
@@ -65,7 +66,7 @@ def create_app(
     app.include_router(reads(engine))
     app.include_router(acts(engine, access))
     app.include_router(ledger_routes(engine))
-    app.include_router(live(engine, open_streams, divided))
+    app.include_router(live(engine, open_streams, look))
     _add_index(app, engine)
     _add_problems(app)
     app.add_middleware(Doorway, access=access, hosts=tuple(hosts))

@@ -17,6 +17,7 @@ from headway.engine.engine import Engine
 from headway.engine.specs import MS, PPM, workload_of, workloads_of
 from headway.ledger import AtGates
 from headway.server.access import Access
+from headway.server.gate_metrics import Division, PlaneReading
 from headway.server.listen import Address
 from headway.server.problems import ServerError
 
@@ -86,10 +87,14 @@ class RoutedPlane:
         """Where it listens: IP address and port."""
         return self._plane.address
 
-    def divided(self) -> list[tuple[str, int, int, int, int]]:
+    def divided(self) -> list[Division]:
         """(contract, streams, those that may let nothing through, assigned a second, booked a second) of every contract that
         is divided among proxies. Booked is what may still be in use, old assignments included."""
         return self._plane.divided()
+
+    def reading(self) -> PlaneReading:
+        """What is divided among proxies, and what gates do."""
+        return PlaneReading(self.divided(), *self._plane.seen())
 
     @property
     def holders(self) -> int:

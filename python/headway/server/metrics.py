@@ -1,6 +1,7 @@
 """What Prometheus reads at `/metrics`: taken from the meters and the engine when asked, kept nowhere.
 
-Labels are bounded by the documents (contracts, meters, workloads, reasons); a key or a caller never becomes a label.
+Labels are bounded by the documents (contracts, meters, workloads, reasons) and by the data plane (gates); a key never
+becomes a label.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from headway.engine.specs import OTHER
+from headway.server.gate_metrics import GATE_METRICS, Division, PlaneReading, families
 from headway.server.plain import units
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 FULL: Final = "full"
 
-Divided: TypeAlias = Callable[[], Sequence[tuple[str, int, int, int, int]]]
-"""(contract, streams, those told to deny, assigned a second, booked a second) of each contract that is divided."""
+Look: TypeAlias = Callable[[], PlaneReading]
+"""Reads a data plane; `PlaneReading` itself where there is none."""
 
 METRICS: Final[dict[str, str]] = {
     "headway_limit": "The limit in force, in units (a rate's: per its `per`); of a keyed meter, of one key.",
@@ -43,25 +45,27 @@ METRICS: Final[dict[str, str]] = {
     "headway_stage_index": "Index of the present stage; the first is 0.",
     "headway_clock_suspect": "1 while the clock is suspected, and raises wait.",
     "headway_ledger_entries": "Entries in the ledger.",
+    **GATE_METRICS,
 }
-"""Every metric there is, with its help text; `docs/api.md` lists the same names."""
+"""Every metric there is, with its help text; `docs/metrics.md` lists the same names."""
 
 
 class EngineCollector(Collector):
     """Reads an engine once a scrape."""
 
-    def __init__(self, engine: Engine, divided: Divided) -> None:
+    def __init__(self, engine: Engine, look: Look) -> None:
         self._engine = engine
-        self._divided = divided
+        self._look = look
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: names are known only by collecting, and registering must not read the engine."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
+        plane = self._look()
         yield from self._meters()
-        yield from self._paths()
-        yield from self._divisions()
+        yield from self._paths(plane.divided)
+        yield from _divisions(plane.divided)
         stage = _gauge("headway_stage_index", "contract")
         for running in self._engine.all():
             stage.add_metric([running.contract.name], running.state.stage)
@@ -72,6 +76,7 @@ class EngineCollector(Collector):
         entries = _gauge("headway_ledger_entries")
         entries.add_metric([], self._engine.ledger().count())
         yield entries
+        yield from families(plane)
 
     def _meters(self) -> Iterator[Metric]:
         limit, use = _gauge("headway_limit", "meter"), _gauge("headway_use", "meter")
@@ -86,7 +91,7 @@ class EngineCollector(Collector):
             keys.add_metric(label, reading.keys_live)
         yield from (limit, use, headroom, debt, keys)
 
-    def _paths(self) -> Iterator[Metric]:
+    def _paths(self, divisions: Sequence[Division]) -> Iterator[Metric]:
         admitted = _counter("headway_admitted_total", "contract", "workload")
         refused = _counter("headway_refused_total", "contract", "workload", "reason")
         waiting = _gauge("headway_waiting", "contract", "workload")
@@ -110,28 +115,29 @@ class EngineCollector(Collector):
             for reason, count in sorted(reasons.items()):
                 refused.add_metric([*label, reason], count)
         # What is divided among proxies is asked there, and nobody tells how often.
-        divided = {contract for contract, *_ in self._divided()}
+        divided = {contract for contract, *_ in divisions}
         for contract in running:
             if contract.name not in divided:
                 never_asked.add_metric([contract.name], float(asked[contract.name] == 0))
         yield from (admitted, refused, on_loan, waiting, unattributed, never_asked)
 
-    def _divisions(self) -> Iterator[Metric]:
-        streams = _gauge("headway_divided_streams", "contract", "state")
-        assigned, booked = _gauge("headway_divided_assigned", "contract"), _gauge("headway_divided_booked", "contract")
-        for contract, count, denied, assigned_per_s, booked_per_s in self._divided():
-            streams.add_metric([contract, "assigned"], count - denied)
-            streams.add_metric([contract, "denied"], denied)
-            assigned.add_metric([contract], assigned_per_s)
-            booked.add_metric([contract], booked_per_s)
-        yield from (streams, assigned, booked)
 
-
-def exposition(engine: Engine, divided: Divided) -> bytes:
+def exposition(engine: Engine, look: Look) -> bytes:
     """All metrics in the text format, version 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(EngineCollector(engine, divided))
+    registry.register(EngineCollector(engine, look))
     return generate_latest(registry)
+
+
+def _divisions(divisions: Sequence[Division]) -> Iterator[Metric]:
+    streams = _gauge("headway_divided_streams", "contract", "state")
+    assigned, booked = _gauge("headway_divided_assigned", "contract"), _gauge("headway_divided_booked", "contract")
+    for contract, count, denied, assigned_per_s, booked_per_s in divisions:
+        streams.add_metric([contract, "assigned"], count - denied)
+        streams.add_metric([contract, "denied"], denied)
+        assigned.add_metric([contract], assigned_per_s)
+        booked.add_metric([contract], booked_per_s)
+    yield from (streams, assigned, booked)
 
 
 def _gauge(name: str, *labels: str) -> GaugeMetricFamily:

@@ -16,8 +16,9 @@ import uvicorn
 from headway.server.access import Access, local_tokens
 from headway.server.app import create_app
 from headway.server.dataplane import RoutedPlane
+from headway.server.gate_metrics import PlaneReading
 from headway.server.listen import Address, address_of, vet_address
-from headway.server.metrics import Divided
+from headway.server.metrics import Look
 from headway.server.problems import ServerError
 from headway.server.routes.live import Streams
 
@@ -116,7 +117,7 @@ def serve(
         insecure_no_tls=insecure_no_tls,
         say=say,
         reveal=True,
-        divided=lambda: () if plane is None else plane.divided(),
+        look=lambda: PlaneReading() if plane is None else plane.reading(),
     )
     try:
         plane = _plane_on(engine, data_plane, ready.access, tls=tls, insecure_no_tls=insecure_no_tls, say=say)
@@ -207,7 +208,7 @@ def _prepare(
     insecure_no_tls: bool,
     say: Callable[[str], None],
     reveal: bool,
-    divided: Divided = tuple,
+    look: Look = PlaneReading,
 ) -> _Ready:
     asked = address_of(listen)
     configured = access is not None and len(access) > 0
@@ -223,7 +224,7 @@ def _prepare(
     address = Address(asked.host, bound.getsockname()[1])
     streams = Streams()
     config = uvicorn.Config(
-        create_app(engine, access, hosts=(*hosts, asked.host), streams=streams, divided=divided),
+        create_app(engine, access, hosts=(*hosts, asked.host), streams=streams, look=look),
         log_level="warning",
         access_log=False,
         server_header=False,

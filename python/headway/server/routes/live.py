@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from headway.server.events import event_of
-from headway.server.metrics import Divided, exposition
+from headway.server.metrics import Look, exposition
 from headway.server.plain import plain
 from headway.server.problems import ServerError
 from headway.server.rights import Operator, Viewer
@@ -69,7 +69,7 @@ class Streams:
             self.remove(subscription)
 
 
-def live(engine: Engine, streams: Streams, divided: Divided) -> APIRouter:
+def live(engine: Engine, streams: Streams, look: Look) -> APIRouter:
     """The routes for events, stream, metrics and health."""
     router = APIRouter()
 
@@ -111,7 +111,7 @@ def live(engine: Engine, streams: Streams, divided: Divided) -> APIRouter:
     @router.get("/metrics", tags=["health"], response_class=Response, responses=answers("headway_limit …", 401, 403))
     def metrics(_: Viewer) -> Response:
         """Metrics in Prometheus's text format."""
-        return Response(exposition(engine, divided), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(exposition(engine, look), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/healthz", tags=["health"], responses=answers({"alive": True}))
     async def healthz() -> Any:
