@@ -25,6 +25,7 @@ from headway.adapters.celery import limited as limited_task
 from headway.adapters.fastapi import Limited
 from headway.adapters.grpc import AsyncInterceptor, Interceptor
 from headway.adapters.httpx import AsyncTransport, Transport
+from headway.adapters.opentelemetry import traced
 from headway.adapters.sqlalchemy import limited as limited_pool
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ def asks() -> None:
         return len(addresses)
 
     print(send("ana@shop.example", "bo@shop.example"))
+
+    told: headway.Limiter = traced(headway.limit("5/s"), keys=True)
+    print(bool(told.try_acquire()))
 
 
 def main() -> None:

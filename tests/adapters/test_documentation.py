@@ -103,6 +103,12 @@ def celery_is_refused_the_second_time(names: dict[str, Any]) -> None:
         send("ana")
 
 
+def opentelemetry_decides_as_before(names: dict[str, Any]) -> None:
+    client = httpx.Client(transport=httpx.WSGITransport(names["app"]), base_url="http://shop")
+    assert [200, 429] == [client.get("/").status_code for _ in range(2)]
+    assert [True, False] == [bool(names["limiter"].try_acquire()) for _ in range(2)]
+
+
 DOES: dict[str, Callable[[dict[str, Any]], None]] = {
     "WSGI": wsgi_is_refused_the_second_time,
     "FastAPI": fastapi_is_refused_the_second_time,
@@ -110,6 +116,7 @@ DOES: dict[str, Callable[[dict[str, Any]], None]] = {
     "httpx": httpx_is_refused_once_it_was_sent,
     "SQLAlchemy": sqlalchemy_is_refused_while_a_connection_is_out,
     "Celery": celery_is_refused_the_second_time,
+    "OpenTelemetry": opentelemetry_decides_as_before,
 }
 
 

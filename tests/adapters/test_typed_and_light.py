@@ -9,16 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-FRAMEWORKS = {"fastapi", "starlette", "grpc", "httpx", "sqlalchemy", "celery", "pydantic", "alembic"}
+FRAMEWORKS = {"fastapi", "starlette", "grpc", "httpx", "sqlalchemy", "celery", "pydantic", "alembic", "opentelemetry"}
 """What no adapter loads but the one that it is for."""
 
 NEEDS = {
     "wsgi": set[str](),
-    "fastapi": {"fastapi", "starlette", "pydantic"},
+    "fastapi": {"fastapi", "starlette", "pydantic", "opentelemetry"},
     "grpc": {"grpc"},
     "httpx": {"httpx"},
     "sqlalchemy": {"sqlalchemy"},
     "celery": {"celery"},
+    "opentelemetry": {"opentelemetry"},
 }
 
 
@@ -43,4 +44,7 @@ def test_a_typed_program_with_every_adapter_passes_the_strict_checker_and_runs()
     ran = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=ROOT, timeout=60)
 
     assert (0, "") == (checked.returncode, "" if checked.returncode == 0 else checked.stdout)
-    assert (0, ["[200, 429]", "200", "200", "200", "1 orders-db", "2"]) == (ran.returncode, ran.stdout.splitlines())
+    assert (0, ["[200, 429]", "200", "200", "200", "1 orders-db", "2", "True"]) == (
+        ran.returncode,
+        ran.stdout.splitlines(),
+    )
