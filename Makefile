@@ -12,7 +12,7 @@ SEED ?= 1
 
 rust_sources := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet bench-holders bench-store sim fuzz crash gates-live keeper-kills failovers seeds meters shares priority descriptors loom docs clean
+.PHONY: help build wheel demo test lint bless bench bench-rls bench-gates bench-fleet bench-change bench-holders bench-store sim fuzz crash gates-live keeper-kills failovers seeds meters shares priority descriptors loom docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -74,6 +74,9 @@ bench-gates: build  ## what a demand costs that is asked at the server; about 1 
 bench-fleet: $(STAMPS)/bench  ## fifty gates and one limit, beside a counter, a split and Redis; about 5 minutes
 	tools/debian.sh redis-server
 	$(BIN)/python -m benches.fleet --seed $(SEED)
+
+bench-change: build  ## how long a change of limit takes until eight gates follow; about 6 minutes
+	$(BIN)/python -m benches.change --seed $(SEED)
 
 bench-holders: build  ## ten thousand holders on one keeper: renewals, streams, durable growth; about 2 minutes
 	cargo build --release --quiet -p headway-gate --example streams

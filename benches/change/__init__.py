@@ -1,0 +1,1 @@
+"""How long a change of limit takes until eight gates follow it, on this machine: `make bench-change`."""
