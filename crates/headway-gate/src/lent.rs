@@ -379,6 +379,23 @@ mod tests {
         assert_eq!([true, true, false], [(); 3].map(|()| doors.take(now, 1)), "a third was never taken");
     }
 
+    /// Two in flight, and a lease of one: one is over, once the lease has ended none is.
+    #[test]
+    fn what_is_in_flight_above_a_smaller_lease_is_over_until_that_has_ended() {
+        let (mut lent, doors) = lent(true);
+        let (counter, _) = wanted(&misses(&mut lent, &doors, 0, 300)).unwrap();
+        let lease = |seq, units, in_reply_to| {
+            let (contract, epoch, term_ms) = (slots_of(3), 1, 3_000);
+            FromKeeper::Lease(Lease { contract, epoch, seq, units: units * MICRO, term_ms, in_reply_to })
+        };
+        lent.on(310 * MS, 3, lease(1, 2, Some(counter)));
+        assert_eq!([true, true], [(); 2].map(|()| doors.take(320 * MS, 1)));
+        let over = |now| doors.slots.as_ref().map_or(0, |slots| slots.over(now) / MICRO);
+        assert_eq!(0, over(320 * MS));
+        lent.on(330 * MS, 3, lease(2, 1, None));
+        assert_eq!([1, 0], [340 * MS, 10 * SECOND].map(over));
+    }
+
     #[test]
     fn one_path_of_a_contracts_workload_is_lent_however_many_limiters_name_it() {
         let (mut lent, _) = lent(true);

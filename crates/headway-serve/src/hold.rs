@@ -37,6 +37,9 @@ const ASKED_MAX: usize = 20_000;
 /// The longest that a demand may queue.
 const WAIT_MAX: Duration = Duration::from_hours(1);
 
+/// Between two looks at what is asked back of a gate because it says that it is there, however often it does.
+const RECALL_NS: i64 = 500_000_000;
+
 /// Demands that queue, by id, with what tells them that their gate gave up.
 type Waiting = Arc<Mutex<HashMap<u64, Arc<Notify>>>>;
 
@@ -70,7 +73,8 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
     // Made once: one that is told while a message is taken is told still.
     let mut ends = pin!(closing.ends.notified());
     let mut published = shared.published.clone();
-    let mut stream = Stream { shared, asking, opened: HashMap::new(), waiting: Arc::default(), last_id: 0 };
+    let (opened, waiting) = (HashMap::new(), Arc::default());
+    let mut stream = Stream { shared, asking, opened, waiting, last_id: 0, recalls_from: i64::MIN };
     let (facts, held) = stream.opened_by(&hello);
     let now = headway_clock::boot_ns();
     let (holder, number) = match stream.shared.holders.attach(now, name, &credential, held) {
@@ -150,6 +154,8 @@ struct Stream {
     /// Demands that queue, to be told when their gate gives up on them.
     waiting: Waiting,
     last_id: u64,
+    /// What is asked back is not looked at before because of a sign of life.
+    recalls_from: i64,
 }
 
 impl Stream {
@@ -211,8 +217,11 @@ impl Stream {
                 session.holder.end();
                 false
             }
-            // A planned fall tells nobody: whoever says that it is there is told.
-            ToKeeper::Alive(alive) => self.say(ToGate::Alive(alive)) && self.recall(session),
+            ToKeeper::Alive(alive) => {
+                // A planned fall tells nobody: whoever says that it is there is told.
+                let is_due = headway_clock::boot_ns() >= self.recalls_from;
+                self.say(ToGate::Alive(alive)) && (!is_due || self.recall(session))
+            }
             ToKeeper::Path(path) if self.opened.len() >= wire::PATHS_MAX && !self.opened.contains_key(&path.id) => {
                 self.asking.fail(Failed::new(Status::ResourceExhausted, "this gate has as many paths as it may"));
                 false
@@ -264,6 +273,7 @@ impl Stream {
     /// Asks slots back that are above a cut, of those that were asked for one by one; says so where it asks for others than
     /// before. False: the stream ends.
     fn recall(&mut self, session: &Session) -> bool {
+        self.recalls_from = headway_clock::boot_ns().saturating_add(RECALL_NS);
         let (routes, now) = (self.shared.routes(), self.shared.clock.boot_ns());
         let mut told = vec![];
         for (&path, opened) in &mut self.opened {

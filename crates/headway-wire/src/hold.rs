@@ -217,7 +217,7 @@ pub struct Welcome {
 }
 
 /// What a path is; or, with a code, why there is none.
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of the protocol")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as it stands on the wire")]
 #[derive(Clone, PartialEq, Message)]
 pub struct Facts {
     #[prost(uint64, tag = "1")]
