@@ -31,8 +31,6 @@ pub struct Refusal {
     /// Units of slots that the workload held then.
     yours: u64,
     reference: OnceLock<u32>,
-    /// Worked out once: the sentence and the header say the same.
-    retry: OnceLock<Retry>,
     /// Its part by weight, where that stood in the way.
     parted: Option<Parted>,
     /// What a keeper said of it; the numbers above are then of no use.
@@ -55,8 +53,8 @@ impl Refusal {
         let parted = stopped.parted(path, units, hash);
         let yours = if path.has_slots() { path.counts.held_units() } else { 0 };
         let (path, step, why) = (Arc::clone(path), stopped.step, stopped.why);
-        let (curve, reference, retry) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference, retry, parted, told: None }
+        let (curve, reference) = (OnceLock::new(), OnceLock::new());
+        Refusal { path, step, why, units, key, at, amount, look, curve, yours, reference, parted, told: None }
     }
 
     /// What a keeper refused.
@@ -78,7 +76,6 @@ impl Refusal {
         self.parted = stopped.parted(path, units, key);
         self.curve.take();
         self.reference.take();
-        self.retry.take();
         true
     }
 
@@ -179,7 +176,7 @@ impl Refusal {
     }
 
     /// The earliest instant at which the whole path has room: on the meter that refused from what was seen there, on the
-    /// others from what they held when this was asked first.
+    /// others from what they hold now.
     pub fn retry(&self) -> Retry {
         if let Some(told) = &self.told {
             return told.retry;
@@ -192,10 +189,6 @@ impl Refusal {
         if is_unknown || self.path.is_distant() {
             return Retry::Unknown;
         }
-        *self.retry.get_or_init(|| self.earliest())
-    }
-
-    fn earliest(&self) -> Retry {
         let hash = self.key.as_ref().map(|(hash, _)| *hash);
         let (tag, on_loan) = self.look.map_or((0, 0), |look| (look.tag, look.on_loan));
         let seen = Stood { held: Tagged { amount: self.amount, tag }, on_loan };

@@ -66,7 +66,8 @@ pub(crate) async fn answer(
 
 /// A refusal, in the words of the front that asked.
 pub(crate) fn refusing(refusal: &Refusal, tell: Tell, dialect: Dialect, seen: &[Standing<'_>]) -> Response<Reply> {
-    let (status, mut document) = refused(refusal, tell);
+    let again = retry_after(refusal);
+    let (status, mut document) = refused(refusal, again, tell);
     let mut headers = problem_headers();
     headers.insert(REF, HeaderValue::from_str(&refusal.reference()).expect("a ref is a header's"));
     if dialect == Dialect::Nginx {
@@ -74,15 +75,11 @@ pub(crate) fn refusing(refusal: &Refusal, tell: Tell, dialect: Dialect, seen: &[
         document.clear();
         headers.remove(CONTENT_TYPE);
     }
-    tell_retry(&mut headers, refusal);
-    tell_limits(&mut headers, seen);
-    whole(dialect.status(status), headers, document)
-}
-
-fn tell_retry(headers: &mut HeaderMap, refusal: &Refusal) {
-    if let Some(seconds) = retry_after(refusal) {
+    if let Some(seconds) = again {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    tell_limits(&mut headers, seen);
+    whole(dialect.status(status), headers, document)
 }
 
 fn tell_limits(headers: &mut HeaderMap, seen: &[Standing<'_>]) {

@@ -185,10 +185,11 @@ fn say(ask: &Ask<'_>, met: &[Met<'_>], clock: &Ticking, stopped: Option<&(usize,
     let document = stopped.map(|(at, refusal)| {
         answer.header("content-type", "application/problem+json");
         answer.header("cache-control", "no-store");
-        if let Some(seconds) = retry_after(refusal) {
+        let again = retry_after(refusal);
+        if let Some(seconds) = again {
             answer.header("retry-after", &seconds.to_string());
         }
-        refused(refusal, met[*at].target.tell).1
+        refused(refusal, again, met[*at].target.tell).1
     });
     if let Some((policies, states)) = rate_limit_fields(&standings) {
         answer.header("ratelimit-policy", &policies);

@@ -44,8 +44,8 @@ pub fn cannot_decide(why: Why) -> bool {
 }
 
 /// The status and the `application/problem+json` document of a refusal: 429 where a limit is reached, 503 where it could
-/// not be asked.
-pub fn refused(refusal: &Refusal, tell: Tell) -> (u16, String) {
+/// not be asked. `again`: its `Retry-After`, which whoever answers says in a header as well.
+pub fn refused(refusal: &Refusal, again: Option<u64>, tell: Tell) -> (u16, String) {
     let (contract, full) = (refusal.contract(), tell == Tell::Full);
     let (status, object) = if cannot_decide(refusal.why) {
         (503, Object::new().text("type", "about:blank").text("title", "The limit cannot be asked now"))
@@ -57,7 +57,7 @@ pub fn refused(refusal: &Refusal, tell: Tell) -> (u16, String) {
     };
     let mut object = object
         .integer("status", u64::from(status))
-        .text("detail", &sentence(refusal, tell))
+        .text("detail", &said(refusal, again, tell))
         .text("contract", contract)
         .text("why", refusal.why.name())
         .text("ref", &refusal.reference());
@@ -76,6 +76,10 @@ pub fn refused(refusal: &Refusal, tell: Tell) -> (u16, String) {
 
 /// What is said of a refusal to people.
 pub fn sentence(refusal: &Refusal, tell: Tell) -> String {
+    said(refusal, if tell == Tell::Full { None } else { retry_after(refusal) }, tell)
+}
+
+fn said(refusal: &Refusal, again: Option<u64>, tell: Tell) -> String {
     if tell == Tell::Full {
         return refusal.sentence();
     }
@@ -90,7 +94,7 @@ pub fn sentence(refusal: &Refusal, tell: Tell) -> String {
     } else {
         text.push_str(" has no room at the moment.");
     }
-    if let Some(seconds) = retry_after(refusal) {
+    if let Some(seconds) = again {
         text.push_str(" Try again in ");
         push_decimal(&mut text, seconds);
         text.push_str(" s.");
