@@ -192,7 +192,9 @@ mod tests {
         assert_eq!(0, places(&known, "edg", &[("ea", "bc"), ("b", "d")]).len());
     }
 
-    fn open(all: &[(&[(&str, Option<&str>)], &[&str])]) -> Patterns {
+    type Entries<'a> = &'a [(&'a str, Option<&'a str>)];
+
+    fn open(all: &[(Entries<'_>, &[&str])]) -> Patterns {
         let mut patterns = Patterns::default();
         for (place, (entries, attributes)) in all.iter().enumerate() {
             let attributes: Vec<String> = attributes.iter().map(|name| (*name).to_owned()).collect();
