@@ -237,7 +237,7 @@ def test_who_asks_is_told_apart_wherever_a_contract_is_met(tmp_path: Path):
         assert 200 == check(plane, "desk", hold="9s", **{"attr.user": "checkout_1"}).status_code
         counts = {(path.contract, path.workload): path.admitted for path in engine.meters.paths() if path.admitted}
         matches = engine.matches("shop")
-        unattributed = exposition(engine, plane.divided).decode()
+        unattributed = exposition(engine, plane.reading).decode()
     finally:
         plane.close()
         engine.close()
