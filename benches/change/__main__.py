@@ -55,7 +55,7 @@ ramp: [{{stage: now, limit: {RATES[USUAL]}}}]
 TOKEN = "a-gate's-token"
 REACH_MS = 100.0
 WARM_S = 3.0
-LASTS_MS = (400, 900)
+LASTS_MS = (600, 1_100)
 APART_S = (0.4, 0.9)
 
 
@@ -101,22 +101,28 @@ def pool_of(hw: headway.Headway) -> MeterReading:
     return next(one for one in hw.engine.meters.snapshot() if one.meter == "pool")
 
 
+def override(hw: headway.Headway, contract: str, limit: int, lasts_ms: int) -> int:
+    """Changes a limit for so long; returns the UTC ms at which that ends."""
+    now_ms = hw.engine.now_ms()
+    until_ms, values = now_ms + lasts_ms, {"": limit * 1_000_000}
+    call = VerbCall(now_ms, "override", "token:bench", "a change", values, until_ms, second="token:other")
+    hw.engine.submit(contract, call)
+    return until_ms
+
+
 def change(hw: headway.Headway, changes: int, chance: random.Random) -> list[Change]:
     """Overrides the limits, and says when which limit of slots was in force."""
     done: list[Change] = []
     for number in range(changes // 2):
         to = LOW if number % 2 else HIGH
-        now_ms = hw.engine.now_ms()
-        until_ms = now_ms + chance.randrange(*LASTS_MS)
-        for contract, limit in (("pool", to), ("api", RATES[to])):
-            values = {"": limit * 1_000_000}
-            call = VerbCall(now_ms, "override", "token:bench", "a change", values, until_ms, second="token:other")
-            hw.engine.submit(contract, call)
+        lasts_ms = chance.randrange(*LASTS_MS)
+        until_ms = override(hw, "pool", to, lasts_ms)
         reading = pool_of(hw)
+        override(hw, "api", RATES[to], lasts_ms)
         at, ends = (
             utc_ns - reading.utc_ns + reading.boot_ns for utc_ns in (reading.published_ns, until_ms * 1_000_000)
         )
-        time.sleep((ends - boot_ns()) / 1e9 + chance.uniform(*APART_S))
+        time.sleep(max(0, ends - boot_ns()) / 1e9 + chance.uniform(*APART_S))
         done.append(Change(at, USUAL, to, planned=False, version=reading.version))
         done.append(Change(ends, to, USUAL, planned=True, version=pool_of(hw).version))
     return done
