@@ -280,8 +280,9 @@ impl Refusal {
     /// Over HTTP: status, whole seconds of `Retry-After`, the `application/problem+json` document.
     #[pyo3(signature = (tell, /))]
     fn answer<'py>(&self, py: Python<'py>, tell: &str) -> PyResult<(u16, Option<u64>, Bound<'py, PyBytes>)> {
-        let (status, document) = refused(self.said(), tell_of(tell)?);
-        Ok((status, retry_after(self.said()), PyBytes::new(py, document.as_bytes())))
+        let again = retry_after(self.said());
+        let (status, document) = refused(self.said(), again, tell_of(tell)?);
+        Ok((status, again, PyBytes::new(py, document.as_bytes())))
     }
 
     fn __str__(&self) -> String {
