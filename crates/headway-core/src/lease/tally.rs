@@ -213,6 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_that_is_entered_again_or_forgotten_leaves_nothing_of_what_it_had() {
+        let (mut tally, holder) = (Tally::new(), Holder(1));
+        for units in [7, 4] {
+            tally.insert(0, holder, Booking::inherited(units, 3 * SECOND, &terms()));
+            assert_eq!((units, units, 1), (tally.booked(), tally.backed(), tally.len()));
+        }
+        tally.forget(holder);
+        assert_eq!((0, 0, None), (tally.booked(), tally.backed(), tally.next_look()));
+    }
+
+    #[test]
     fn who_is_silent_to_the_end_is_over_once_and_forgotten_whole() {
         let (mut tally, holder) = (Tally::new(), Holder(1));
         change(&mut tally, 0, holder, 0, 7);
