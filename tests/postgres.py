@@ -131,9 +131,9 @@ class Cluster:
             host=str(self.folder), port=PORT, user="postgres", dbname=database, autocommit=True, connect_timeout=5
         )
 
-    def url(self, database: str) -> str:
-        """How Headway is told of a database in it."""
-        return f"postgresql://postgres@:{PORT}/{database}?host={self.folder}"
+    def url(self, database: str, folder: Path | None = None) -> str:
+        """How Headway is told of a database in it; by a socket in another folder, if one is named."""
+        return f"postgresql://postgres@:{PORT}/{database}?host={folder or self.folder}"
 
     def remove(self) -> None:
         """Nothing is left of it."""

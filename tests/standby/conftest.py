@@ -26,8 +26,8 @@ def serve(cluster: Cluster, tmp_path: Path) -> Iterator[Serve]:
     """Starts a server on the same empty ledger each time."""
     store, servers = cluster.emptied(), []
 
-    def start(name: str, *more: str) -> Server:
-        servers.append(Server(tmp_path, name, store, *more))
+    def start(name: str, *more: str, by: str = store) -> Server:
+        servers.append(Server(tmp_path, name, by, *more))
         return servers[-1]
 
     yield start

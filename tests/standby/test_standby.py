@@ -13,6 +13,7 @@ import httpx
 from headway.ledger import Database, Ledger
 from tests.postgres import Cluster
 from tests.standby.conftest import Serve
+from tests.standby.link import Link
 from tests.standby.served import Server, admitted
 
 MAILS = 300
@@ -74,6 +75,30 @@ def test_a_server_that_was_frozen_answers_nothing_when_it_wakes_and_ends(serve: 
     assert "took it over" in first.said
     assert "the marks are saved" not in first.said
     assert 429 == standby.check("mails").status_code
+
+
+def test_a_server_that_is_cut_off_from_the_store_has_stopped_when_another_serves(
+    serve: Serve, cluster: Cluster, tmp_path: Path
+):
+    """Nothing passes between the first and PostgreSQL any more, and nobody tells it so. It goes on with rates while its mandate
+    lasts; once the standby serves it admits nothing, and says that it cannot decide.
+    """
+    link = Link(tmp_path / "link", cluster.folder)
+    first = serve("first", by=cluster.url("ledger", link.folder))
+    assert 200 == first.check("mails").status_code
+    standby = serve("second", "--standby")
+    standby.wait_for("has the mandate")
+
+    link.cut()
+    assert 200 == first.check("api").status_code
+    assert standby.plane
+    answers = [first.check("api") for _ in range(20)]
+
+    assert [503] * 20 == [answer.status_code for answer in answers]
+    assert "cut_off" in answers[0].text
+    assert "could not be renewed in time" in first.read("/readyz").text
+    assert 200 == standby.check("mails").status_code
+    link.close()
 
 
 def test_a_second_server_that_is_no_standby_is_told_who_serves(serve: Serve):
