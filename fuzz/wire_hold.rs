@@ -2,7 +2,8 @@
 #![no_main]
 
 use headway_wire::hold::{
-    FromGate, FromKeeper, HELD_MAX, HOLDER_BYTES, KEY_MAX, NAME_MAX, PATHS_MAX, Path, ToKeeper, read, read_keeper,
+    BLOCKS_MAX, FromGate, FromKeeper, HELD_MAX, HOLDER_BYTES, KEY_MAX, NAME_MAX, PATHS_MAX, Path, ToKeeper, read,
+    read_keeper,
 };
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
@@ -34,6 +35,11 @@ fn is_within(message: &ToKeeper) -> bool {
         }
         ToKeeper::Ask(ask) => is_short(&ask.key),
         ToKeeper::Path(path) => is_named(path),
-        ToKeeper::Settle(_) | ToKeeper::Bye(_) | ToKeeper::Alive(_) => true,
+        ToKeeper::Draw(draw) => draw.blocks.len() <= BLOCKS_MAX,
+        ToKeeper::Settle(_)
+        | ToKeeper::Bye(_)
+        | ToKeeper::Alive(_)
+        | ToKeeper::Renew(_)
+        | ToKeeper::Unguaranteed(_) => true,
     }
 }

@@ -288,6 +288,8 @@ class PathReading(NamedTuple):
     admitted_elsewhere: int
     refused_elsewhere: int
     """Demands that gates have decided by themselves, as far as they have told; in none of the counts above."""
+    unguaranteed: int
+    """Of `admitted_elsewhere`, those that a gate admitted while it was cut off, because its contract is `open` then."""
 
 class Growth(NamedTuple):
     """One durable draw that a meter asks for (`by_micro` > 0) or gives back lazily (< 0)."""
@@ -691,6 +693,7 @@ class HoldRoute:
     max_hold_ns: how long a slot may outlive the term of its gate. drain_within_ns: within which a cut is in force at gates that
         are lent a part; below 100 ms nothing is lent.
     matches: how what is said of whoever asks tells the workloads apart: gates are told, and so are leases over HTTP.
+    opens: whether a gate that cannot hear its keeper admits everything, and tells of it later.
     """
 
     def __new__(
@@ -703,6 +706,7 @@ class HoldRoute:
         max_hold_ns: int = 60_000_000_000,
         drain_within_ns: int = 5_000_000_000,
         matches: Matches | None = None,
+        opens: bool = False,
     ) -> HoldRoute: ...
 
 @final
@@ -776,6 +780,8 @@ class DataPlane:
     @property
     def holders(self) -> int:
         """Gates that are known: connected, or silent and not yet given up."""
+    def unguaranteed(self) -> list[tuple[str, str, str, int]]:
+        """(contract, workload, name of the token, demands) that gates admitted while they were cut off, since the last call."""
     def divided(self) -> list[tuple[str, int, int, int, int]]:
         """(contract, streams, those told to deny, tokens a second assigned, those that may still be in use) of every limit that
         is divided."""

@@ -75,6 +75,14 @@ def test_what_works_today_runs() -> None:
     assert [] == fields(API + "enforce: {recall: wait, floor: 1}\n")
 
 
+def test_what_a_gate_does_that_is_cut_off_runs_where_gates_connect() -> None:
+    """`headway.open` is its own keeper: nothing it could be cut off from."""
+    text = API + "enforce: {when_cut_off: open}\n"
+
+    assert ["when_cut_off"] == fields(text)
+    assert [] == not_yet(read_text(text.encode()).documents, answered={"gates"})
+
+
 def test_an_abstract_contract_is_not_asked_whether_it_runs() -> None:
     text = API + "---\ncontract: base\nabstract: true\nlocked: 2027-01-01\n"
 

@@ -47,6 +47,8 @@ pub(crate) struct Counts {
     /// Demands that others decided by what is lent to them, as far as they have told.
     pub(crate) admitted_elsewhere: AtomicU64,
     pub(crate) refused_elsewhere: AtomicU64,
+    /// Of the former, those that nobody guaranteed: their gate was cut off, and its contract is open then.
+    pub(crate) unguaranteed: AtomicU64,
 }
 
 impl Counts {

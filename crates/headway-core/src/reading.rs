@@ -50,6 +50,7 @@ pub struct PathReading {
     pub on_loan_micro: u64,
     pub admitted_elsewhere: u64,
     pub refused_elsewhere: u64,
+    pub unguaranteed: u64,
 }
 
 /// Where one meter of a path stands for one key, in units of the path's demands.
@@ -192,6 +193,7 @@ impl Path {
             on_loan_micro: read(&counts.on_loan),
             admitted_elsewhere: read(&counts.admitted_elsewhere),
             refused_elsewhere: read(&counts.refused_elsewhere),
+            unguaranteed: read(&counts.unguaranteed),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Pure: time is an argument (ns of the clock that runs through suspend), and nothing here waits. Answers are handed out,
 //! not delivered, so that nobody is woken under the lock.
 
+mod open;
 mod talk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -14,6 +15,7 @@ use headway_core::lease::FromKeeper;
 use headway_core::{Kind, Outcome, Question, Wanted, Why};
 use headway_wire::hold::{self, Ask, Path, Settle, ToKeeper};
 
+use crate::desk::open::Open;
 use crate::distant::Distant;
 use crate::lent::Lent;
 
@@ -61,6 +63,8 @@ struct Opened {
     distant: Weak<Distant>,
     /// Why there is no such path, if the keeper said so.
     problem: Option<(String, String)>,
+    /// None: whoever is cut off is refused.
+    open: Option<Open>,
 }
 
 #[derive(Default)]
@@ -84,6 +88,9 @@ pub(crate) struct Desk {
     /// The keeper could not be reached; nobody tries again before.
     down_until: Option<i64>,
     term_ns: i64,
+    /// When the keeper last said anything, and whether a stream has ended since.
+    heard_at: i64,
+    is_lost: bool,
     counter: u64,
     /// Why the keeper does not let this gate in.
     denied: Option<(String, String)>,
@@ -97,7 +104,7 @@ impl Desk {
         if self.is_up {
             self.say(ToKeeper::Path(Path { id, contract: contract.clone(), workload: workload.clone() }));
         }
-        self.paths.insert(id, Opened { contract, workload, distant, problem: None });
+        self.paths.insert(id, Opened { contract, workload, distant, problem: None, open: None });
     }
 
     pub(crate) fn is_open(&self, id: u64) -> bool {
@@ -121,6 +128,9 @@ impl Desk {
         let question = Arc::new(Question::new(self.last_id, wanted.units, hash));
         if self.asked.len() >= ASKED_MAX {
             return (question, Some(Outcome::Unasked(Why::Overloaded)));
+        }
+        if let Some(outcome) = self.unguaranteed(now, path, &question, wanted.key.map(|key| key.text), wanted.kind) {
+            return (question, Some(outcome));
         }
         if self.is_down(now) && wanted.wait.is_zero() {
             return (question, Some(Outcome::Unasked(Why::CutOff)));

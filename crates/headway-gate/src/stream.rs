@@ -70,6 +70,8 @@ async fn run(link: &Arc<Link>) {
         if link.is_closed() {
             return;
         }
+        let opened = link.desk().open_up(now);
+        link.deliver(opened);
         if now.saturating_sub(since) > STOOD {
             pause = PAUSE;
             link.desk().lost();
@@ -210,6 +212,7 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
         let Some(piece) = piece else { return Ok(()) };
         let Ok(piece) = piece?.into_data() else { continue };
         heard = tokio::time::Instant::now();
+        link.desk().heard(headway_clock::boot_ns());
         frames.push(&piece);
         let mut answered = vec![];
         while let Some(message) = frames.pop().map_err(|_| Lost::Unreachable)? {
@@ -238,6 +241,7 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
                 ToGate::Surrender(surrender) => {
                     answered.extend(lent(link, surrender.path, &ToGate::Surrender(surrender)));
                 }
+                ToGate::Noted(noted) => link.desk().noted(noted.path, noted.admitted),
                 ToGate::Retire(_) => return Ok(()),
                 ToGate::Recall(recall) => link.desk().recall(&recall),
                 ToGate::Alive(_) => {}

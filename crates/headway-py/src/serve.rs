@@ -71,6 +71,7 @@ pub(crate) struct HoldRoute {
     drain_within_ns: i64,
     tell_http: Tell,
     matches: Option<Arc<headway_core::Matches>>,
+    opens: bool,
 }
 
 #[pymethods]
@@ -78,7 +79,7 @@ impl HoldRoute {
     #[new]
     #[pyo3(signature = (
         contract, limiters, *, tell = "full", tell_http = "public", max_hold_ns = 60_000_000_000,
-        drain_within_ns = 5_000_000_000, matches = None
+        drain_within_ns = 5_000_000_000, matches = None, opens = false
     ))]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -89,6 +90,7 @@ impl HoldRoute {
         max_hold_ns: i64,
         drain_within_ns: i64,
         matches: Option<&Matches>,
+        opens: bool,
     ) -> PyResult<HoldRoute> {
         if max_hold_ns.min(drain_within_ns) < 0 {
             return Err(PyValueError::new_err("nothing is held for less than no time"));
@@ -96,7 +98,7 @@ impl HoldRoute {
         let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
         let (tell, tell_http) = (tell_of(tell)?, tell_of(tell_http)?);
         let matches = shared(matches);
-        Ok(HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches })
+        Ok(HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches, opens })
     }
 }
 
@@ -289,6 +291,7 @@ impl DataPlane {
             drain_within_ns: route.drain_within_ns,
             tell_http: route.tell_http,
             matches: route.matches.clone(),
+            opens: route.opens,
         };
         let rlqs_route = |route: &PyRef<'_, RlqsRoute>| headway_serve::RlqsRoute {
             domain: route.domain.clone(),
@@ -325,6 +328,12 @@ impl DataPlane {
             plane.as_ref().map(headway_serve::DataPlane::seen).unwrap_or_default()
         };
         crate::seen::lists(py, py.detach(read))
+    }
+
+    /// (contract, workload, name of the token, demands) that gates admitted while they were cut off, since the last call.
+    fn unguaranteed(&self) -> Vec<(String, String, String, u64)> {
+        let plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        plane.as_ref().map(headway_serve::DataPlane::unguaranteed).unwrap_or_default()
     }
 
     /// Gates that are known: connected, or silent and not yet given up.

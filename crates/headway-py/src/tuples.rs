@@ -41,6 +41,7 @@ const PATH_FIELDS: &[&str] = &[
     "on_loan_micro",
     "admitted_elsewhere",
     "refused_elsewhere",
+    "unguaranteed",
 ];
 const GROWTH_FIELDS: &[&str] = &["batch_id", "kind", "meter", "key", "by_micro", "window_start_ns"];
 
@@ -106,6 +107,7 @@ pub(crate) fn path_reading(py: Python<'_>, r: PathReading) -> PyResult<Bound<'_,
         r.on_loan_micro,
         r.admitted_elsewhere,
         r.refused_elsewhere,
+        r.unguaranteed,
     ];
     let mut fields = Vec::from(names);
     for number in first {

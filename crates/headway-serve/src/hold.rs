@@ -84,7 +84,7 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
     if let Some(process) = &hello.process {
         holder.watch(death::watch(process, &holder, &stream.shared.holders.watches));
     }
-    let session = Session { holder, number };
+    let session = Session { holder, number, token: credential.into() };
     stream.say(ToGate::Welcome(wire::Welcome { term_ms: TERM.as_millis() as u32 }));
     for facts in facts {
         stream.say(ToGate::Facts(facts));
@@ -134,6 +134,8 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
 struct Session {
     holder: Arc<Holder>,
     number: u64,
+    /// The name of the token that it came with.
+    token: Arc<str>,
 }
 
 struct Opened {
@@ -246,6 +248,7 @@ impl Stream {
                 self.lent(session, draw.path, &Said::Draw(draw));
                 true
             }
+            ToKeeper::Unguaranteed(told) => self.note(session, &told),
             // A repeated demand is one.
             ToKeeper::Ask(ask) if ask.id <= self.last_id => true,
             ToKeeper::Ask(ask) => {
@@ -285,6 +288,15 @@ impl Stream {
             }
         }
         told.into_iter().all(|recall| self.say(ToGate::Recall(recall)))
+    }
+
+    /// Takes note of what a gate admitted while it was cut off; of a contract that is not open then it is a gate's tale.
+    fn note(&self, session: &Session, told: &wire::Unguaranteed) -> bool {
+        let routes = self.shared.routes();
+        let Some((kept, _)) = self.path_of(&routes, told.path).filter(|(kept, _)| kept.opens) else { return true };
+        let fresh = self.shared.unguaranteed.note(session.holder.name, &session.token, &kept.path, told);
+        kept.path.count_unguaranteed(fresh);
+        self.say(ToGate::Noted(wire::Noted { path: told.path, admitted: told.admitted }))
     }
 
     fn ask(&mut self, session: &Session, ask: Ask) -> bool {

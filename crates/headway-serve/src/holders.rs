@@ -52,6 +52,8 @@ pub(crate) struct Kept {
     pub(crate) drain_within_ns: i64,
     /// How much refusals say over HTTP.
     pub(crate) tell_http: Tell,
+    /// Whether a gate that is cut off admits everything.
+    pub(crate) opens: bool,
 }
 
 /// Why a holder is not let on.

@@ -34,6 +34,7 @@ mod service;
 mod spans;
 mod streams;
 mod tls;
+mod unguaranteed;
 
 pub use access::{Access, Credential, Role, TOKEN_MAX};
 pub use bounds::Bounds;

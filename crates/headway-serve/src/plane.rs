@@ -21,6 +21,7 @@ use crate::keeping::{Keeping, LeftBehind};
 use crate::routes::Routes;
 use crate::seen::Seen;
 use crate::tls::Tls;
+use crate::unguaranteed::Notes;
 
 /// How often silent gates are looked after.
 const SWEEP: Duration = Duration::from_millis(200);
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Ticking>,
     pub(crate) holders: Holders,
     pub(crate) keeping: Arc<Keeping>,
+    pub(crate) unguaranteed: Notes,
     pub(crate) tls: Option<Tls>,
     pub(crate) bounds: Bounds,
     routes: RwLock<Arc<Routes>>,
@@ -151,6 +153,7 @@ impl DataPlane {
             clock,
             holders,
             keeping,
+            unguaranteed: Notes::default(),
             tls,
             bounds,
             routes,
@@ -221,6 +224,11 @@ impl DataPlane {
     /// What gates do, and how long it takes them.
     pub fn seen(&self) -> Seen {
         crate::seen::seen(&self.shared)
+    }
+
+    /// (contract, workload, name of the token, demands) that gates admitted while they were cut off, since the last call.
+    pub fn unguaranteed(&self) -> Vec<(String, String, String, u64)> {
+        self.shared.unguaranteed.take()
     }
 
     /// Gates that are known: connected, or silent and not yet given up.

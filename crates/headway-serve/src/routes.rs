@@ -73,6 +73,8 @@ pub struct HoldRoute {
     pub tell_http: Tell,
     /// How what is said of whoever asks tells its workloads apart.
     pub matches: Option<Arc<Matches>>,
+    /// Whether a gate that is cut off admits everything.
+    pub opens: bool,
 }
 
 struct Checked {
@@ -103,11 +105,12 @@ impl Routes {
         rlqs: Vec<RlqsRoute>,
     ) -> Result<Routes, String> {
         let mut routes = Routes::default();
-        for HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches } in holds {
+        for HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches, opens } in holds {
             routes.tell_apart_by(&contract, matches, &paths)?;
+            let kept = |path| Kept { path, max_hold_ns, drain_within_ns, tell_http, opens };
             let by_workload = paths
                 .into_iter()
-                .map(|path| (path.spec().workload.clone(), Kept { path, max_hold_ns, drain_within_ns, tell_http }))
+                .map(|path: Arc<Path>| (path.spec().workload.clone(), kept(path)))
                 .map(|(workload, kept)| (workload, (kept, tell)));
             if routes.holds.insert(contract.clone(), by_workload.collect()).is_some() {
                 return Err(format!("the contract {contract:?} is there twice"));

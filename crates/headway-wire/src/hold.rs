@@ -3,6 +3,7 @@
 //! Durations only, never instants: no clock is compared with another. A message is decoded whole, so its bytes are bounded
 //! before (`MESSAGE_MAX`), and what is in it after. Source: interfaces, 4.
 
+mod away;
 mod lent;
 mod matches;
 
@@ -11,6 +12,7 @@ use prost::{Enumeration, Message, Oneof};
 use crate::grpc::{Failed, Status};
 use crate::protobuf::Unreadable;
 
+pub use away::{Noted, Unguaranteed};
 pub use lent::{BLOCKS_MAX, Block, Draw, Lease, ROUND_TRIPS_MAX, Renew, Surrender, Used};
 pub use matches::{Match, Wanted, matches_of, said_of};
 
@@ -38,7 +40,7 @@ pub const HOLDER_BYTES: usize = 16;
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromGate {
-    #[prost(oneof = "ToKeeper", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "ToKeeper", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12")]
     pub is: Option<ToKeeper>,
 }
 
@@ -60,6 +62,8 @@ pub enum ToKeeper {
     Draw(Draw),
     #[prost(message, tag = "8")]
     Alive(Alive),
+    #[prost(message, tag = "12")]
+    Unguaranteed(Unguaranteed),
 }
 
 /// The first message of a stream, and the only one of its kind on it.
@@ -174,7 +178,7 @@ pub struct Alive {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromKeeper {
-    #[prost(oneof = "ToGate", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "ToGate", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 12")]
     pub is: Option<ToGate>,
 }
 
@@ -198,6 +202,8 @@ pub enum ToGate {
     Alive(Alive),
     #[prost(message, tag = "9")]
     Recall(Recall),
+    #[prost(message, tag = "12")]
+    Noted(Noted),
 }
 
 /// Slots of a path that were asked for one by one and are asked back, for they are above a cut; 0: no more.
@@ -260,6 +266,9 @@ pub struct Facts {
     /// Whether slots above a cut are asked back of who holds them.
     #[prost(bool, tag = "30")]
     pub asked_back: bool,
+    /// While its keeper has not been heard for longer than anything it said holds, every demand is admitted and told later.
+    #[prost(bool, tag = "40")]
+    pub opens: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
@@ -371,7 +380,11 @@ pub fn read(message: &[u8]) -> Result<ToKeeper, Failed> {
             bound(draw.blocks.len() <= BLOCKS_MAX, "blocks", BLOCKS_MAX)?;
             bound(draw.round_trips_us.len() <= ROUND_TRIPS_MAX, "round trips", ROUND_TRIPS_MAX)?;
         }
-        ToKeeper::Settle(_) | ToKeeper::Bye(_) | ToKeeper::Alive(_) | ToKeeper::Renew(_) => {}
+        ToKeeper::Settle(_)
+        | ToKeeper::Bye(_)
+        | ToKeeper::Alive(_)
+        | ToKeeper::Renew(_)
+        | ToKeeper::Unguaranteed(_) => {}
     }
     Ok(is)
 }
@@ -404,6 +417,7 @@ mod tests {
             ToKeeper::Bye(Bye {}),
             ToKeeper::Path(Path { id: 2, contract: "api".into(), workload: None }),
             ToKeeper::Alive(Alive { counter: 4 }),
+            ToKeeper::Unguaranteed(Unguaranteed { path: 2, admitted: 9, told: 4 }),
             ToKeeper::Renew(Renew { path: 2, want: 3, ..Renew::default() }),
             ToKeeper::Draw(Draw {
                 path: 2,

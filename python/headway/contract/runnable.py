@@ -23,6 +23,9 @@ _LATER = (
     "remove it; the Python library and its middleware enforce today, and `rls` and `rlqs` through `headway serve`",
 )
 _SERVED = ("here", "run it with `headway serve`, whose data plane answers Envoy")
+_NEVER_CUT_OFF = (
+    "remove it: one process is never cut off from itself; `headway serve` and those who connect to it may be"
+)
 _BINDINGS = {"rls": _SERVED, "rlqs": _SERVED}
 """Where a binding is not acted on, and what works today."""
 
@@ -34,8 +37,8 @@ def not_yet(documents: Iterable[Authored], answered: Collection[str] = ()) -> li
 
     Args:
         documents: What would run.
-        answered: Kinds of bindings that whoever runs them answers, `rls` and `rlqs` where there is a data plane; and
-            `postgresql` where the ledger is in such a store.
+        answered: What whoever runs them answers: bindings to `rls` and `rlqs`, and `gates`, where there is a data plane;
+            and `postgresql` where the ledger is in such a store.
     """
     return [
         document.finding("HW290", f"{what} is read and checked, and not acted on {where}", loc, key=True, mend=today)
@@ -48,6 +51,8 @@ def _uses(document: Authored, answered: Collection[str]) -> Iterator[tuple[Loc, 
     for loc, what, today in _later(document):
         yield loc, what, today, "yet"
     if isinstance(document.model, Contract) and not document.model.abstract:
+        if document.model.enforce.when_cut_off is not None and "gates" not in answered:
+            yield ("enforce", "when_cut_off"), "`when_cut_off`", _NEVER_CUT_OFF, "here"
         for index, bind in enumerate(document.model.enforce.bind):
             if bind.kind not in answered:
                 here, today = _BINDINGS.get(bind.kind, _LATER)
@@ -103,8 +108,6 @@ def _enforcement(contract: Contract) -> Iterator[_Use]:
         )
     if enforce.gates is not None:
         yield ("enforce", "gates"), "`gates`", "remove `gates`: one process is the only gate; `floor` works for `abort`"
-    if enforce.when_cut_off is not None:
-        yield ("enforce", "when_cut_off"), "`when_cut_off`", "remove it: one process is never cut off from itself"
 
 
 def _server(server: Server) -> Iterator[_Use]:

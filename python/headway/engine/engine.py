@@ -279,6 +279,7 @@ class Engine:
             paths=self.meters.paths(),
             upstreams={one: board.places[one] for one in spent},
             drift=[one for one in self.drift() if one.contract == name],
+            unguaranteed=[one for one in self._records(name) if one.entry.kind == "unguaranteed"],
             clock=self.clock_status(),
         )
 
@@ -340,6 +341,23 @@ class Engine:
         self._usable()
         outcome = applying.apply(self._mover, documents, self._declare, actor=actor, reason=reason, expect=expect)
         return self._moved(outcome)
+
+    def note_unguaranteed(self, contract: str, workload: str, token: str, demands: int) -> None:
+        """Writes down that gates admitted demands that nobody guaranteed: cut off, under a contract that is open then.
+
+        Args:
+            contract: Whose limit it was.
+            workload: As which the demands came.
+            token: The name of the token that the gate came with.
+            demands: How many.
+
+        Raises:
+            LedgerStopped: The ledger cannot be written; tell it again later.
+        """
+        self._usable()
+        reason = f"a gate of {token} was cut off and admitted {demands} demands: `when_cut_off: open`"
+        evidence = {"workload": workload, "token": token, "demands": demands}
+        self._mover.note("unguaranteed", contract, reason, evidence)
 
     def confirm_clock(self, actor: str, reason: str) -> None:
         """A person says that the clock is right: what waited for it goes on."""

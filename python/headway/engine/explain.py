@@ -16,9 +16,13 @@ from headway.contract.words import limit_in_words
 from headway.engine.board import Place
 from headway.engine.suspicion import ClockStatus
 from headway.engine.values import Drift
+from headway.ledger import Record
 from headway.ramp.conditions import Condition
 from headway.ramp.entries import Entry
 from headway.ramp.waits import Awaited
+
+UNGUARANTEED_TOLD = 20
+"""Promises that were given up, the latest of them; the ledger has all."""
 
 MICRO = 1_000_000
 MS = 1_000_000
@@ -35,6 +39,7 @@ def explain(
     paths: Sequence[PathReading],
     upstreams: Mapping[str, Place],
     drift: Sequence[Drift],
+    unguaranteed: Sequence[Record],
     clock: ClockStatus,
 ) -> dict[str, Any]:
     """Everything there is to say about one contract's limit, as JSON values.
@@ -49,6 +54,7 @@ def explain(
         paths: Of all limiters; those of this contract are used.
         upstreams: Whose capacity it spends.
         drift: Of this contract.
+        unguaranteed: What the ledger has of promises that were given up because it asks for that, the latest last.
         clock: The verdict on the clock.
     """
     contract, state = place.contract, place.state
@@ -78,6 +84,7 @@ def explain(
         "upstream": [_upstream(contract, name, above, boot_ms) for name, above in upstreams.items()],
         "refusals": {path.workload: _refusals(path) for path in paths if path.contract == contract.name},
         "drift": [asdict(one) for one in drift],
+        "unguaranteed": [_unguaranteed(one) for one in reversed(unguaranteed[-UNGUARANTEED_TOLD:])],
         "clock": asdict(clock),
     }
 
@@ -220,6 +227,11 @@ def _refusals(path: PathReading) -> dict[str, Any]:
         "double_released": path.double_released,
         "settled_above_max": path.settled_above_max,
     }
+
+
+def _unguaranteed(record: Record) -> dict[str, Any]:
+    entry = record.entry
+    return {"seq": record.seq, "at_ms": entry.at_ms, "reason": entry.reason, **entry.evidence}
 
 
 def date(at_ms: int) -> str:

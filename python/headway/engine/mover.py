@@ -137,6 +137,17 @@ class Mover:
             self._suspected = False
             self._trusted(now_ms)
 
+    def note(self, kind: EntryKind, contract: str, reason: str, evidence: Mapping[str, object]) -> None:
+        """Writes down what happened beside a contract's ramp: nothing moves by it.
+
+        Raises:
+            LedgerStopped: The ledger cannot be written; nothing is noted.
+        """
+        with self.lock:
+            now_ms = self.look()
+            entry = Entry(kind, contract, now_ms, "headway", reason, evidence)
+            self.move({}, now_ms, Move(entries=(entry,), states={contract: self.board.states[contract]}))
+
     # -- the loop's body
 
     def turn(self) -> int:

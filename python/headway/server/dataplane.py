@@ -7,6 +7,7 @@ and the descriptors of Envoy that meet them.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,16 +16,22 @@ from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlqsRoute, 
 from headway.contract.model import Contract
 from headway.engine.engine import Engine
 from headway.engine.specs import MS, PPM, workload_of, workloads_of
+from headway.errors import LedgerStopped
 from headway.ledger import AtGates
 from headway.server.access import Access
 from headway.server.gate_metrics import Division, PlaneReading
 from headway.server.listen import Address
 from headway.server.problems import ServerError
 
+log = logging.getLogger("headway.server")
+
 __all__ = ["ANSWERED", "RoutedPlane"]
 
-ANSWERED = frozenset({"rls", "rlqs"})
-"""Kinds of bindings that a data plane answers."""
+ANSWERED = frozenset({"rls", "rlqs", "gates"})
+"""Kinds of bindings that a data plane answers, and that it keeps limits for gates of other processes."""
+
+NOTE_EVERY_S = 1.0
+"""How often it is written down what gates admitted while they were cut off."""
 
 
 DEADLINE_MS = 10
@@ -81,6 +88,9 @@ class RoutedPlane:
         self._route(engine.at_gates)
         self._thread = threading.Thread(target=self._follow, name="headway-routes", daemon=True)
         self._thread.start()
+        self._closing = threading.Event()
+        self._notes = threading.Thread(target=self._take_notes, name="headway-notes", daemon=True)
+        self._notes.start()
 
     @property
     def address(self) -> str:
@@ -105,7 +115,23 @@ class RoutedPlane:
         """Lets requests under way end, at most five seconds. A second time does nothing."""
         self._changes.close()
         self._thread.join()
+        self._closing.set()
+        self._notes.join()
         self._plane.close()
+
+    def _take_notes(self) -> None:
+        """Has the ledger keep what gates admitted while they were cut off; what it cannot take now it is told again."""
+        untold: list[tuple[str, str, str, int]] = []
+        is_last = False
+        while not is_last:
+            is_last = self._closing.wait(NOTE_EVERY_S)
+            untold += self._plane.unguaranteed()
+            try:
+                while untold:
+                    self._engine.note_unguaranteed(*untold[0])
+                    del untold[0]
+            except LedgerStopped as stopped:
+                log.warning("what gates admitted while they were cut off is not written down yet: %s", stopped)
 
     def _follow(self) -> None:
         """Routes anew when a contract is applied, or a change was missed that may have been that."""
@@ -134,6 +160,7 @@ class RoutedPlane:
                 max_hold_ns=_max_hold_ms(contract) * MS,
                 drain_within_ns=contract.enforce.drain_within_ms * MS,
                 matches=self._engine.matches(contract.name),
+                opens=contract.enforce.when_cut_off == "open",
             )
             for contract in all_met
         ]

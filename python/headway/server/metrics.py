@@ -36,6 +36,7 @@ METRICS: Final[dict[str, str]] = {
     "headway_admitted_total": "Demands admitted since the process started, those of gates by themselves among them.",
     "headway_refused_total": "Demands refused since the process started; in `observe`, those that would have been.",
     "headway_on_loan": "Units that gates may use without asking, or hold by a lease.",
+    "headway_unguaranteed_total": "Demands that cut-off gates admitted because their contract says `when_cut_off: open`.",
     "headway_waiting": "Demands that wait their turn.",
     "headway_unattributed_total": "Demands of `other`, admitted or refused, where a contract names workloads beside it.",
     "headway_never_asked": "1 where nobody has asked the contract for anything since the process started.",
@@ -96,6 +97,7 @@ class EngineCollector(Collector):
         refused = _counter("headway_refused_total", "contract", "workload", "reason")
         waiting = _gauge("headway_waiting", "contract", "workload")
         on_loan = _gauge("headway_on_loan", "contract", "workload")
+        unguaranteed = _counter("headway_unguaranteed_total", "contract", "workload")
         unattributed = _counter("headway_unattributed_total", "contract")
         never_asked = _gauge("headway_never_asked", "contract")
         running = [one.contract for one in self._engine.all()]
@@ -110,6 +112,7 @@ class EngineCollector(Collector):
             admitted.add_metric(label, path.admitted + path.admitted_elsewhere)
             on_loan.add_metric(label, units(path.on_loan_micro))
             waiting.add_metric(label, path.waiting)
+            unguaranteed.add_metric(label, path.unguaranteed)
             # A gate refuses by itself only what its server has just called full.
             reasons = Counter(path.refused_by) + Counter({FULL: path.refused_elsewhere})
             for reason, count in sorted(reasons.items()):
@@ -119,7 +122,7 @@ class EngineCollector(Collector):
         for contract in running:
             if contract.name not in divided:
                 never_asked.add_metric([contract.name], float(asked[contract.name] == 0))
-        yield from (admitted, refused, on_loan, waiting, unattributed, never_asked)
+        yield from (admitted, refused, on_loan, unguaranteed, waiting, unattributed, never_asked)
 
 
 def exposition(engine: Engine, look: Look) -> bytes:

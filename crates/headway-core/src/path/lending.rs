@@ -54,6 +54,12 @@ impl Path {
         self.counts.refused_elsewhere.fetch_add(refused, Ordering::Relaxed);
     }
 
+    /// Counts demands that a gate admitted while it was cut off, because its contract is open then.
+    pub fn count_unguaranteed(&self, admitted: u64) {
+        self.counts.admitted_elsewhere.fetch_add(admitted, Ordering::Relaxed);
+        self.counts.unguaranteed.fetch_add(admitted, Ordering::Relaxed);
+    }
+
     /// Whether its workload's part is divided by weight, anew all the time: what is lent would not follow that.
     pub fn is_weighed(&self) -> bool {
         self.steps.iter().any(|step| step.sharing.as_ref().is_some_and(|sharing| sharing.weighed.is_some()))

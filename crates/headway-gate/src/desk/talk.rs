@@ -9,6 +9,7 @@ use headway_core::lease::Terms;
 use headway_core::{Outcome, Retry, Told, Why};
 use headway_wire::hold::{self, Again, Answer, Facts, Held, Hello, Path, Process, Recall, ToKeeper};
 
+use super::open::Open;
 use super::{Answered, Asked, Desk, Kept};
 use crate::distant::Distant;
 use crate::doors::Doors;
@@ -78,12 +79,13 @@ impl Desk {
         }
         let restated = self.lent.restated(now);
         self.say_all(restated);
+        self.tell_unguaranteed();
         self.stream
     }
 
     /// The stream is gone. Nothing is given up yet: the keeper may be back in a moment.
     pub(crate) fn lost(&mut self) {
-        self.is_up = false;
+        (self.is_up, self.is_lost) = (false, true);
         self.stream += 1;
         self.outbox.clear();
         if let Some(sender) = self.sender.take() {
@@ -132,6 +134,7 @@ impl Desk {
     /// Facts of a path, or why there is none; whom they concern, and its doors where it is lent.
     pub(crate) fn facts(&mut self, now: i64, forks: u64, facts: &Facts) -> Option<(Arc<Distant>, Option<Arc<Doors>>)> {
         let path = self.paths.get_mut(&facts.path)?;
+        path.open = Open::of(facts, path.open.take());
         path.problem = (!facts.code.is_empty()).then(|| (facts.code.clone(), facts.problem.clone()));
         let distant = path.distant.upgrade()?;
         let (id, drain_ns) = (facts.path, i64::from(facts.drain_within_ms) * 1_000_000);
@@ -195,11 +198,17 @@ impl Desk {
             self.reserved.insert(answer.id, kept());
         }
         if answer.holds {
-            self.slots.insert(answer.id, kept());
-            self.alike.entry((path, question.key, question.units)).or_default().push(answer.id);
-            self.count_asked(path, question.key, true);
+            self.hold(answer.id, kept());
         }
         Some(Answered { path, question, outcome: Outcome::Granted { holds: answer.holds } })
+    }
+
+    /// Slots of one demand, until they are let go.
+    pub(super) fn hold(&mut self, id: u64, kept: Kept) {
+        let Kept { path, units, hash, .. } = kept;
+        self.slots.insert(id, kept);
+        self.alike.entry((path, hash, units)).or_default().push(id);
+        self.count_asked(path, hash, true);
     }
 
     /// An answer holds for its term from when it was asked; one that queued, for its wait more.

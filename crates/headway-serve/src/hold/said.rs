@@ -27,6 +27,7 @@ pub(super) fn facts_of(id: u64, kept: &Kept) -> Facts {
         has_tokens: kept.path.lending().is_ok_and(|lending| lending.has_blocks()),
         drain_within_ms: terms_of(kept).map_or(0, |_| (kept.drain_within_ns / 1_000_000) as u32),
         asked_back: spec.is_asked_back,
+        opens: kept.opens,
         ..Facts::default()
     }
 }

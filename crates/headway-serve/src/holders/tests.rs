@@ -49,6 +49,7 @@ impl Pool {
             max_hold_ns: 60 * SECOND,
             drain_within_ns: 5 * SECOND,
             tell_http: Tell::Public,
+            opens: false,
         };
         let clock = Arc::new(Ticking(Arc::new(Still(AtomicI64::new(0)))));
         let runtime = Builder::new_current_thread().build().unwrap();
