@@ -40,6 +40,7 @@ fn is_within(message: &ToKeeper) -> bool {
         | ToKeeper::Bye(_)
         | ToKeeper::Alive(_)
         | ToKeeper::Renew(_)
-        | ToKeeper::Unguaranteed(_) => true,
+        | ToKeeper::Unguaranteed(_)
+        | ToKeeper::Claim(_) => true,
     }
 }

@@ -693,6 +693,9 @@ class HoldRoute:
     max_hold_ns: how long a slot may outlive the term of its gate. drain_within_ns: within which a cut is in force at gates that
         are lent a part; below 100 ms nothing is lent.
     matches: how what is said of whoever asks tells the workloads apart: gates are told, and so are leases over HTTP.
+    gates: the names among which a floor is divided; None: those that come first. parts: of slots, of tokens or of both, a part
+        for each gate: (units, `per` in ns or 0 for slots, largest demand of tokens), units in millionths. The limiter's meters
+        are published without them.
     opens: whether a gate that cannot hear its keeper admits everything, and tells of it later.
     """
 
@@ -707,6 +710,8 @@ class HoldRoute:
         drain_within_ns: int = 5_000_000_000,
         matches: Matches | None = None,
         opens: bool = False,
+        gates: Sequence[str] | None = None,
+        parts: Sequence[Sequence[tuple[int, int, int]]] = (),
     ) -> HoldRoute: ...
 
 @final

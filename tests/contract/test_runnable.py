@@ -35,7 +35,7 @@ def fields(text: str) -> list[str]:
         ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
         ("owner: team-web\n", "owner: team-web\nenforce: {bind: [{postgres: {listen: 6432}}]}\n", "postgres"),
         (RATE, "constraint: {measure: concurrency, unit: slot}\nenforce: {recall: end}\n", "recall"),
-        ("owner: team-web\n", "owner: team-web\nenforce: {gates: [a, b]}\n", "gates"),
+        ("owner: team-web\n", "owner: team-web\nenforce: {gates: [a, b], floor: 5}\n", "gates"),
         ("owner: team-web\n", "owner: team-web\nenforce: {when_cut_off: open}\n", "when_cut_off"),
     ],
 )
@@ -78,9 +78,11 @@ def test_what_works_today_runs() -> None:
 def test_what_a_gate_does_that_is_cut_off_runs_where_gates_connect() -> None:
     """`headway.open` is its own keeper: nothing it could be cut off from."""
     text = API + "enforce: {when_cut_off: open}\n"
+    parts = API + "enforce: {floor: 10, gates: [edge-a, edge-b]}\n"
 
-    assert ["when_cut_off"] == fields(text)
-    assert [] == not_yet(read_text(text.encode()).documents, answered={"gates"})
+    assert (["when_cut_off"], ["gates"]) == (fields(text), fields(parts))
+    for one in (text, parts):
+        assert [] == not_yet(read_text(one.encode()).documents, answered={"gates"})
 
 
 def test_an_abstract_contract_is_not_asked_whether_it_runs() -> None:

@@ -8,7 +8,9 @@ mod book;
 mod booking;
 mod course;
 pub(crate) mod door;
+pub(crate) mod drip;
 mod fair;
+mod floor;
 mod gate;
 mod holding;
 #[cfg(all(test, not(loom)))]
@@ -22,6 +24,7 @@ mod loans;
 mod messages;
 #[cfg(feature = "mutants")]
 mod mutation;
+mod part;
 mod tally;
 mod terms;
 #[cfg(all(test, not(loom)))]
@@ -29,10 +32,11 @@ mod together;
 mod tokens;
 
 pub use door::Door;
+pub use floor::{FloorSpec, Named, PARTS_MAX, PartRow, Share};
 pub use gate::{Gate, GateEffect};
 pub use keeper::{Effect, Inheritance, Keeper, Outcome, Row, Write, WriteKind};
 pub use kept::Left;
-pub use messages::{Block, ContractId, Draw, FromGate, FromKeeper, Held, Holder, Lease, Renew, Used};
+pub use messages::{Block, Claim, ContractId, Draw, FromGate, FromKeeper, Held, Holder, Lease, Part, Renew, Used};
 #[cfg(feature = "mutants")]
 pub use mutation::Mutation;
 pub use terms::Terms;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use headway_core::Told;
 use headway_core::lease::{self, ContractId, FromGate, FromKeeper, GateEffect, Terms};
-use headway_wire::hold::{Draw, Renew, ToGate, ToKeeper};
+use headway_wire::hold::{Claim, Draw, Renew, ToGate, ToKeeper};
 
 use crate::doors::{Doors, MICRO};
 use crate::trips::Trips;
@@ -53,6 +53,15 @@ struct Use {
     trips: Trips,
 }
 
+/// What a demand of a path uses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spent {
+    pub(crate) has_slots: bool,
+    pub(crate) has_tokens: bool,
+    /// Whether a part of its floor may be this gate's.
+    pub(crate) has_parts: bool,
+}
+
 fn slots_of(path: u64) -> ContractId {
     2 * path
 }
@@ -66,6 +75,8 @@ pub(crate) fn on_path(path: u64, message: &ToGate) -> Option<FromKeeper> {
     match message {
         ToGate::Lease(lease) => Some(FromKeeper::Lease(lease.for_contract(slots_of(path)))),
         ToGate::Block(block) => Some(FromKeeper::Block(block.for_contract(tokens_of(path)))),
+        ToGate::Part(part) if part.per_ns == 0 => Some(FromKeeper::Part(part.for_contract(slots_of(path)))),
+        ToGate::Part(part) => Some(FromKeeper::Part(part.for_contract(tokens_of(path)))),
         ToGate::Surrender(_) => Some(FromKeeper::Surrender { contract: tokens_of(path) }),
         _ => None,
     }
@@ -99,7 +110,7 @@ impl Lent {
         now: i64,
         path: u64,
         terms: Terms,
-        (has_slots, has_tokens): (bool, bool),
+        Spent { has_slots, has_tokens, has_parts }: Spent,
         forks: u64,
         (asked, waiting): (usize, usize),
     ) -> Arc<Doors> {
@@ -109,6 +120,12 @@ impl Lent {
         // What is wanted of it is said later; its doors are there from now on.
         let slots = has_slots.then(|| self.gate.demand(now, slots_of(path), terms, 0));
         let tokens = has_tokens.then(|| self.gate.demand_tokens(now, tokens_of(path), terms, 0));
+        for (contract, is_spent) in [(slots_of(path), has_slots), (tokens_of(path), has_tokens)] {
+            if has_parts && is_spent {
+                // When it is said is asked of the machine.
+                self.gate.claim(now, contract, terms);
+            }
+        }
         let doors = Arc::new(Doors {
             forks,
             slots: slots.and_then(|_| self.gate.door(slots_of(path))),
@@ -233,6 +250,11 @@ impl Lent {
                     });
                     messages.push(ToKeeper::Draw(Draw { admitted, refused, round_trips_us, ..Draw::of(path, &draw) }));
                 }
+                GateEffect::Send(FromGate::Claim(claim)) => {
+                    let (path, of_tokens) = (claim.contract / 2, claim.contract % 2 == 1);
+                    let (admitted, refused) = self.decided(path);
+                    messages.push(ToKeeper::Claim(Claim { admitted, refused, ..Claim::of(path, of_tokens, &claim) }));
+                }
                 // Goodbyes and redialling are the stream's, and when to wake is asked of the machine.
                 GateEffect::Send(FromGate::Bye) | GateEffect::Redial | GateEffect::WakeAt(_) => {}
             }
@@ -318,7 +340,8 @@ mod tests {
     /// A path of slots, or of tokens.
     fn lent(has_slots: bool) -> (Lent, Arc<Doors>) {
         let mut lent = Lent::default();
-        let doors = lent.open(0, 3, terms(), (has_slots, !has_slots), 0, (0, 0));
+        let spent = Spent { has_slots, has_tokens: !has_slots, has_parts: false };
+        let doors = lent.open(0, 3, terms(), spent, 0, (0, 0));
         (lent, doors)
     }
 

@@ -238,6 +238,7 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
                 }
                 ToGate::Lease(lease) => answered.extend(lent(link, lease.path, &ToGate::Lease(lease))),
                 ToGate::Block(block) => answered.extend(lent(link, block.path, &ToGate::Block(block))),
+                ToGate::Part(part) => answered.extend(lent(link, part.path, &ToGate::Part(part))),
                 ToGate::Surrender(surrender) => {
                     answered.extend(lent(link, surrender.path, &ToGate::Surrender(surrender)));
                 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use headway_core::divide;
-use headway_serve::{Access, Bounds, Credential, Left, Role, Routes, Start, Tell, Ticking, Tls};
+use headway_core::lease::{Named, Share};
+use headway_serve::{Access, Bounds, Credential, Floor, Left, Role, Routes, Start, Tell, Ticking, Tls};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -72,14 +73,18 @@ pub(crate) struct HoldRoute {
     tell_http: Tell,
     matches: Option<Arc<headway_core::Matches>>,
     opens: bool,
+    floor: Option<Arc<Floor>>,
 }
+
+/// A part's units and `per` in ns, 0 for slots, and the largest demand of a part of tokens; all in millionths.
+type Part = (u64, u64, u64);
 
 #[pymethods]
 impl HoldRoute {
     #[new]
     #[pyo3(signature = (
         contract, limiters, *, tell = "full", tell_http = "public", max_hold_ns = 60_000_000_000,
-        drain_within_ns = 5_000_000_000, matches = None, opens = false
+        drain_within_ns = 5_000_000_000, matches = None, opens = false, gates = None, parts = vec![]
     ))]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -91,6 +96,8 @@ impl HoldRoute {
         drain_within_ns: i64,
         matches: Option<&Matches>,
         opens: bool,
+        gates: Option<Vec<String>>,
+        parts: Vec<Vec<Part>>,
     ) -> PyResult<HoldRoute> {
         if max_hold_ns.min(drain_within_ns) < 0 {
             return Err(PyValueError::new_err("nothing is held for less than no time"));
@@ -98,7 +105,14 @@ impl HoldRoute {
         let paths = limiters.iter().map(|limiter| path_of(limiter)).collect::<PyResult<_>>()?;
         let (tell, tell_http) = (tell_of(tell)?, tell_of(tell_http)?);
         let matches = shared(matches);
-        Ok(HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches, opens })
+        let named = gates.map_or(Named::First, Named::Gates);
+        let share = |(units, per_ns, most): Part| Share { units, per_ns, most };
+        let of = |is_slots: bool| -> Vec<Share> {
+            let measure = parts.iter().find(|parts| parts.first().is_some_and(|part| (part.1 == 0) == is_slots));
+            measure.map(|parts| parts.iter().copied().map(share).collect()).unwrap_or_default()
+        };
+        let floor = (!parts.is_empty()).then(|| Arc::new(Floor { named, slots: of(true), tokens: of(false) }));
+        Ok(HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches, opens, floor })
     }
 }
 
@@ -292,6 +306,7 @@ impl DataPlane {
             tell_http: route.tell_http,
             matches: route.matches.clone(),
             opens: route.opens,
+            floor: route.floor.as_ref().map(Arc::clone),
         };
         let rlqs_route = |route: &PyRef<'_, RlqsRoute>| headway_serve::RlqsRoute {
             domain: route.domain.clone(),

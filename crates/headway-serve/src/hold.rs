@@ -248,6 +248,11 @@ impl Stream {
                 self.lent(session, draw.path, &Said::Draw(draw));
                 true
             }
+            ToKeeper::Claim(claim) => {
+                let name = Arc::clone(&session.token);
+                self.lent(session, claim.path, &Said::Claim(claim, name));
+                true
+            }
             ToKeeper::Unguaranteed(told) => self.note(session, &told),
             // A repeated demand is one.
             ToKeeper::Ask(ask) if ask.id <= self.last_id => true,

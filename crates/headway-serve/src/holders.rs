@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use crate::gates::Gates;
 use crate::keeping::Keeping;
 use crate::plane::Ticking;
+use crate::routes::Floor;
 
 pub(crate) use holder::{Holder, Lease, Renewed};
 
@@ -54,6 +55,8 @@ pub(crate) struct Kept {
     pub(crate) tell_http: Tell,
     /// Whether a gate that is cut off admits everything.
     pub(crate) opens: bool,
+    /// Its floor, where that is divided among gates.
+    pub(crate) floor: Option<Arc<Floor>>,
 }
 
 /// Why a holder is not let on.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use headway_core::lease::{Holder, Row, Terms};
+use headway_core::lease::{Holder, PartRow, Row, Terms};
 use headway_core::{Growths, Meters, Mode};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -42,7 +42,23 @@ pub(crate) struct LeftBehind {
     pub(crate) rows: Vec<Row>,
     /// Micro-units that may be on loan.
     pub(crate) ceiling_micro: u64,
+    /// Who had parts of its floor: of tokens, or of slots.
+    pub(crate) parts: Vec<(bool, PartRow)>,
 }
+
+/// How a row of the ledger that says who has a part of a floor names its gate: no workload is called so.
+pub(crate) fn part_place(of_tokens: bool, gate: &str) -> String {
+    format!("{}{gate}", if of_tokens { TOKENS_PART } else { SLOTS_PART })
+}
+
+/// Whether it is of tokens, and its gate; None: a row of slots that are lent.
+pub(crate) fn part_in(place: &str) -> Option<(bool, &str)> {
+    let of = |kind| place.strip_prefix(kind);
+    of(TOKENS_PART).map(|gate| (true, gate)).or_else(|| of(SLOTS_PART).map(|gate| (false, gate)))
+}
+
+const SLOTS_PART: &str = "#slots ";
+const TOKENS_PART: &str = "#tokens ";
 
 pub(crate) struct Keeping {
     all: Mutex<HashMap<Place, Arc<Lending>>>,

@@ -42,7 +42,7 @@ pub use divisions::DELAY;
 pub use headway_wire::Tell;
 pub use keeping::LentReading;
 pub use plane::{DataPlane, Left, Start, Ticking};
-pub use routes::{CheckRoute, HoldRoute, RlqsRoute, RlsRoute, Routes};
+pub use routes::{CheckRoute, Floor, HoldRoute, RlqsRoute, RlsRoute, Routes};
 pub use seen::{GateReading, GateUse, Seen};
 pub use spans::Spans;
 pub use tls::Tls;

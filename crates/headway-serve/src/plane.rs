@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use headway_core::divide::Divided;
-use headway_core::lease::{self, Row};
+use headway_core::lease::{self, PartRow, Row};
 use headway_core::{Clock, Meters};
 use headway_wire::hold::HOLDER_BYTES;
 use tokio::runtime::{Builder, Runtime};
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::access::Access;
 use crate::bounds::Bounds;
 use crate::holders::Holders;
-use crate::keeping::{Keeping, LeftBehind};
+use crate::keeping::{Keeping, LeftBehind, part_in};
 use crate::routes::Routes;
 use crate::seen::Seen;
 use crate::tls::Tls;
@@ -188,7 +188,15 @@ impl DataPlane {
         let now = headway_clock::boot_ns();
         let mut lent: HashMap<(&str, &str), LeftBehind> = HashMap::new();
         for (contract, workload, holder, micro) in &left.lent {
-            if let Some(name) = name_of(holder) {
+            let Some(name) = name_of(holder) else { continue };
+            if let Some((of_tokens, gate)) = part_in(workload) {
+                // A floor that is divided is of a contract with one path.
+                if let Ok((kept, _)) = routes.hold(contract, None) {
+                    let holder = lease::Holder(u128::from_be_bytes(name));
+                    let row = PartRow { name: gate.to_owned(), holder };
+                    lent.entry((contract, &kept.path.spec().workload)).or_default().parts.push((of_tokens, row));
+                }
+            } else {
                 let row = Row { holder: lease::Holder(u128::from_be_bytes(name)), units: *micro };
                 lent.entry((contract, workload)).or_default().rows.push(row);
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use headway_core::lease::{Named, Share};
 use headway_core::{Matches, Path, divide};
 use headway_wire::check::{Check, wrong};
 use headway_wire::{Problem, Tell};
@@ -75,6 +76,17 @@ pub struct HoldRoute {
     pub matches: Option<Arc<Matches>>,
     /// Whether a gate that is cut off admits everything.
     pub opens: bool,
+    /// Its floor, where that is divided among gates; of a contract with one path.
+    pub floor: Option<Arc<Floor>>,
+}
+
+/// A floor that is divided among gates: what its path holds and spends is published without it.
+#[derive(Debug)]
+pub struct Floor {
+    pub named: Named,
+    /// By part; empty where demands hold no slots, or spend no tokens.
+    pub slots: Vec<Share>,
+    pub tokens: Vec<Share>,
 }
 
 struct Checked {
@@ -105,9 +117,21 @@ impl Routes {
         rlqs: Vec<RlqsRoute>,
     ) -> Result<Routes, String> {
         let mut routes = Routes::default();
-        for HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches, opens } in holds {
+        for one in holds {
+            let HoldRoute { contract, tell, paths, max_hold_ns, drain_within_ns, tell_http, matches, opens, floor } =
+                one;
             routes.tell_apart_by(&contract, matches, &paths)?;
-            let kept = |path| Kept { path, max_hold_ns, drain_within_ns, tell_http, opens };
+            if floor.is_some() && paths.len() != 1 {
+                return Err(format!("the floor of {contract:?} is divided, and it has several workloads"));
+            }
+            let kept = |path| Kept {
+                path,
+                max_hold_ns,
+                drain_within_ns,
+                tell_http,
+                opens,
+                floor: floor.as_ref().map(Arc::clone),
+            };
             let by_workload = paths
                 .into_iter()
                 .map(|path: Arc<Path>| (path.spec().workload.clone(), kept(path)))

@@ -36,7 +36,9 @@ impl World {
             10 => self.freeze_gate(gate),
             11 => {
                 let node = &mut self.gates[gate];
-                node.cut_until = self.t + self.random.around(drain);
+                let long =
+                    if self.setting.floor.is_empty() { drain } else { drain * self.random.one_of(&[1, 1, 2, 6]) };
+                node.cut_until = self.t + self.random.around(long);
                 node.is_only_deaf = self.random.per_mille(500);
             }
             12 => self.step_a_wall(gate),

@@ -24,14 +24,28 @@ pub(crate) struct GateNode {
     /// Keepers to which this process has had a stream; half of it may be open still.
     dialed: BTreeSet<usize>,
     wake: i64,
-    /// What is in flight upstream, of this process and those before: life and units of an operation.
-    operations: BTreeMap<u64, (u64, u64)>,
-    /// When the last lease of a process that is gone ended, in true time.
-    graves: BTreeMap<u64, i64>,
+    /// What is in flight upstream, of this process and those before.
+    operations: BTreeMap<u64, Operation>,
+    /// When lease and part of a process that is gone ended, in true time.
+    graves: BTreeMap<u64, (i64, i64)>,
     is_reaped: bool,
 }
 
+/// Something in flight upstream.
+struct Operation {
+    life: u64,
+    units: u64,
+    /// It was let in when the lease had ended, on the part of the floor alone.
+    is_on_part: bool,
+}
+
 impl GateNode {
+    /// When the present process' lease ends, and its part, in true time.
+    fn ends(&self, t: i64) -> (i64, i64) {
+        let shows = |local| if local == i64::MIN { t } else { self.clock.shows(local) };
+        (shows(self.gate.ends_at(CONTRACT)), shows(self.gate.part_ends_at(CONTRACT)))
+    }
+
     pub(crate) fn has_dialed(&self, keeper: usize) -> bool {
         self.dialed.contains(&keeper)
     }
@@ -62,9 +76,34 @@ impl World {
             graves: BTreeMap::new(),
             is_reaped: false,
         });
+        self.names.extend(self.setting.name_of(gate).map(|name| (holder, name)));
+        self.claims(gate, 0);
         let first = self.random.around(self.setting.demand_ns);
         self.after(first, Event::Demand { gate, life: 0 });
         self.after(self.setting.drain_ns / 5, Event::Redial { gate, life: 0 });
+    }
+
+    /// Asks for the part of the floor that is its name's.
+    fn claims(&mut self, i: usize, life: u64) {
+        if self.setting.floor.is_empty() {
+            return;
+        }
+        let (terms, is_rate) = (self.setting.terms, self.setting.rate.is_some());
+        self.with_gate(i, life, |gate, now| {
+            if is_rate {
+                gate.demand_tokens(now, CONTRACT, terms, 0);
+            } else {
+                gate.demand(now, CONTRACT, terms, 0);
+            }
+            gate.claim(now, CONTRACT, terms)
+        });
+    }
+
+    /// Micro-units of the floor that processes have.
+    pub(crate) fn parts_held(&self) -> u64 {
+        let has = |g: &GateNode| g.is_up && g.clock.at(self.t) < g.gate.part_ends_at(CONTRACT);
+        let held = self.gates.iter().enumerate().filter(|(_, g)| has(g));
+        held.filter_map(|(i, _)| i.checked_rem(self.setting.floor.len())).map(|part| self.setting.floor[part]).sum()
     }
 
     pub(crate) fn gate_of(&self, holder: Holder) -> Option<(usize, u64)> {
@@ -102,7 +141,8 @@ impl World {
         let node = &mut self.gates[i];
         let now = node.clock.at(self.t);
         if node.gate.door(CONTRACT).is_some_and(|door| door.take(now, units)) {
-            self.begin_operation(i, life, units);
+            let is_on_part = now >= self.gates[i].gate.ends_at(CONTRACT);
+            self.begin_operation(i, Operation { life, units, is_on_part });
         }
         let next = self.random.around(self.setting.demand_ns);
         self.after(next, Event::Demand { gate: i, life });
@@ -129,10 +169,11 @@ impl World {
         self.after(next, Event::Demand { gate: i, life });
     }
 
-    fn begin_operation(&mut self, i: usize, life: u64, units: u64) {
+    fn begin_operation(&mut self, i: usize, begun: Operation) {
         let operation = self.checker.admitted + 1;
-        self.checker.admitted(self.t, operation, units);
-        self.gates[i].operations.insert(operation, (life, units));
+        let life = begun.life;
+        self.checker.admitted(self.t, (i, life), operation, begun.units);
+        self.gates[i].operations.insert(operation, begun);
         let typical = self.setting.drain_ns / 8;
         let lasts = match self.random.between(0, 9) {
             _ if self.peace => self.random.around(typical),
@@ -152,7 +193,7 @@ impl World {
         self.checker.ended(operation);
         let found =
             self.gates.iter_mut().enumerate().find_map(|(i, g)| g.operations.remove(&operation).map(|o| (i, o)));
-        if let Some((gate, (life, units))) = found {
+        if let Some((gate, Operation { life, units, .. })) = found {
             self.push(self.t, Event::Given { gate, life, units });
         }
     }
@@ -170,22 +211,29 @@ impl World {
     pub(crate) fn reap(&mut self, i: usize, life: u64) {
         let node = &self.gates[i];
         let lives = node.life == life;
-        let ends = if lives {
-            node.clock.shows(node.gate.ends_at(CONTRACT))
-        } else {
-            node.graves.get(&life).copied().unwrap_or(self.t)
-        };
-        let due = ends + self.setting.max_hold_ns;
-        if due > self.t {
-            self.push(due, Event::Reap { gate: i, life });
-            return;
-        }
-        let over: Vec<u64> = node.operations.iter().filter(|(_, o)| o.0 == life).map(|(&id, _)| id).collect();
-        for operation in over {
+        let (lease, part) =
+            if lives { node.ends(self.t) } else { node.graves.get(&life).copied().unwrap_or((self.t, self.t)) };
+        let hold = self.setting.max_hold_ns;
+        let due = |one: &Operation| if one.is_on_part { lease.max(part) + hold } else { lease + hold };
+        let own: Vec<(u64, i64)> =
+            node.operations.iter().filter(|(_, o)| o.life == life).map(|(&id, o)| (id, due(o))).collect();
+        let t = self.t;
+        for &(operation, _) in own.iter().filter(|(_, due)| *due <= t) {
             self.operation_ends(operation);
         }
+        let next = own.iter().map(|&(_, due)| due).filter(|&due| due > t).min();
+        if lease + hold > t {
+            self.push(next.unwrap_or(lease + hold).min(lease + hold), Event::Reap { gate: i, life });
+            return;
+        }
+        if let Some(due) = next {
+            self.push(due, Event::Reap { gate: i, life });
+        }
+        // What comes in under a later lease is looked at by an event of its own.
         let node = &mut self.gates[i];
-        node.graves.remove(&life);
+        if next.is_none() {
+            node.graves.remove(&life);
+        }
         if lives {
             node.is_reaped = false;
         }
@@ -216,7 +264,7 @@ impl World {
 
     fn bury(&mut self, i: usize) {
         let node = &mut self.gates[i];
-        let ends = node.clock.shows(node.gate.ends_at(CONTRACT));
+        let ends = node.ends(self.t);
         let life = node.life;
         node.graves.insert(life, ends);
         (node.is_up, node.frozen_until) = (false, 0);
@@ -240,6 +288,8 @@ impl World {
         node.dial(keeper);
         node.wake = i64::MAX;
         let life = node.life;
+        self.names.extend(self.setting.name_of(i).map(|name| (holder, name)));
+        self.claims(i, life);
         self.push(self.t, Event::Demand { gate: i, life });
         self.after(self.setting.drain_ns / 5, Event::Redial { gate: i, life });
     }

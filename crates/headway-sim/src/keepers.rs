@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use headway_core::lease::{Effect, FromGate, Holder, Inheritance, Keeper, Left, Outcome, Row, Write};
+use headway_core::lease::{Effect, FromGate, Holder, Inheritance, Keeper, Left, Outcome, Write};
 use headway_core::{Measure, MeterSpec, Meters, Path, PathSpec};
 
 use crate::clock::{Clock, mutant};
 use crate::setting::UNIT;
+use crate::store::Taken;
 use crate::world::{Event, World};
 
 /// The only contract there is, and its meter.
@@ -95,15 +96,15 @@ impl World {
         if self.keepers[keeper].is_dead {
             return;
         }
-        let (epoch, rows, loans) = self.store.take_over();
+        let (epoch, taken) = self.store.take_over();
         let others_live = self.keepers.iter().enumerate().any(|(i, k)| i != keeper && !k.is_dead);
         // Death is proven by a lock at times; where it is not, the mandate is waited out.
         let may_live = epoch > 1 && (others_live || self.random.per_mille(500));
         let answers = self.random.around(self.setting.delay_ns);
-        self.after(answers, Event::Began { keeper, epoch, may_live, rows, loans });
+        self.after(answers, Event::Began { keeper, epoch, may_live, taken });
     }
 
-    pub(crate) fn keeper_begins(&mut self, i: usize, epoch: u64, may_live: bool, rows: &[Row], loans: u64) {
+    pub(crate) fn keeper_begins(&mut self, i: usize, epoch: u64, may_live: bool, taken: &Taken) {
         let (t, curve, terms) = (self.t, self.limits.curve(), self.setting.terms);
         let node = &mut self.keepers[i];
         if node.is_dead {
@@ -113,8 +114,11 @@ impl World {
         let from = Inheritance { epoch, asked_at: node.asked_at, predecessor_may_live: may_live };
         let mut keeper = Keeper::take_over(now, from, terms);
         node.house.meters.publish(vec![(METER.to_owned(), curve)], t, now).expect("a first curve");
-        let left = if self.setting.rate.is_some() { Left::Ceiling(loans) } else { Left::Rows(rows) };
+        let left = if self.setting.rate.is_some() { Left::Ceiling(taken.loans) } else { Left::Rows(&taken.rows) };
         keeper.keep(now, CONTRACT, terms, &node.house.path, left).expect("a contract that can be kept");
+        if let Some(spec) = self.setting.floor_spec() {
+            keeper.divide_floor(CONTRACT, terms, spec, &taken.parts).expect("a floor that can be divided");
+        }
         (node.keeper, node.epoch) = (Some(keeper), epoch);
         self.keeper_ticks(i);
         if self.setting.rate.is_some() {
@@ -155,7 +159,13 @@ impl World {
         if !matches!(message, FromGate::Bye) {
             self.outcome.renewals += 1;
         }
-        self.with_keeper(i, |keeper, now| keeper.on(now, holder, message));
+        match message {
+            FromGate::Claim(claim) => {
+                let Some(name) = self.names.get(&holder).cloned() else { return };
+                self.with_keeper(i, |keeper, now| keeper.claim(now, holder, &name, &claim));
+            }
+            message => self.with_keeper(i, |keeper, now| keeper.on(now, holder, message)),
+        }
     }
 
     pub(crate) fn keeper_ticks(&mut self, i: usize) {
@@ -189,7 +199,7 @@ impl World {
             return false;
         }
         if self.peace {
-            self.limits.settle_at(self.t, 8 * UNIT);
+            self.limits.settle_at(self.t, 8 * UNIT + self.setting.floor_sum());
         } else {
             self.limits.move_at(self.t, self.setting.drain_ns, &mut self.random);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use headway_core::{Curve, Measure, Segment};
 
 use crate::check::Stretch;
+use crate::clock::mutant;
 use crate::random::Random;
 use crate::setting::{SECOND, UNIT};
 
@@ -15,17 +16,20 @@ pub(crate) struct Limits {
     level: u64,
     stretches: Vec<Stretch>,
     rate: Option<(i64, i64)>,
+    /// No limit is lower.
+    floor: u64,
 }
 
 impl Limits {
-    pub(crate) fn new(level: u64, rate: Option<(i64, i64)>) -> Limits {
+    pub(crate) fn new(level: u64, rate: Option<(i64, i64)>, floor: u64) -> Limits {
         let stretches = vec![flat(0, i64::MAX, level)];
-        Limits { version: 1, level, stretches, rate }
+        Limits { version: 1, level, stretches, rate, floor }
     }
 
     /// Decides anew at `t`.
     pub(crate) fn move_at(&mut self, t: i64, drain_ns: i64, random: &mut Random) {
         let next = random.between(0, 12) as u64 * UNIT + random.one_of(&[0, 0, 0, UNIT / 2]);
+        let next = next.max(self.floor);
         let at = t + random.between(drain_ns / 20, 4 * drain_ns);
         let back = at + random.between(SECOND, 2 * drain_ns);
         let level = self.level_at(t);
@@ -54,13 +58,14 @@ impl Limits {
         self.stretches.iter().map(|s| s.from.max(s.to)).max().unwrap_or(0)
     }
 
-    /// As the engine publishes it, with true time as UTC.
+    /// As the engine publishes it, with true time as UTC: what is set aside for gates by name is not on the meters.
     pub(crate) fn curve(&self) -> Arc<Curve> {
+        let floor = if mutant!(FloorLent) { 0 } else { self.floor };
         let segments = self.stretches.iter().map(|s| Segment {
             start_ns: s.start,
             end_ns: (s.end < i64::MAX).then_some(s.end),
-            from_micro: s.from,
-            to_micro: s.to,
+            from_micro: s.from - floor,
+            to_micro: s.to - floor,
         });
         let (segments, stage, raises_when, window) = (segments.collect(), String::new(), String::new(), vec![]);
         let measure = if self.rate.is_some() { Measure::Rate } else { Measure::Concurrency };

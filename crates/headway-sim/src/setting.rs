@@ -1,6 +1,6 @@
 //! What one run is made of: durations, clocks, how bad the network is.
 
-use headway_core::lease::Terms;
+use headway_core::lease::{FloorSpec, Named, Share, Terms};
 
 use crate::clock::Clock;
 use crate::random::Random;
@@ -45,6 +45,12 @@ pub(crate) struct Setting {
     pub(crate) demand_ns: i64,
     /// A rate's `per` and burst as a span, ns; None: the contract is a concurrency.
     pub(crate) rate: Option<(i64, i64)>,
+    /// Parts of a floor, in micro-units (a rate's: each `per`), and the largest demand that a part of a rate admits; empty
+    /// where there is none. A gate's name is its number over theirs, so that several come under one name.
+    pub(crate) floor: Vec<u64>,
+    pub(crate) most: u64,
+    /// How long a part lasts.
+    pub(crate) part_lasts_ms: u32,
     /// What goes wrong most of the time.
     pub(crate) temper: Temper,
     /// Until here faults happen; then there is peace.
@@ -64,6 +70,8 @@ impl Setting {
             .map_or(is_rate, |kind| kind == Kind::Rate)
             .then(|| (per_ns, per_ns * random.one_of(&[1, 2, 6, 14]) / 2));
         let peace_at = drain_ns * random.between(20, 60);
+        let (floor, most) = Setting::draw_floor(random, rate);
+        let part_lasts_ms = (drain_ns / 1_000_000 * random.one_of(&[2, 3, 6])) as u32;
         Setting {
             gates: random.between(2, 6) as usize,
             drain_ns,
@@ -77,10 +85,42 @@ impl Setting {
             fault_ns: drain_ns * random.one_of(&[1, 2, 4]) / 2,
             demand_ns: drain_ns / random.one_of(&[10, 25]),
             rate,
+            floor,
+            most,
+            part_lasts_ms,
             temper: random.one_of(&[Temper::Everybody, Temper::Keepers, Temper::Gates, Temper::Limits]),
             peace_at,
             end_at: peace_at + (if rate.is_some() { 9 } else { 4 }) * drain_ns + 2 * max_hold_ns,
         }
+    }
+
+    /// One part or two of a unit or more. Of a rate their bursts come off the floor's, all but the unit that a meter always
+    /// holds.
+    fn draw_floor(random: &mut Random, rate: Option<(i64, i64)>) -> (Vec<u64>, u64) {
+        let many = random.one_of(&[0, 0, 1, 2]);
+        let floor: Vec<u64> = (0..many).map(|_| random.between(1, 2) as u64 * UNIT).collect();
+        let Some((per_ns, burst_ns)) = rate.filter(|_| many > 0) else { return (floor, 0) };
+        let burst = u128::from(floor.iter().sum::<u64>()) * burst_ns as u128 / per_ns as u128;
+        let most = (burst as u64).saturating_sub(UNIT) / many as u64;
+        if most < UNIT { (vec![], 0) } else { (floor, most) }
+    }
+
+    /// All parts together.
+    pub(crate) fn floor_sum(&self) -> u64 {
+        self.floor.iter().sum()
+    }
+
+    /// The name under which a gate comes, if there is a floor.
+    pub(crate) fn name_of(&self, gate: usize) -> Option<String> {
+        gate.checked_rem(self.floor.len()).map(|part| format!("gate-{part}"))
+    }
+
+    /// The floor as keepers divide it.
+    pub(crate) fn floor_spec(&self) -> Option<FloorSpec> {
+        let per_ns = self.rate.map_or(0, |(per_ns, _)| per_ns.unsigned_abs());
+        let parts: Vec<Share> = self.floor.iter().map(|&units| Share { units, per_ns, most: self.most }).collect();
+        let names = (0..parts.len()).filter_map(|part| self.name_of(part)).collect();
+        (!parts.is_empty()).then_some(FloorSpec { named: Named::Gates(names), parts, lasts_ms: self.part_lasts_ms })
     }
 
     /// A keeper's clock. A rate runs on it, so there it is right; a gate's may be wrong all the same.

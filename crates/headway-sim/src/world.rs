@@ -1,9 +1,9 @@
 //! One history: events in the order of true time, and the network between gates and keepers.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use headway_core::lease::{FromGate, FromKeeper, Holder, Outcome as Written, Row, Write};
+use headway_core::lease::{FromGate, FromKeeper, Holder, Outcome as Written, Write};
 
 use crate::check::Checker;
 use crate::gates::GateNode;
@@ -11,7 +11,7 @@ use crate::keepers::KeeperNode;
 use crate::limits::Limits;
 use crate::random::Random;
 use crate::setting::{Kind, Setting, UNIT};
-use crate::store::Store;
+use crate::store::{Store, Taken};
 use crate::windows::Windows;
 
 /// What one history came to.
@@ -40,7 +40,7 @@ pub(crate) enum Event {
     Answered { keeper: usize, id: u64, outcome: Written },
     Spawn,
     TakeOver { keeper: usize },
-    Began { keeper: usize, epoch: u64, may_live: bool, rows: Vec<Row>, loans: u64 },
+    Began { keeper: usize, epoch: u64, may_live: bool, taken: Taken },
     Demand { gate: usize, life: u64 },
     OwnDemand { keeper: usize },
     Ended { operation: u64 },
@@ -94,6 +94,8 @@ pub(crate) struct World {
     pub(crate) windows: Option<Windows>,
     pub(crate) gates: Vec<GateNode>,
     pub(crate) keepers: Vec<KeeperNode>,
+    /// What the credential of each process says.
+    pub(crate) names: BTreeMap<Holder, String>,
     pub(crate) peace: bool,
     had_by_measuring: u64,
     pub(crate) outcome: Outcome,
@@ -128,12 +130,13 @@ pub fn run(seed: u64, only: Option<Kind>) -> Outcome {
     let mut world = World {
         t: 0,
         store: Store::default(),
-        limits: Limits::new(8 * UNIT, setting.rate),
+        limits: Limits::new(8 * UNIT, setting.rate, setting.floor_sum()),
         windows: setting.rate.map(|(per, burst)| Windows::new(setting.drain_ns, per, burst)),
         had_by_measuring: 0,
-        checker: Checker::new(setting.drain_ns),
+        checker: Checker::new(setting.drain_ns, if setting.rate.is_some() { &[] } else { &setting.floor }),
         gates: vec![],
         keepers: vec![],
+        names: BTreeMap::new(),
         peace: false,
         outcome: Outcome::default(),
         queue: BinaryHeap::new(),
@@ -193,9 +196,11 @@ impl World {
                 let reached = had.saturating_sub(self.had_by_measuring);
                 // A burst that is shorter than a block's life and the way to the keeper cannot carry the whole limit.
                 let can = burst_ns >= self.setting.terms.lease_ns() + 4 * self.setting.delay_ns;
-                if can { (reached, self.limits.highest() * periods) } else { (1, 1) }
+                // A part that holds one demand is not used up by demands that come when they come.
+                if can { (reached, (self.limits.highest() - self.setting.floor_sum()) * periods) } else { (1, 1) }
             }
-            _ => (self.held(), self.limits.highest()),
+            // A part whose process is gone is nobody's for a while.
+            _ => (self.held(), self.limits.highest() - self.setting.floor_sum() + self.parts_held()),
         };
         self.outcome.reached_per_mille = reached * 1_000 / possible.max(1);
     }
@@ -219,9 +224,7 @@ impl World {
             Event::Answered { keeper, id, outcome } => self.keeper_answered(keeper, id, outcome),
             Event::Spawn => self.spawn(),
             Event::TakeOver { keeper } => self.take_over(keeper),
-            Event::Began { keeper, epoch, may_live, rows, loans } => {
-                self.keeper_begins(keeper, epoch, may_live, &rows, loans);
-            }
+            Event::Began { keeper, epoch, may_live, taken } => self.keeper_begins(keeper, epoch, may_live, &taken),
             Event::Demand { gate, life } => self.demand(gate, life),
             Event::OwnDemand { keeper } => self.keeper_demands(keeper),
             Event::Ended { operation } => self.operation_ends(operation),

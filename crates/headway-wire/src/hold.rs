@@ -6,6 +6,7 @@
 mod away;
 mod lent;
 mod matches;
+mod part;
 
 use prost::{Enumeration, Message, Oneof};
 
@@ -15,6 +16,7 @@ use crate::protobuf::Unreadable;
 pub use away::{Noted, Unguaranteed};
 pub use lent::{BLOCKS_MAX, Block, Draw, Lease, ROUND_TRIPS_MAX, Renew, Surrender, Used};
 pub use matches::{Match, Wanted, matches_of, said_of};
+pub use part::{Claim, Part};
 
 /// The service, as health checks name it.
 pub const SERVICE: &str = "headway.lease.v1.Leases";
@@ -40,7 +42,7 @@ pub const HOLDER_BYTES: usize = 16;
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromGate {
-    #[prost(oneof = "ToKeeper", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12")]
+    #[prost(oneof = "ToKeeper", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 13")]
     pub is: Option<ToKeeper>,
 }
 
@@ -64,6 +66,8 @@ pub enum ToKeeper {
     Alive(Alive),
     #[prost(message, tag = "12")]
     Unguaranteed(Unguaranteed),
+    #[prost(message, tag = "13")]
+    Claim(Claim),
 }
 
 /// The first message of a stream, and the only one of its kind on it.
@@ -178,7 +182,7 @@ pub struct Alive {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromKeeper {
-    #[prost(oneof = "ToGate", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 12")]
+    #[prost(oneof = "ToGate", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13")]
     pub is: Option<ToGate>,
 }
 
@@ -204,6 +208,8 @@ pub enum ToGate {
     Recall(Recall),
     #[prost(message, tag = "12")]
     Noted(Noted),
+    #[prost(message, tag = "13")]
+    Part(Part),
 }
 
 /// Slots of a path that were asked for one by one and are asked back, for they are above a cut; 0: no more.
@@ -269,6 +275,9 @@ pub struct Facts {
     /// While its keeper has not been heard for longer than anything it said holds, every demand is admitted and told later.
     #[prost(bool, tag = "40")]
     pub opens: bool,
+    /// Whether its floor is divided among gates: each may ask for its part.
+    #[prost(bool, tag = "41")]
+    pub has_parts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
@@ -384,7 +393,8 @@ pub fn read(message: &[u8]) -> Result<ToKeeper, Failed> {
         | ToKeeper::Bye(_)
         | ToKeeper::Alive(_)
         | ToKeeper::Renew(_)
-        | ToKeeper::Unguaranteed(_) => {}
+        | ToKeeper::Unguaranteed(_)
+        | ToKeeper::Claim(_) => {}
     }
     Ok(is)
 }
@@ -417,6 +427,7 @@ mod tests {
             ToKeeper::Bye(Bye {}),
             ToKeeper::Path(Path { id: 2, contract: "api".into(), workload: None }),
             ToKeeper::Alive(Alive { counter: 4 }),
+            ToKeeper::Claim(Claim { path: 2, counter: 1, of_tokens: true, admitted: 3, refused: 4 }),
             ToKeeper::Unguaranteed(Unguaranteed { path: 2, admitted: 9, told: 4 }),
             ToKeeper::Renew(Renew { path: 2, want: 3, ..Renew::default() }),
             ToKeeper::Draw(Draw {

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from headway.contract.documents import Authored
 from headway.contract.faults import FAULTS, Finding
 from headway.contract.model import Contract, Document
-from headway.contract.rules import conditions, divided, links, matches, numbers, questions
+from headway.contract.rules import conditions, divided, floors, links, matches, numbers, questions
 
 __all__ = ["findings_of"]
 
-_ALONE = (*questions.RULES, *numbers.RULES, *conditions.RULES, *matches.RULES, *divided.RULES)
-_TOGETHER = (*links.CONTRACT_RULES, *divided.CONTRACT_RULES)
+_ALONE = (*questions.RULES, *numbers.RULES, *conditions.RULES, *matches.RULES, *divided.RULES, *floors.RULES)
+_TOGETHER = (*links.CONTRACT_RULES, *divided.CONTRACT_RULES, *floors.CONTRACT_RULES)
 
 
 def findings_of(documents: Sequence[Authored], agreed: Sequence[Document] = ()) -> list[Finding]:

@@ -26,6 +26,7 @@ _SERVED = ("here", "run it with `headway serve`, whose data plane answers Envoy"
 _NEVER_CUT_OFF = (
     "remove it: one process is never cut off from itself; `headway serve` and those who connect to it may be"
 )
+_NO_GATES = "run it with `headway serve`, to which gates connect, or remove `gates`: nobody else could have their parts"
 _BINDINGS = {"rls": _SERVED, "rlqs": _SERVED}
 """Where a binding is not acted on, and what works today."""
 
@@ -53,6 +54,8 @@ def _uses(document: Authored, answered: Collection[str]) -> Iterator[tuple[Loc, 
     if isinstance(document.model, Contract) and not document.model.abstract:
         if document.model.enforce.when_cut_off is not None and "gates" not in answered:
             yield ("enforce", "when_cut_off"), "`when_cut_off`", _NEVER_CUT_OFF, "here"
+        if document.model.enforce.gates is not None and "gates" not in answered:
+            yield ("enforce", "gates"), "`gates`", _NO_GATES, "here"
         for index, bind in enumerate(document.model.enforce.bind):
             if bind.kind not in answered:
                 here, today = _BINDINGS.get(bind.kind, _LATER)
@@ -106,8 +109,6 @@ def _enforcement(contract: Contract) -> Iterator[_Use]:
             f"`recall: {enforce.recall}`",
             "write `recall: ask`: those who hold slots above a cut are asked for them",
         )
-    if enforce.gates is not None:
-        yield ("enforce", "gates"), "`gates`", "remove `gates`: one process is the only gate; `floor` works for `abort`"
 
 
 def _server(server: Server) -> Iterator[_Use]:

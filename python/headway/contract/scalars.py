@@ -349,9 +349,14 @@ def _gates(value: Any) -> Any:
         raise refused(mistake) from None
 
 
+def _write_gates(value: Any) -> Any:
+    return dict(value) if isinstance(value, dict) else list(value)
+
+
 Gates = Annotated[
     tuple[str, ...] | dict[str, int],
     PlainValidator(_gates),
+    PlainSerializer(_write_gates),
     WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "object"}]}),
 ]
 

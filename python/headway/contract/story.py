@@ -233,6 +233,13 @@ def _approvals(needs: tuple[ApprovalNeed, ...]) -> str:
     return _and([f"{need.by} has approved" + (f" ({need.need} people)" if need.need > 1 else "") for need in needs])
 
 
+def _parts(contract: Contract) -> Iterator[str]:
+    gates = contract.enforce.gates
+    if gates is not None:
+        whose = f"the first {gates['max']} gates" if isinstance(gates, dict) else _and(list(gates))
+        yield f"That much is set aside for {whose}, a part each, which goes on when nothing is heard of the server."
+
+
 def _guards(contract: Contract) -> Iterator[str]:
     for name, guard in contract.guards.items():
         then = {"hold": "holds", "step_back": "steps back a stage", "floor": "falls to its floor"}[guard.then]
@@ -240,5 +247,6 @@ def _guards(contract: Contract) -> Iterator[str]:
         yield f"{name}: it must stay true that {_measured(guard.keep)}; when {times} fail, the ramp {then}."
     if contract.enforce.floor_micro is not None:
         yield f"It never falls below {_limits(contract, contract.enforce.floor_micro)}."
+        yield from _parts(contract)
     if not contract.guards:
         yield "Only a person: no guard watches it."

@@ -14,6 +14,7 @@ from math import floor
 
 from headway import _core
 from headway.contract.model import Contract
+from headway.engine.floors import set_aside_micro
 from headway.engine.shares import ceiling_of, ceilings_micro
 from headway.engine.specs import MS, PPM, per_ms, total_of
 from headway.engine.windows import starts_ms
@@ -50,7 +51,7 @@ def core_curves(
                 constraint.measure,
                 version,
                 curve.stage,
-                [_segment(segment) for segment in course],
+                [_segment(segment, set_aside_micro(contract, dimension)) for segment in course],
                 per_ns=per * MS,
                 burst_ns=burst * MS if per else 0,
                 window=tuple(start * MS for start in windows.get(dimension, ())),
@@ -142,6 +143,8 @@ def _within(segment: Segment, at_ms: int) -> Fraction:
     return segment.level_micro(max(at_ms, segment.start_ms))
 
 
-def _segment(segment: Segment) -> _core.Segment:
+def _segment(segment: Segment, aside_micro: int) -> _core.Segment:
+    """What is set aside for named gates is theirs, whatever the limit: it is on no meter, and no verb goes below it."""
     end_ns = None if segment.end_ms is None else segment.end_ms * MS
-    return _core.Segment(segment.start_ms * MS, end_ns, segment.from_micro, segment.to_micro)
+    levels = [max(0, level - aside_micro) for level in (segment.from_micro, segment.to_micro)]
+    return _core.Segment(segment.start_ms * MS, end_ns, levels[0], levels[1])

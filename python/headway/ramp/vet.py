@@ -217,6 +217,15 @@ def _vet_override(
                 f"it is over {OVERRIDE_TIMES} times the highest level that {contract.name} declares",
                 f"give at most {spell_micro(most_micro)}, or apply a contract with a stage that high",
             )
+    floor = contract.enforce.floor_micro if contract.enforce.gates is not None else None
+    below = [name for name, value in call.value_micro.items() if floor is not None and value < floor[name]]
+    if below and floor is not None:
+        raise Rejected(
+            "HW517",
+            "the override's limit is below the floor",
+            f"{spell_micro(floor[below[0]])} of it belong to gates by name, and one that is cut off would not hear of it",
+            f"give at least {spell_micro(floor[below[0]])}: then nobody but those gates has anything",
+        )
     if call.until_ms is None or not now_ms < call.until_ms <= now_ms + OVERRIDE_MS_MAX:
         raise Rejected("HW517", "an override ends", "it wants an instant ahead, within a year", "say it with --until")
     if raises(contract, state, call, now_ms, believed_until(now_ms, surroundings)):

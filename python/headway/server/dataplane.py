@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from headway._core import CheckRoute, DataPlane, HoldRoute, Limiter, RlqsRoute, RlsRoute
 from headway.contract.model import Contract
 from headway.engine.engine import Engine
+from headway.engine.floors import gates_of, parts_of
 from headway.engine.specs import MS, PPM, workload_of, workloads_of
 from headway.errors import LedgerStopped
 from headway.ledger import AtGates
@@ -161,6 +162,8 @@ class RoutedPlane:
                 drain_within_ns=contract.enforce.drain_within_ms * MS,
                 matches=self._engine.matches(contract.name),
                 opens=contract.enforce.when_cut_off == "open",
+                gates=gates_of(contract),
+                parts=parts_of(contract),
             )
             for contract in all_met
         ]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::atomics::{AtomicI64, AtomicU64, Ordering, pause};
+use crate::lease::drip::Drip;
 use crate::lease::mutant;
 
 /// Demands so far, for an estimate of what is wanted: counted without a locked addition, which would double what a demand
@@ -54,9 +55,9 @@ impl Door {
     /// Micro-units that a demand may have now.
     pub fn left(&self, now: i64) -> u64 {
         match self {
-            Door::Slots(slots) if now < slots.expires.load(Ordering::Acquire) => slots.free().max(0).unsigned_abs(),
+            Door::Slots(slots) => slots.left(now).max(0).unsigned_abs(),
             Door::Tokens(tokens) if now < tokens.end.load(Ordering::Acquire) => tokens.left(),
-            _ => 0,
+            Door::Tokens(_) => 0,
         }
     }
 
@@ -83,28 +84,35 @@ impl Door {
         match self {
             Door::Slots(slots) => {
                 slots.expires.store(i64::MIN, Ordering::SeqCst);
+                slots.part_until.store(i64::MIN, Ordering::SeqCst);
                 slots.free.store(i64::MIN / 2, Ordering::SeqCst);
             }
             Door::Tokens(tokens) => {
                 tokens.end.store(i64::MIN, Ordering::SeqCst);
+                tokens.part.end();
                 tokens.word.store(0, Ordering::SeqCst);
             }
         }
     }
 }
 
-/// A concurrency: `free` is what the lease allows less what is in flight, below zero after a cut.
+/// A concurrency: `free` is what lease and part of the floor allow less what is in flight, below zero after a cut. Where the
+/// lease has ended it is the part that a demand finds, `free` less what the lease allowed.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct SlotDoor {
     free: AtomicI64,
     expires: AtomicI64,
+    leased: AtomicI64,
+    part_until: AtomicI64,
     demands: Demands,
 }
 
 impl SlotDoor {
     pub(crate) fn new() -> SlotDoor {
-        SlotDoor { free: AtomicI64::new(0), expires: AtomicI64::new(i64::MIN), demands: Demands::default() }
+        let never = || AtomicI64::new(i64::MIN);
+        let (free, leased, demands) = (AtomicI64::new(0), AtomicI64::new(0), Demands::default());
+        SlotDoor { free, expires: never(), leased, part_until: never(), demands }
     }
 
     #[inline]
@@ -113,8 +121,7 @@ impl SlotDoor {
         let mut free = self.free.load(Ordering::Acquire);
         loop {
             // The end is read after the word: an end that came with other units finds another word below.
-            let has_ended = now >= self.expires.load(Ordering::Acquire) && !mutant!(EndUnasked);
-            if free < n || has_ended {
+            if self.of(free, now) < n {
                 return self.demands.count(false);
             }
             match self.free.compare_exchange_weak(free, free - n, Ordering::AcqRel, Ordering::Acquire) {
@@ -125,16 +132,41 @@ impl SlotDoor {
         }
     }
 
+    /// What of a word a demand may have at `now`.
+    #[inline]
+    fn of(&self, free: i64, now: i64) -> i64 {
+        if now < self.expires.load(Ordering::Acquire) || mutant!(EndUnasked) {
+            return free;
+        }
+        if now >= self.part_until.load(Ordering::Acquire) && !mutant!(PartWithoutEnd) {
+            return 0;
+        }
+        let leased = if mutant!(PartBesideLease) { 0 } else { self.leased.load(Ordering::Acquire) };
+        free.saturating_sub(leased)
+    }
+
+    fn left(&self, now: i64) -> i64 {
+        self.of(self.free(), now)
+    }
+
     pub(crate) fn free(&self) -> i64 {
         self.free.load(Ordering::Acquire)
     }
 
-    /// Changes what may be in flight from `from` to `to` micro-units, until `expires`. In between neither is in force for
-    /// longer than it says: of two ends the earlier stands.
+    /// Changes what a lease allows from `from` to `to` micro-units, until `expires`. In between neither is in force for
+    /// longer than it says: of two ends the earlier stands, and of what is the lease's the larger.
     pub(crate) fn set(&self, from: u64, to: u64, expires: i64) {
         self.expires.fetch_min(expires, Ordering::AcqRel);
+        self.leased.fetch_max(to.cast_signed(), Ordering::AcqRel);
         self.free.fetch_add(to.cast_signed() - from.cast_signed(), Ordering::AcqRel);
+        self.leased.store(to.cast_signed(), Ordering::Release);
         self.expires.store(expires, Ordering::Release);
+    }
+
+    /// Changes the part of the floor from `from` to `to` micro-units, until an instant.
+    pub(crate) fn set_part(&self, from: u64, to: u64, until: i64) {
+        self.free.fetch_add(to.cast_signed() - from.cast_signed(), Ordering::AcqRel);
+        self.part_until.store(until, Ordering::Release);
     }
 }
 
@@ -147,6 +179,8 @@ pub struct TokenDoor {
     word: AtomicU64,
     end: AtomicI64,
     demands: Demands,
+    /// The part of the floor: what comes in there and is not taken is nobody's, so it is asked first.
+    pub(crate) part: Drip,
 }
 
 const LEFT_BITS: u32 = 48;
@@ -160,11 +194,15 @@ fn next(word: u64, left: u64) -> u64 {
 
 impl TokenDoor {
     pub(crate) fn new() -> TokenDoor {
-        TokenDoor { word: AtomicU64::new(0), end: AtomicI64::new(i64::MIN), demands: Demands::default() }
+        let (word, end, part) = (AtomicU64::new(0), AtomicI64::new(i64::MIN), Drip::new());
+        TokenDoor { word, end, demands: Demands::default(), part }
     }
 
     #[inline]
     fn take(&self, now: i64, n: u64) -> bool {
+        if self.part.take(now, n) {
+            return self.demands.count(true);
+        }
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             let has_ended = now >= self.end.load(Ordering::Acquire) && !mutant!(BlockWithoutEnd);

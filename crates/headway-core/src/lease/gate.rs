@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::lease::door::Door;
 use crate::lease::holding::Holding;
-use crate::lease::messages::{ContractId, FromGate, FromKeeper};
+use crate::lease::messages::{ContractId, FromGate, FromKeeper, Part};
 use crate::lease::mutant;
+use crate::lease::part::Claiming;
 use crate::lease::terms::Terms;
 use crate::lease::tokens::Tokens;
 
@@ -27,6 +28,7 @@ pub enum GateEffect {
 pub struct Gate {
     held: BTreeMap<ContractId, Holding>,
     tokens: BTreeMap<ContractId, Tokens>,
+    claims: BTreeMap<ContractId, Claiming>,
     closed: bool,
     wake: i64,
 }
@@ -45,6 +47,13 @@ impl Gate {
     /// Says how many micro-units of a rate it would be good to have at hand.
     pub fn demand_tokens(&mut self, now: i64, contract: ContractId, terms: Terms, want: u64) -> Vec<GateEffect> {
         self.tokens.entry(contract).or_insert_with(|| Tokens::new(contract, terms)).demand(now, want);
+        self.done(vec![])
+    }
+
+    /// Asks for the part of a contract's floor that is this gate's, and goes on saying that it has it. Something of the
+    /// contract has been wanted before.
+    pub fn claim(&mut self, now: i64, contract: ContractId, terms: Terms) -> Vec<GateEffect> {
+        self.claims.entry(contract).or_insert_with(|| Claiming::new(now, contract, terms));
         self.done(vec![])
     }
 
@@ -74,12 +83,17 @@ impl Gate {
     /// Micro-units up to which demands are admitted at `now`.
     pub fn units(&self, now: i64, contract: ContractId) -> u64 {
         let tokens = self.tokens.get(&contract).map_or(0, |tokens| tokens.units(now));
-        self.held.get(&contract).map_or(tokens, |held| held.units(now))
+        self.held.get(&contract).map_or(tokens, |held| held.allowed(now))
     }
 
     /// When the lease ends on this clock: what was admitted has to end `max_hold` after it, unless it was renewed by then.
     pub fn ends_at(&self, contract: ContractId) -> i64 {
         self.held.get(&contract).map_or(i64::MIN, Holding::ends_at)
+    }
+
+    /// When the part of the floor ends on this clock: what was admitted on it alone has to end `max_hold` after it.
+    pub fn part_ends_at(&self, contract: ContractId) -> i64 {
+        self.held.get(&contract).map_or(i64::MIN, Holding::part_ends_at)
     }
 
     /// When `tick` has something to do, if nothing happens before.
@@ -104,11 +118,12 @@ impl Gate {
                     tokens.install(now, &block);
                 }
             }
+            FromKeeper::Part(part) if !self.closed => self.install_part(now, &part),
             FromKeeper::Surrender { contract } if !self.closed => {
                 let reply = self.tokens.get_mut(&contract).map(|tokens| tokens.surrender(now));
                 effects.extend(reply.map(|draw| GateEffect::Send(FromGate::Draw(draw))));
             }
-            FromKeeper::Lease(_) | FromKeeper::Block(_) | FromKeeper::Surrender { .. } => {}
+            FromKeeper::Lease(_) | FromKeeper::Block(_) | FromKeeper::Part(_) | FromKeeper::Surrender { .. } => {}
             FromKeeper::Retire => effects.push(GateEffect::Redial),
         }
         self.done(effects)
@@ -118,7 +133,8 @@ impl Gate {
     pub fn reconnected(&mut self, now: i64) -> Vec<GateEffect> {
         let renewals = self.held.values_mut().map(|held| FromGate::Renew(held.renew(now)));
         let draws = self.tokens.values_mut().map(|tokens| FromGate::Draw(tokens.draw(now)));
-        let restated = renewals.chain(draws).map(GateEffect::Send).collect();
+        let claims = self.claims.values_mut().map(|claim| FromGate::Claim(claim.claim(now)));
+        let restated = renewals.chain(draws).chain(claims).map(GateEffect::Send).collect();
         self.done(restated)
     }
 
@@ -131,11 +147,13 @@ impl Gate {
             let last: Vec<FromGate> = last.chain(leaves.then_some(FromGate::Bye)).collect();
             self.held.clear();
             self.tokens.clear();
+            self.claims.clear();
             return self.done(last.into_iter().map(GateEffect::Send).collect());
         }
         let renewals = self.held.values_mut().filter_map(|held| held.due(now)).map(FromGate::Renew);
         let draws = self.tokens.values_mut().filter_map(|tokens| tokens.due(now)).map(FromGate::Draw);
-        let due = renewals.chain(draws).map(GateEffect::Send).collect();
+        let claims = self.claims.values_mut().filter_map(|claim| claim.due(now)).map(FromGate::Claim);
+        let due = renewals.chain(draws).chain(claims).map(GateEffect::Send).collect();
         self.done(due)
     }
 
@@ -143,6 +161,7 @@ impl Gate {
     /// Call `tick` after each `give_back` from here on.
     pub fn close(&mut self, now: i64) -> Vec<GateEffect> {
         self.closed = true;
+        self.claims.clear();
         for held in self.held.values_mut() {
             held.close(now);
         }
@@ -152,9 +171,22 @@ impl Gate {
         self.tick(now)
     }
 
+    fn install_part(&mut self, now: i64, part: &Part) {
+        let told = self.claims.get(&part.contract).and_then(|claim| claim.lasts(part));
+        let Some((sent, lasts)) = told.filter(|(sent, lasts)| now < sent + lasts) else { return };
+        if let Some(held) = self.held.get_mut(&part.contract).filter(|_| part.per_ns == 0) {
+            held.set_part(part.units, sent, lasts);
+        }
+        if let Some(tokens) = self.tokens.get_mut(&part.contract).filter(|_| part.per_ns > 0) {
+            tokens.set_part(now, part, sent + lasts);
+        }
+    }
+
     fn done(&mut self, mut effects: Vec<GateEffect>) -> Vec<GateEffect> {
         let renewals = self.held.values().map(Holding::renew_at);
-        let wake = renewals.chain(self.tokens.values().map(Tokens::wake_at)).min().unwrap_or(i64::MAX);
+        let draws = self.tokens.values().map(Tokens::wake_at);
+        let claims = self.claims.values().map(Claiming::due_at);
+        let wake = renewals.chain(draws).chain(claims).min().unwrap_or(i64::MAX);
         if wake != self.wake {
             self.wake = wake;
             if wake < i64::MAX {

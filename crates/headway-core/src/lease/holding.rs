@@ -21,7 +21,13 @@ pub(crate) struct Holding {
     /// As the door has them, until `expires` of the gate's clock.
     units: u64,
     expires: i64,
+    /// The part of the floor that is this gate's own until `part_until`. It is used first: what is in flight beyond it is the
+    /// lease's.
+    part: u64,
+    part_until: i64,
+    part_lasts: i64,
     door: Arc<SlotDoor>,
+    /// Of a lease, beside the part.
     want: u64,
     counter: u64,
     sent: VecDeque<(u64, i64)>,
@@ -39,6 +45,9 @@ impl Holding {
             seq: 0,
             units: 0,
             expires: i64::MIN,
+            part: 0,
+            part_until: i64::MIN,
+            part_lasts: 0,
             door: Arc::new(SlotDoor::new()),
             want: 0,
             counter: 0,
@@ -53,7 +62,23 @@ impl Holding {
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        u64::try_from(self.units.cast_signed() - self.door.free()).unwrap_or(0)
+        u64::try_from((self.units + self.part).cast_signed() - self.door.free()).unwrap_or(0)
+    }
+
+    /// Of that, what a lease has to cover.
+    fn leased(&self) -> u64 {
+        self.in_flight().saturating_sub(self.part)
+    }
+
+    /// Installs a part of the floor, or says again that it is this gate's: until `sent` and `lasts`, and as long after each
+    /// renewal that is answered. So none ends under a lease that goes on, with something in flight on it.
+    pub(crate) fn set_part(&mut self, part: u64, sent: i64, lasts: i64) {
+        let until = sent.saturating_add(lasts);
+        let until = if self.part == part { until.max(self.part_until) } else { until };
+        self.part_lasts = lasts;
+        let before = if mutant!(PartAgain) { 0 } else { self.part };
+        self.door.set_part(before, part, until);
+        (self.part, self.part_until) = (part, until);
     }
 
     /// Puts a lease into the door.
@@ -62,9 +87,19 @@ impl Holding {
         (self.units, self.expires) = (units, expires);
     }
 
-    /// What may be admitted at `now`, what is in flight included.
-    pub(crate) fn units(&self, now: i64) -> u64 {
+    /// What a lease allows at `now`, what is in flight on it included.
+    fn units(&self, now: i64) -> u64 {
         if now < self.expires { self.units } else { 0 }
+    }
+
+    /// What may be admitted at `now`, what is in flight included.
+    pub(crate) fn allowed(&self, now: i64) -> u64 {
+        self.units(now) + if now < self.part_until { self.part } else { 0 }
+    }
+
+    /// When the part of the floor ends.
+    pub(crate) fn part_ends_at(&self) -> i64 {
+        self.part_until
     }
 
     pub(crate) fn ends_at(&self) -> i64 {
@@ -73,6 +108,7 @@ impl Holding {
 
     /// How much would be of use, in micro-units, those in flight included.
     pub(crate) fn demand(&mut self, now: i64, want: u64) {
+        let want = want.saturating_sub(self.part);
         let more = want > self.units(now) && want > self.want;
         if want != self.want {
             self.has_news = true;
@@ -82,9 +118,10 @@ impl Holding {
         }
     }
 
-    /// Ends the lease here and now.
+    /// Ends lease and part here and now.
     pub(crate) fn close(&mut self, now: i64) {
         self.put(0, self.expires.min(now));
+        self.set_part(0, now, 0);
         self.demand(now, 0);
         self.renew_at = now;
     }
@@ -116,7 +153,10 @@ impl Holding {
             // A demand that looked at its clock before the end must not enter after this was said.
             self.put(0, self.expires);
         }
-        let in_flight = self.in_flight();
+        if now >= self.part_until && self.part > 0 && !mutant!(PartWithoutEnd) {
+            self.set_part(0, self.part_until, 0);
+        }
+        let in_flight = self.leased();
         let Holding { contract, want, epoch, seq, counter, .. } = *self;
         Renew { contract, want, epoch, seq, lapsed, counter, in_flight }
     }
@@ -139,6 +179,9 @@ impl Holding {
                     if mutant!(CountFromReceipt) { Some(now) } else { sent.or(mutant!(PushRenews).then_some(now)) };
                 let term = if reply.is_some() { ns_of(lease.term_ms) } else { self.terms.lease_ns };
                 self.put(lease.units, sent?.saturating_add(self.terms.shorter(term)));
+                if now < self.part_until {
+                    self.set_part(self.part, sent?, self.part_lasts);
+                }
                 let third = sent?.saturating_add(self.terms.lease_ns / 3);
                 let unmet = self.units < self.want || self.expires <= third;
                 let next = if unmet { self.expires.min(third).max(now + self.pause_ns()) } else { third };
@@ -155,7 +198,7 @@ impl Holding {
     }
 
     fn is_idle(&self, now: i64) -> bool {
-        self.want == 0 && self.in_flight() == 0 && self.units(now) == 0 && !self.has_news
+        self.want == 0 && self.leased() == 0 && self.units(now) == 0 && !self.has_news
     }
 
     /// Between two messages that nothing else calls for.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::lease::floor::Floor;
 use crate::lease::kept::{Kept, Left};
 use crate::lease::messages::{ContractId, FromGate, FromKeeper, Held, Holder};
 use crate::lease::mutant;
@@ -43,6 +44,8 @@ pub enum WriteKind {
     Booking { contract: ContractId, holder: Holder, by: i64 },
     /// Sets how many micro-units of a rate may be on loan.
     LoanCeiling { contract: ContractId, to: u64 },
+    /// A holder has the part of the floor that is a name's, or has it no more.
+    Part { contract: ContractId, name: String, holder: Holder, has: bool },
 }
 
 /// How a write ended.
@@ -108,6 +111,13 @@ impl Desk {
         id
     }
 
+    /// Writes who has a part of a floor; returns the write's id.
+    pub(crate) fn write_part(&mut self, contract: ContractId, name: &str, holder: Holder, has: bool) -> u64 {
+        let id = self.put(WriteKind::Part { contract, name: name.to_owned(), holder, has });
+        self.waiting.insert(id, (contract, None));
+        id
+    }
+
     fn put(&mut self, kind: WriteKind) -> u64 {
         self.last_write += 1;
         let (id, epoch) = (self.last_write, self.epoch);
@@ -121,9 +131,10 @@ impl Desk {
 pub struct Keeper {
     terms: Terms,
     kept: BTreeMap<ContractId, Kept>,
-    desk: Desk,
+    pub(crate) floors: BTreeMap<ContractId, Floor>,
+    pub(crate) desk: Desk,
     /// A keeper before this one may answer until then.
-    old_ends: i64,
+    pub(crate) old_ends: i64,
     mandate_until: i64,
     /// Renewals of the mandate on their way: id, and when they were sent.
     renewals: Vec<(u64, i64)>,
@@ -146,6 +157,7 @@ impl Keeper {
         Keeper {
             terms,
             kept: BTreeMap::new(),
+            floors: BTreeMap::new(),
             desk,
             old_ends,
             mandate_until: from.asked_at.saturating_add(terms.shorter(terms.mandate_ns)),
@@ -204,11 +216,14 @@ impl Keeper {
         let contract = match &message {
             FromGate::Renew(renew) => renew.contract,
             FromGate::Draw(draw) => draw.contract,
+            // Whose part it is says the stream: `claim`.
+            FromGate::Claim(_) => return self.done(now),
             FromGate::Bye => {
                 self.end_everywhere(now, holder);
                 return self.done(now);
             }
         };
+        self.renew_part(now, holder, contract);
         if let Some(kept) = self.kept.get_mut(&contract) {
             kept.hear(now, holder, &message, &mut self.desk);
         }
@@ -238,10 +253,12 @@ impl Keeper {
             }
         }
         let answers = self.may_answer(now);
-        if let Some((contract, holder)) = self.desk.waiting.remove(&id)
-            && let Some(kept) = self.kept.get_mut(&contract)
-        {
-            kept.durable(now, holder, id, outcome == Outcome::Granted, answers, &mut self.desk);
+        if let Some((contract, holder)) = self.desk.waiting.remove(&id) {
+            let is_granted = outcome == Outcome::Granted;
+            self.part_durable(now, contract, id, is_granted, answers);
+            if let Some(kept) = self.kept.get_mut(&contract) {
+                kept.durable(now, holder, id, is_granted, answers, &mut self.desk);
+            }
         }
         self.done(now)
     }
@@ -295,9 +312,10 @@ impl Keeper {
         for kept in self.kept.values_mut() {
             kept.end(now, holder, &mut self.desk);
         }
+        self.end_parts(holder);
     }
 
-    fn done(&mut self, now: i64) -> Vec<Effect> {
+    pub(crate) fn done(&mut self, now: i64) -> Vec<Effect> {
         let sweep = self.kept.values().filter_map(Kept::next_sweep).min().filter(|_| self.may_answer(now));
         let sweep = sweep.unwrap_or(i64::MAX);
         let wake = self.next_renewal.min(sweep.max(now + 1));

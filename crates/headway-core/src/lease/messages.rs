@@ -32,6 +32,7 @@ pub struct Held {
 pub enum FromGate {
     Renew(Renew),
     Draw(Draw),
+    Claim(Claim),
     /// Nothing is in flight and nothing will be admitted any more, on any contract.
     Bye,
 }
@@ -75,11 +76,20 @@ pub struct Used {
     pub closed: bool,
 }
 
+/// A gate would have its part of the floor, or has it still. Whose part that is its credential says, not the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    pub contract: ContractId,
+    /// Grows with every message of this holder on this contract; older ones are ignored.
+    pub counter: u64,
+}
+
 /// From the keeper to a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromKeeper {
     Lease(Lease),
     Block(Block),
+    Part(Part),
     /// The burst of a rate fell: blocks end here and now.
     Surrender {
         contract: ContractId,
@@ -114,5 +124,21 @@ pub struct Block {
     /// How long, counted from the sending of the message that `in_reply_to` names.
     pub term_ms: u32,
     /// The counter of a `Draw`. Each is answered once at most.
+    pub in_reply_to: u64,
+}
+
+/// A part of the floor: a gate's own, connected or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    pub contract: ContractId,
+    /// Micro-units: of slots what may be in flight beside what is lent, of tokens what comes in `per_ns`.
+    pub units: u64,
+    /// 0: slots.
+    pub per_ns: u64,
+    /// The largest demand that a part of tokens admits, in micro-units.
+    pub most: u64,
+    /// How long it is the gate's without another word, counted from the sending of the message that `in_reply_to` names.
+    pub term_ms: u32,
+    /// The counter of a `Claim`.
     pub in_reply_to: u64,
 }

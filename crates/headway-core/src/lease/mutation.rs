@@ -96,6 +96,20 @@ mutations! {
     PushUnheeded,
     /// A term counts from the latest message, not from the one that was answered.
     CountFromLatest,
+    /// The floor is lent to others as well.
+    FloorLent,
+    /// Two processes of one name have its part of the floor at once.
+    PartOfTwo,
+    /// A part of the floor that is told again is a part more.
+    PartAgain,
+    /// A part of the floor is used after it has ended.
+    PartWithoutEnd,
+    /// A renewal of a lease is not taken for one of the holder's part of the floor.
+    PartUnrenewed,
+    /// A gate that is cut off goes on with what its lease allowed, beside its part.
+    PartBesideLease,
+    /// A successor does not know who has parts of the floor.
+    PartRowsForgotten,
     /// Tokens on loan do not count against the burst.
     LoansUncounted,
     /// What ends unreported is free again.
@@ -120,6 +134,8 @@ mutations! {
     BlockWithoutEnd,
     /// A gate closes a block that it goes on spending.
     ClosedEarly,
+    /// A part of a rate's floor has a demand in it whenever it is told.
+    PartToldFull,
     /// A keeper's process decides its own demands after its mandate has ended.
     OwnAfterMandate,
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::lease::door::{Door, LEFT_MAX, TokenDoor};
-use crate::lease::messages::{Block, ContractId, Draw, Used};
+use crate::lease::messages::{Block, ContractId, Draw, Part, Used};
 use crate::lease::mutant;
 use crate::lease::terms::{Terms, ns_of};
 
@@ -54,6 +54,13 @@ impl Tokens {
 
     pub(crate) fn door(&self) -> Door {
         Door::Tokens(Arc::clone(&self.door))
+    }
+
+    /// Installs a part of the floor, or says again until when it is this gate's. This clock may be fast, so that it comes in
+    /// more slowly by as much.
+    pub(crate) fn set_part(&mut self, now: i64, part: &Part, until: i64) {
+        let in_ns = i64::try_from(part.per_ns).unwrap_or(i64::MAX);
+        self.door.part.set(now, part.units, self.terms.longer(in_ns), part.most, until);
     }
 
     /// Puts what was spent down to the blocks, up to what is `left`; those that are spent are at the door no more.
@@ -206,6 +213,7 @@ impl Tokens {
 
     pub(crate) fn close(&mut self, now: i64) {
         self.want = 0;
+        self.door.part.end();
         self.end(now);
         self.draw_at = now;
     }

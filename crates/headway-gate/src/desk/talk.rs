@@ -13,6 +13,7 @@ use super::open::Open;
 use super::{Answered, Asked, Desk, Kept};
 use crate::distant::Distant;
 use crate::doors::Doors;
+use crate::lent::Spent;
 
 /// By how much a clock's rate may be wrong: a thousandth.
 const EPS: i64 = 1_000;
@@ -145,7 +146,8 @@ impl Desk {
         let doors = terms.map(|terms| {
             let asked = self.slots.values().filter(|kept| kept.path == id && kept.hash.is_none()).count();
             let waiting = self.lines.get(&id).map_or(0, BTreeSet::len);
-            self.lent.open(now, id, terms, (facts.has_slots, facts.has_tokens), forks, (asked, waiting))
+            let Facts { has_slots, has_tokens, has_parts, .. } = *facts;
+            self.lent.open(now, id, terms, Spent { has_slots, has_tokens, has_parts }, forks, (asked, waiting))
         });
         Some((distant, doors))
     }

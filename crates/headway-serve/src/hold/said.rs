@@ -28,6 +28,7 @@ pub(super) fn facts_of(id: u64, kept: &Kept) -> Facts {
         drain_within_ms: terms_of(kept).map_or(0, |_| (kept.drain_within_ns / 1_000_000) as u32),
         asked_back: spec.is_asked_back,
         opens: kept.opens,
+        has_parts: kept.floor.is_some(),
         ..Facts::default()
     }
 }

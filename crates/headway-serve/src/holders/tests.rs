@@ -50,6 +50,7 @@ impl Pool {
             drain_within_ns: 5 * SECOND,
             tell_http: Tell::Public,
             opens: false,
+            floor: None,
         };
         let clock = Arc::new(Ticking(Arc::new(Still(AtomicI64::new(0)))));
         let runtime = Builder::new_current_thread().build().unwrap();

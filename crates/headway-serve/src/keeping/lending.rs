@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use headway_core::lease::{
-    ContractId, Effect, FromGate, FromKeeper, Holder, Inheritance, Keeper, Left, Outcome, WriteKind,
+    ContractId, Effect, FloorSpec, FromGate, FromKeeper, Holder, Inheritance, Keeper, Left, Outcome, PartRow, WriteKind,
 };
 use headway_core::{Booked, Clock as _, Growths, Path};
 use headway_wire::grpc::framed;
 use headway_wire::hold as wire;
 use tokio::sync::Notify;
 
-use super::{LeftBehind, lock, terms_of};
+use super::{LeftBehind, lock, part_place, terms_of};
 use crate::gates::Tally;
 use crate::hold::Answers;
 use crate::holders::{HOLDERS_MAX, Kept};
@@ -32,11 +32,23 @@ const TOKENS: ContractId = 1;
 /// unit that one gate leaves idle is there for another.
 const UNITS_FEW: u64 = 4;
 const MICRO: u64 = 1_000_000;
+/// For how long a gate has its part of a floor from its last word that was answered, on its clock: a day. Another process of
+/// its name has none before, unless the one before is gone for certain.
+const PART_LASTS_MS: u32 = 86_400_000;
+/// Bytes of a gate's name; the row that says who has its part bears it.
+const NAME_MAX: usize = 200;
+
+/// Whether a row can bear a gate's name.
+fn may_be_named(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len()) && !name.contains(char::is_control)
+}
 
 /// A gate's message, for the path it is about.
 pub(crate) enum Said {
     Renew(wire::Renew),
     Draw(wire::Draw),
+    /// With the name of the token that the stream came with.
+    Claim(wire::Claim, Arc<str>),
 }
 
 /// Where a holder hears.
@@ -99,6 +111,13 @@ impl Lending {
         if has_tokens {
             keeper.keep(now, TOKENS, terms, &path, Left::Ceiling(left.ceiling_micro)).ok()?;
         }
+        for (contract, of_tokens, is_spent) in [(SLOTS, false, has_slots), (TOKENS, true, has_tokens)] {
+            let Some(floor) = kept.floor.as_ref().filter(|_| is_spent) else { continue };
+            let parts = if of_tokens { floor.tokens.clone() } else { floor.slots.clone() };
+            let spec = FloorSpec { named: floor.named.clone(), parts, lasts_ms: PART_LASTS_MS };
+            let rows: Vec<PartRow> = left.parts.iter().filter(|p| p.0 == of_tokens).map(|p| p.1.clone()).collect();
+            keeper.divide_floor(contract, terms, spec, &rows).ok()?;
+        }
         let state = State {
             keeper,
             streams: HashMap::new(),
@@ -119,6 +138,7 @@ impl Lending {
         let (path, is_known, decided) = match said {
             Said::Renew(renew) => (renew.path, self.has_slots, (renew.admitted, renew.refused)),
             Said::Draw(draw) => (draw.path, self.has_tokens, (draw.admitted, draw.refused)),
+            Said::Claim(claim, _) => (claim.path, true, (claim.admitted, claim.refused)),
         };
         if !is_known {
             return;
@@ -130,7 +150,16 @@ impl Lending {
             state.streams.insert(holder, stream);
         }
         let is_few = self.is_few(&state, now);
+        self.refresh(now, &mut state);
         let message = match said {
+            Said::Claim(claim, name) => {
+                let contract = if claim.of_tokens { TOKENS } else { SLOTS };
+                if may_be_named(name) {
+                    let effects = state.keeper.claim(now, holder, name, &claim.for_contract(contract));
+                    self.act(now, &mut state, effects);
+                }
+                return;
+            }
             Said::Renew(renew) => {
                 let mut renew = renew.for_contract(SLOTS);
                 renew.want = if is_few { 0 } else { renew.want };
@@ -142,7 +171,6 @@ impl Lending {
                 FromGate::Draw(draw)
             }
         };
-        self.refresh(now, &mut state);
         let effects = state.keeper.on(now, holder, message);
         self.act(now, &mut state, effects);
         self.watch_blocks(now, &mut state, holder);
@@ -265,6 +293,10 @@ impl Lending {
             WriteKind::Booking { holder, by, .. } => {
                 self.growths.lend_slots(&spec.contract, &spec.workload, holder.0, by)
             }
+            WriteKind::Part { contract, ref name, holder, has } => {
+                let place = part_place(contract == TOKENS, name);
+                self.growths.lend_slots(&spec.contract, &place, holder.0, if has { 1 } else { -1 })
+            }
             WriteKind::LoanCeiling { to, .. } => self.growths.loan_ceiling(&spec.contract, &spec.workload, to),
         };
         booked.map_or(Written::Now(Outcome::NoRoom), Written::Later)
@@ -282,6 +314,7 @@ fn send(state: &State, holder: Holder, message: &FromKeeper) {
     let is = match message {
         FromKeeper::Lease(lease) => wire::ToGate::Lease(wire::Lease::of(stream.path, lease)),
         FromKeeper::Block(block) => wire::ToGate::Block(wire::Block::of(stream.path, block)),
+        FromKeeper::Part(part) => wire::ToGate::Part(wire::Part::of(stream.path, part)),
         FromKeeper::Surrender { .. } => wire::ToGate::Surrender(wire::Surrender { path: stream.path }),
         FromKeeper::Retire => wire::ToGate::Retire(wire::Retire {}),
     };

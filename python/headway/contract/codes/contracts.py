@@ -274,6 +274,13 @@ CONTRACTS: dict[str, Code] = {
         "give `each` a `total`; within every key write `guarantee`, `ceiling` and `priority`",
         "workloads: {a: {weight: 2}, b: {}}\neach: {key: team, count: 100}",
     ),
+    "HW265": Code(
+        "a floor that gates could not keep by themselves",
+        "a part of a floor is a gate's own, connected or not: it has to be within every limit that it is admitted under, "
+        "without asking anybody",
+        "remove what stands in the way, or remove `gates`: `floor` stays the level that `abort` falls to",
+        "enforce: {gates: [edge-a, edge-b]}    # and no `floor`",
+    ),
     "HW290": Code(
         "a field that this version reads and checks, and does not act on yet",
         "running the contract without it would silently do less than was agreed",

@@ -59,6 +59,7 @@ impl Watched {
                 let bound = wire::ROUND_TRIPS_MAX;
                 draw.round_trips_us.iter().take(bound).for_each(|&us| self.round_trips.add(us.into()));
             }
+            Said::Claim(..) => {}
         }
     }
 
@@ -67,7 +68,8 @@ impl Watched {
         let (seq, is_answer) = match message {
             FromKeeper::Lease(lease) => (lease.seq, lease.in_reply_to.is_some()),
             FromKeeper::Block(block) => (block.seq, true),
-            FromKeeper::Surrender { .. } | FromKeeper::Retire => return,
+            // A part is its gate's own: no limit that changes is in it.
+            FromKeeper::Part(_) | FromKeeper::Surrender { .. } | FromKeeper::Retire => return,
         };
         self.last_seq = self.last_seq.max(seq);
         if is_answer {
