@@ -211,7 +211,13 @@ mod tests {
     #[test]
     fn what_is_told_of_the_stream_of_gates_is_what_is_read() {
         // Every field of every message, by its number and name, as the decoder declares them.
-        let source = concat!(include_str!("hold.rs"), include_str!("hold/lent.rs"), include_str!("hold/matches.rs"));
+        let source = concat!(
+            include_str!("hold.rs"),
+            include_str!("hold/lent.rs"),
+            include_str!("hold/matches.rs"),
+            include_str!("hold/away.rs"),
+            include_str!("hold/part.rs"),
+        );
         let leases = FILES.iter().find(|file| file.package == "headway.lease.v1").unwrap();
         for message in &leases.message_type {
             let (_, body) = source.split_once(&format!("pub struct {} {{", message.name)).unwrap();
@@ -222,6 +228,16 @@ mod tests {
             }
             let count = message.field.iter().filter(|field| field.oneof_index.is_none() || field.proto3_optional);
             assert_eq!(body.matches("tag = \"").count(), count.count(), "{}", message.name);
+        }
+        for (envelope, one_of) in [("FromGate", "ToKeeper"), ("FromKeeper", "ToGate")] {
+            let message = leases.message_type.iter().find(|message| message.name == envelope).unwrap();
+            let (_, body) = source.split_once(&format!("pub enum {one_of} {{")).unwrap();
+            let body = body.split_once("\n}").unwrap().0;
+            for field in &message.field {
+                let kind = field.type_name.rsplit_once('.').unwrap().1;
+                assert!(body.contains(&format!("tag = \"{}\")]\n    {kind}(", field.number)), "{envelope}.{kind}");
+            }
+            assert_eq!(body.matches("tag = \"").count(), message.field.len(), "{envelope}");
         }
     }
 }

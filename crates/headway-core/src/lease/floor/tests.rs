@@ -7,6 +7,15 @@ use crate::curve::Measure;
 use crate::lease::house::{House, SECOND, UNIT};
 use crate::lease::{Effect, FromGate, Gate, GateEffect, Inheritance, Left, Outcome, WriteKind};
 
+/// A clock that stands still.
+struct Still;
+
+impl crate::time::Clock for Still {
+    fn boot_ns(&self) -> i64 {
+        0
+    }
+}
+
 const C: ContractId = 1;
 const A: Holder = Holder(1);
 const A_AGAIN: Holder = Holder(11);
@@ -266,12 +275,6 @@ fn what_is_in_flight_on_parts_takes_no_room_from_others() {
         if let GateEffect::Send(message) = effect {
             let effects = keeper.on(0, A, message);
             carry_out(&mut keeper, 0, effects);
-        }
-    }
-    struct Still;
-    impl crate::time::Clock for Still {
-        fn boot_ns(&self) -> i64 {
-            0
         }
     }
     assert!(Arc::clone(&house.path).try_now(&Still, 3, None).is_ok());
