@@ -88,7 +88,7 @@ def test_a_contract_that_is_open_lets_through_once_its_keeper_has_been_silent_an
     assert (5, "gate", "other") == (record["demands"], record["token"], record["workload"])
     assert "cut off" in str(record["reason"])
     assert [] == keeper.engine.explain("strict")["unguaranteed"]
-    text = exposition(keeper.engine, tuple).decode()
+    text = exposition(keeper.engine, keeper.plane.reading).decode()
     assert 'headway_unguaranteed_total{contract="open-api",workload="other"} 5.0' in text
     assert 'headway_unguaranteed_total{contract="strict",workload="other"} 0.0' in text
 

@@ -141,12 +141,12 @@ mod tests {
         checker.published(100, vec![flat(0, i64::MAX, 3)]);
         checker.admitted(200, (2, 0), 2, 2);
         assert!(checker.violations.is_empty(), "within its part, whatever has to drain");
-        checker.admitted(200, (0, 0), 3, 1);
+        checker.admitted(200, (2, 0), 3, 1);
         assert_eq!(1, checker.violations.len());
         checker.ended(3);
         checker.ended(1);
-        checker.admitted(300, (0, 0), 4, 1);
-        assert_eq!(2, checker.violations.len(), "of three all are set aside, and one part is not its own");
+        checker.admitted(300, (1, 0), 4, 2);
+        assert_eq!(2, checker.violations.len(), "of three all are set aside, and one of these is not its part");
     }
 
     #[test]
