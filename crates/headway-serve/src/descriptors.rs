@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 /// Entries of a pattern: the value of an entry, or None where any value is, and is the key.
 pub(crate) type Pattern = Vec<(String, Option<String>)>;
 
@@ -41,6 +43,11 @@ pub(crate) struct Match<'a> {
     pub(crate) key: Option<&'a str>,
 }
 
+/// As a rule a descriptor meets one pattern, or two: they are found without an allocation.
+pub(crate) type Found<'a> = SmallVec<[Match<'a>; 2]>;
+
+type Sorted<'a> = SmallVec<[(&'a str, &'a str); 4]>;
+
 impl Patterns {
     /// Adds a pattern under the next place; `attributes`, sorted, may be said beside it. Errors: no entries, a key twice, more
     /// than one `each`.
@@ -59,11 +66,11 @@ impl Patterns {
         let (each, None) = (open.next(), open.next()) else {
             return Err("the key of a demand stands in one entry of its descriptor".to_owned());
         };
-        let values = joined(pattern.iter().filter_map(|(_, value)| value.as_deref()));
+        let values = joined(pattern.iter().filter_map(|(_, value)| value.as_deref())).into_vec();
         let keys: Vec<String> = pattern.into_iter().map(|(key, _)| key).collect();
         let attributes: Vec<String> = attributes.iter().filter(|name| !keys.contains(name)).cloned().collect();
         let shapes = if attributes.is_empty() {
-            let keys = joined([domain].into_iter().chain(keys.iter().map(String::as_str)));
+            let keys = joined([domain].into_iter().chain(keys.iter().map(String::as_str))).into_vec();
             self.exact.entry(keys).or_default()
         } else {
             let open = self.open.entry(domain.to_owned()).or_default();
@@ -83,12 +90,12 @@ impl Patterns {
     }
 
     /// Puts what a descriptor meets into `found`, in the order of places.
-    pub(crate) fn find<'a>(&self, domain: &str, entries: &[(&'a str, &'a str)], found: &mut Vec<Match<'a>>) {
-        let mut sorted = entries.to_vec();
+    pub(crate) fn find<'a>(&self, domain: &str, entries: &[(&'a str, &'a str)], found: &mut Found<'a>) {
+        let mut sorted = Sorted::from_slice(entries);
         sorted.sort_unstable();
         let start = found.len();
         let keys = joined([domain].into_iter().chain(sorted.iter().map(|(key, _)| *key)));
-        if let Some(shapes) = self.exact.get(&keys) {
+        if let Some(shapes) = self.exact.get(&keys[..]) {
             look_up(shapes, &sorted, found);
         }
         if !self.open.is_empty() && sorted.windows(2).all(|pair| pair[0].0 != pair[1].0) {
@@ -105,28 +112,29 @@ impl Patterns {
 impl Open {
     /// The entries of the pattern, without the attributes that are said beside them; None where there is any other, or one of
     /// the pattern's is missing.
-    fn bound<'a>(&self, sorted: &[(&'a str, &'a str)]) -> Option<Vec<(&'a str, &'a str)>> {
+    fn bound<'a>(&self, sorted: &[(&'a str, &'a str)]) -> Option<Sorted<'a>> {
         let knows = |names: &[String], key: &str| names.binary_search_by(|name| name.as_str().cmp(key)).is_ok();
-        let (bound, said): (Vec<_>, Vec<_>) = sorted.iter().partition(|(key, _)| knows(&self.keys, key));
+        let (bound, said): (Sorted<'a>, Sorted<'a>) =
+            sorted.iter().copied().partition(|(key, _)| knows(&self.keys, key));
         let is_met = bound.len() == self.keys.len() && said.iter().all(|(key, _)| knows(&self.attributes, key));
         is_met.then_some(bound)
     }
 }
 
 /// Adds the places whose values these are; `sorted` has the keys of the shapes, each once.
-fn look_up<'a>(shapes: &[Shape], sorted: &[(&'a str, &'a str)], found: &mut Vec<Match<'a>>) {
+fn look_up<'a>(shapes: &[Shape], sorted: &[(&'a str, &'a str)], found: &mut Found<'a>) {
     for shape in shapes {
         let is_told = |(i, (_, value)): (usize, &(&'a str, &'a str))| (Some(i) != shape.each).then_some(*value);
         let values = joined(sorted.iter().enumerate().filter_map(is_told));
         let key = shape.each.map(|each| sorted[each].1);
-        let places = shape.by_values.get(&values).into_iter().flatten();
+        let places = shape.by_values.get(&values[..]).into_iter().flatten();
         found.extend(places.map(|place| Match { place: *place, key }));
     }
 }
 
 /// Texts as one, told apart by their lengths.
-fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
-    let mut all = Vec::with_capacity(96);
+fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> SmallVec<[u8; 96]> {
+    let mut all = SmallVec::new();
     for text in texts {
         all.extend_from_slice(&(text.len() as u32).to_le_bytes());
         all.extend_from_slice(text.as_bytes());
@@ -151,9 +159,9 @@ mod tests {
     }
 
     fn places(patterns: &Patterns, domain: &str, entries: &[(&'static str, &'static str)]) -> Vec<Match<'static>> {
-        let mut found = vec![];
+        let mut found = Found::new();
         patterns.find(domain, entries, &mut found);
-        found
+        found.into_vec()
     }
 
     #[test]

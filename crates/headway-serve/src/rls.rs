@@ -7,8 +7,14 @@ use headway_core::{Answer, Clock as _, Demand, Key, Refusal, Standing, Stopped, 
 use headway_wire::rls::{self, Ask, Code, Hits};
 use headway_wire::{rate_limit_fields, refused, retry_after, seen};
 
+use smallvec::{SmallVec, smallvec};
+
+use crate::descriptors::Found;
 use crate::plane::{Asked, Ticking};
 use crate::routes::{Routes, Target};
+
+/// As many as a request usually has of something are kept without an allocation.
+type Few<T> = SmallVec<[T; 2]>;
 
 /// A contract that one of the request's descriptors meets.
 struct Met<'a> {
@@ -62,8 +68,8 @@ fn before(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Option<(usize, Ref
     shed(met, clock, asked).or_else(|| looked_at(met, clock))
 }
 
-fn meet<'a>(routes: &'a Routes, ask: &Ask<'a>) -> Vec<Met<'a>> {
-    let (mut met, mut found) = (Vec::with_capacity(ask.descriptors.len()), vec![]);
+fn meet<'a>(routes: &'a Routes, ask: &'a Ask<'_>) -> Few<Met<'a>> {
+    let (mut met, mut found) = (Few::new(), Found::new());
     for (descriptor, one) in ask.descriptors.iter().enumerate() {
         for (target, key) in routes.meet(ask.domain, ask.entries(one), &mut found) {
             let key = key.map(|text| target.path.key(text));
@@ -113,7 +119,7 @@ struct Waits;
 
 /// Charges all that the request asks for, or nothing: then which of `met` stopped it, and the refusal.
 fn decide(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Result<Option<(usize, Refusal)>, Waits> {
-    let (places, demands): (Vec<usize>, Vec<Demand<'_>>) =
+    let (places, demands): (Few<usize>, Few<Demand<'_>>) =
         met.iter().enumerate().filter_map(|(i, one)| Some((i, one.demand()?))).unzip();
     let mut kept = met.iter().any(|one| one.target.receipts.is_some()).then(Vec::new);
     let Err((at, stopped)) = try_together(clock, &demands, kept.as_mut()) else {
@@ -152,15 +158,14 @@ fn shed(met: &[Met<'_>], clock: &Ticking, asked: &Asked) -> Option<(usize, Refus
 /// One status a descriptor, in their order; what the client is told; what the proxy may log.
 fn say(ask: &Ask<'_>, met: &[Met<'_>], clock: &Ticking, stopped: Option<&(usize, Refusal)>) -> Vec<u8> {
     let now = clock.boot_ns();
-    let mut standings: Vec<Standing<'_>> = Vec::with_capacity(2 * met.len());
-    let mut ends = Vec::with_capacity(met.len());
+    let (mut standings, mut ends): (Few<Standing<'_>>, Few<usize>) = (Few::new(), Few::new());
     for one in met {
         standings.extend(seen(&one.target.path, now, one.key.map(|key| key.hash), one.target.tell));
         ends.push(standings.len());
     }
     let of = |i: usize| &standings[i.checked_sub(1).map_or(0, |before| ends[before])..ends[i]];
 
-    let mut statuses = vec![(Code::Ok, None::<&Standing<'_>>); ask.descriptors.len()];
+    let mut statuses: Few<(Code, Option<&Standing<'_>>)> = smallvec![(Code::Ok, None); ask.descriptors.len()];
     for (i, one) in met.iter().enumerate() {
         let (code, tightest) = &mut statuses[one.descriptor];
         let is_over = match stopped {

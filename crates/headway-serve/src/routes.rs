@@ -8,7 +8,7 @@ use headway_core::{Matches, Path, divide};
 use headway_wire::check::{Check, wrong};
 use headway_wire::{Problem, Tell};
 
-use crate::descriptors::{Match, Pattern, Patterns};
+use crate::descriptors::{Found, Pattern, Patterns};
 use crate::divisions::Division;
 use crate::holders::Kept;
 use crate::matched::Matched;
@@ -304,7 +304,7 @@ impl Routes {
         &self,
         domain: &str,
         entries: &[(&'a str, &'a str)],
-        found: &mut Vec<Match<'a>>,
+        found: &mut Found<'a>,
     ) -> impl Iterator<Item = (&Target, Option<&'a str>)> {
         found.clear();
         self.patterns.find(domain, entries, found);

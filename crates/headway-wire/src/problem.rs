@@ -55,12 +55,13 @@ pub fn refused(refusal: &Refusal, again: Option<u64>, tell: Tell) -> (u16, Strin
         let object = Object::new().text("type", QUOTA_EXCEEDED).text("title", "Over the limit");
         (429, object.texts("violated-policies", &[violated]))
     };
+    let reference = refusal.reference();
     let mut object = object
         .integer("status", u64::from(status))
-        .text("detail", &said(refusal, again, tell))
+        .text("detail", &said(refusal, again, &reference, tell))
         .text("contract", contract)
         .text("why", refusal.why.name())
-        .text("ref", &refusal.reference());
+        .text("ref", &reference);
     if full {
         object = object
             .text("workload", refusal.workload())
@@ -76,10 +77,10 @@ pub fn refused(refusal: &Refusal, again: Option<u64>, tell: Tell) -> (u16, Strin
 
 /// What is said of a refusal to people.
 pub fn sentence(refusal: &Refusal, tell: Tell) -> String {
-    said(refusal, if tell == Tell::Full { None } else { retry_after(refusal) }, tell)
+    said(refusal, if tell == Tell::Full { None } else { retry_after(refusal) }, &refusal.reference(), tell)
 }
 
-fn said(refusal: &Refusal, again: Option<u64>, tell: Tell) -> String {
+fn said(refusal: &Refusal, again: Option<u64>, reference: &str, tell: Tell) -> String {
     if tell == Tell::Full {
         return refusal.sentence();
     }
@@ -100,7 +101,7 @@ fn said(refusal: &Refusal, again: Option<u64>, tell: Tell) -> String {
         text.push_str(" s.");
     }
     text.push_str(" [");
-    text.push_str(&refusal.reference());
+    text.push_str(reference);
     text.push(']');
     text
 }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::protobuf::{Fields, Unreadable, Value};
 
 /// How much of a request is read. One more of anything is `Unreadable::Oversize`.
@@ -47,9 +49,14 @@ pub struct Descriptor {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ask<'a> {
     pub domain: &'a str,
-    pub descriptors: Vec<Descriptor>,
-    entries: Vec<(&'a str, &'a str)>,
+    pub descriptors: SmallVec<[Descriptor; USUAL]>,
+    entries: Entries<'a>,
 }
+
+/// As many descriptors as most requests have, and of entries twice as many: they are read without an allocation.
+const USUAL: usize = 2;
+
+type Entries<'a> = SmallVec<[(&'a str, &'a str); 2 * USUAL]>;
 
 impl<'a> Ask<'a> {
     /// The entries of one of its descriptors, as (key, value), in the order they were sent.
@@ -64,7 +71,7 @@ pub fn read<'a>(message: &'a [u8], bounds: &Bounds) -> Result<Ask<'a>, Unreadabl
         return Err(Unreadable::Oversize("bytes", bounds.message_bytes));
     }
     let mut ask = Ask::default();
-    let mut said = vec![];
+    let mut said = SmallVec::<[Said; USUAL]>::new();
     let mut hits_addend = 0;
     for field in Fields::of(message) {
         match field? {
@@ -103,11 +110,7 @@ impl Said {
     }
 }
 
-fn read_descriptor<'a>(
-    message: &'a [u8],
-    entries: &mut Vec<(&'a str, &'a str)>,
-    bounds: &Bounds,
-) -> Result<Said, Unreadable> {
+fn read_descriptor<'a>(message: &'a [u8], entries: &mut Entries<'a>, bounds: &Bounds) -> Result<Said, Unreadable> {
     let start = entries.len();
     let mut said = Said { entries: start..start, hits_addend: None, is_negative: false };
     for field in Fields::of(message) {
@@ -244,7 +247,8 @@ mod tests {
     fn one_more_than_a_bound_is_oversize() {
         let bounds = Bounds::default();
         let over = |request: &Request, what, most| {
-            assert_eq!(Err(Unreadable::Oversize(what, most)), read(&request.encode_to_vec(), &bounds));
+            let message = request.encode_to_vec();
+            assert_eq!(Err(Unreadable::Oversize(what, most)), read(&message, &bounds));
         };
         assert_eq!(16, read(&request(vec![one(&[]); 16]).encode_to_vec(), &bounds).unwrap().descriptors.len());
         over(&request(vec![one(&[]); 17]), "descriptors", 16);
