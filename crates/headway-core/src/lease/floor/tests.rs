@@ -7,15 +7,6 @@ use crate::curve::Measure;
 use crate::lease::house::{House, SECOND, UNIT};
 use crate::lease::{Effect, FromGate, Gate, GateEffect, Inheritance, Left, Outcome, WriteKind};
 
-/// A clock that stands still.
-struct Still;
-
-impl crate::time::Clock for Still {
-    fn boot_ns(&self) -> i64 {
-        0
-    }
-}
-
 const C: ContractId = 1;
 const A: Holder = Holder(1);
 const A_AGAIN: Holder = Holder(11);
