@@ -711,7 +711,7 @@ class HoldRoute:
         matches: Matches | None = None,
         opens: bool = False,
         gates: Sequence[str] | None = None,
-        parts: Sequence[Sequence[tuple[int, int, int]]] = (),
+        parts: Sequence[Sequence[tuple[int, int, int]]] = ...,
     ) -> HoldRoute: ...
 
 @final

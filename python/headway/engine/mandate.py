@@ -135,9 +135,9 @@ class Mandate:
                 log.warning("standby: %s", failing)
                 # What was not seen may have changed.
                 watched = None
-            if watched is not None and held.term_ms and not waits:
+            if watched is not None and watched.term_ms and not waits:
                 waits = True
-                say(f"{held.holder} has the mandate of {self._ledger.where}: waiting until it ends")
+                say(f"{watched.holder} has the mandate of {self._ledger.where}: waiting until it ends")
             self._pause(self._stopping, self._term_ms / LOOKS / 1000)
 
     def _busy(self, held: Held) -> Busy:

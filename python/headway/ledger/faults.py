@@ -56,8 +56,9 @@ def broken(where: str, because: str) -> LedgerBroken:
 def fault_of(error: BaseException | None, where: str) -> LedgerStopped:
     """The kind of one database error. What has no kind of its own is `LedgerFailing`, with the database's words."""
     words = str(error)
-    if error is not None and hasattr(error, "sqlstate"):
-        return _fault_of_state(error.sqlstate, " ".join(words.split()), where)
+    if hasattr(error, "sqlstate"):
+        state: str | None = getattr(error, "sqlstate", None)
+        return _fault_of_state(state, " ".join(words.split()), where)
     code = _code_of(error)
     if code in _BROKEN:
         return broken(where, words)

@@ -171,7 +171,7 @@ class Ledger:
             connection.execute(tables.draw.delete().where(tables.draw.c.window_start_ns < oldest_ns))
             texts = writing.long_texts(connection)
             drawn = [
-                (row.meter, texts.get(row.key, row.key), row.window_start_ns, row.drawn_micro)
+                (row.meter, texts.get(row.key) or row.key, row.window_start_ns, row.drawn_micro)
                 for row in connection.execute(select(tables.draw))
             ]
             at_gates = writing.at_gates(connection, texts)
