@@ -18,7 +18,7 @@ struct Asked {
 }
 
 fn asked() -> Result<Asked, String> {
-    let mut asked = Asked { hours: 1.0, seed: 1, one: false, mutants: false, runs: 20_000, commit: String::new() };
+    let mut asked = Asked { hours: 1.0, seed: 1, one: false, mutants: false, runs: 100_000, commit: String::new() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
