@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headway.enforce.connect import Connected, connect
     from headway.enforce.limit import limit
     from headway.enforce.recalling import on_recall
-    from headway.errors import HeadwayError
+    from headway.errors import HeadwayError, Recalled
 
 __all__ = [
     "NEVER",
@@ -29,6 +29,7 @@ __all__ = [
     "HeadwayError",
     "Limiter",
     "Permit",
+    "Recalled",
     "Refusal",
     "Refused",
     "__version__",
@@ -47,6 +48,7 @@ _HOME = {
     "HeadwayError": "headway.errors",
     "Limiter": "headway._core",
     "Permit": "headway._core",
+    "Recalled": "headway.errors",
     "Refusal": "headway._core",
     "Refused": "headway._core",
     "__version__": "headway._core",

@@ -39,6 +39,7 @@ __all__ = [
     "PathSpec",
     "Permit",
     "Ready",
+    "Recall",
     "Refusal",
     "Refused",
     "RlqsRoute",
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "forked",
     "grains_log2",
+    "set_ending",
     "set_waiting",
 ]
 
@@ -59,6 +61,7 @@ _R = TypeVar("_R")
 
 Measure = Literal["rate", "concurrency", "quota"]
 Mode = Literal["enforce", "observe", "record"]
+Recall = Literal["wait", "ask", "idle", "end"]
 
 __version__: str
 
@@ -221,7 +224,8 @@ class PathSpec:
     wait_ns: how long `acquire` waits where no timeout is told.
     shares_as: the workload as which it shares the meters of its own contract; None: its own name. A workload that a
         meter's `shares` do not name leaves the guarantees of those that they do.
-    is_asked_back: whether slots above a cut are asked back of who holds them (`recall: ask`).
+    recall: what happens to slots above a cut. Unless it is `wait` they are asked back of who holds them.
+    ends_within_ns: under `end`, how long after it was asked a coroutine's scope is ended.
     """
 
     def __new__(
@@ -236,7 +240,8 @@ class PathSpec:
         settle_max_micro: int = 0,
         wait_ns: int = 0,
         shares_as: str | None = None,
-        is_asked_back: bool = False,
+        recall: Recall = "wait",
+        ends_within_ns: int = 0,
     ) -> PathSpec: ...
     @property
     def contract(self) -> str: ...
@@ -388,8 +393,8 @@ class Permit:
     ) -> None: ...
     @property
     def recalled(self) -> bool:
-        """Whether its slots are asked back (`recall: ask`): they are above a cut, and this permit is among the newest of its
-        limiter that come to what is above it. False again once others gave enough back."""
+        """Whether its slots are asked back (`recall: ask`, `idle` or `end`): they are above a cut, and this permit is among the
+        newest of its limiter that come to what is above it. False again once others gave enough back."""
     @property
     def lost(self) -> bool:
         """Whether what it held was taken back meanwhile (a lease that ended). Always False in one process."""
@@ -508,8 +513,14 @@ class Limiter:
     def wait_s(self) -> float: ...
     @property
     def recalled(self) -> int:
-        """Units that are asked back now of whoever in this process holds slots of the contract (`recall: ask`): they are above a
+        """Units that are asked back now of whoever in this process holds slots of the contract, unless it waits: they are above a
         cut. Of a limiter that is bound to a key, of that key; where a server keeps the limit, of all keys."""
+    @property
+    def recall(self) -> Recall:
+        """What happens to slots above a cut, as the contract says it; `wait` as long as its keeper has not been heard."""
+    @property
+    def ends_within_s(self) -> float | None:
+        """Under `recall: end`: how long after it was asked a coroutine's scope is ended (`drain_within`)."""
     @property
     def clock(self) -> Clock:
         """The clock its meters read: `retry_at_ns` and `Ticket.wake_at_ns` are instants on it."""
@@ -555,6 +566,12 @@ class Ready(Awaitable[Permit]):
 
 def set_waiting(wait: Callable[[Limiter, int, str | None, float | None], Awaitable[Permit]], /) -> None:
     """Tells `acquire_async` how to wait where a demand does not fit at once (`enforce/waiting.py`)."""
+
+def set_ending(
+    enter: Callable[[Limiter], Awaitable[Permit]], leave: Callable[[Limiter, BaseException | None], bool], /
+) -> None:
+    """Tells `async with` how a scope that may be ended (`recall: end`) begins and ends (`enforce/ending.py`). `leave` is False
+    where no such scope was entered."""
 
 def grains_log2(ceiling_micro: int, per_ns: int, /) -> int:
     """The grain of a rate's meter: marks count 2^-g units, so that a u64 lasts for decades at the ceiling."""

@@ -118,6 +118,22 @@ class UnknownRef(HeadwayError):
     default_code = "HW407"
 
 
+class Recalled(HeadwayError):
+    """A scope was ended, for its slot is above a cut (`recall: end`)."""
+
+    default_code = "HW533"
+
+    @classmethod
+    def of(cls, contract: str) -> Self:
+        """The error for a scope of one contract."""
+        return cls(
+            f"the slot of {contract} was asked back, and what held it has been ended",
+            because="the limit was cut below what was in flight, and the contract has `recall: end`",
+            mend="catch headway.Recalled and try again later, or raise the limit: `headway status` says where it stands",
+            where=contract,
+        )
+
+
 class Busy(HeadwayError):
     """Another process, or the parent of this forked child, holds the data folder."""
 

@@ -1,7 +1,8 @@
-"""`recall: ask` at gates: what is above a cut is asked back of who holds it, lent or asked for one by one."""
+"""`recall` at gates: what is above a cut is asked back of who holds it, lent or asked for one by one, and ended."""
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -36,6 +37,13 @@ constraint: {measure: concurrency, unit: connection}
 workloads: {other: {}}
 ramp: [{stage: now, limit: 3}]
 enforce: {recall: ask}
+---
+contract: ended
+owner: team-db
+constraint: {measure: concurrency, unit: connection}
+workloads: {other: {}}
+ramp: [{stage: now, limit: 40}]
+enforce: {drain_within: 1s, recall: end}
 ---
 contract: silent
 owner: team-db
@@ -181,6 +189,41 @@ def test_a_lease_over_http_that_is_asked_back_is_not_renewed(keeper: Keeper):
         problem = front.post("/check/few", params={"lease": names[0], "hold": "60s"}).json()
         front.delete("/check/few", params={"lease": names[0]})
         assert ("HW414", [404, 200, 200]) == (problem["code"], renewed())
+
+
+@pytest.mark.parametrize("is_lent", [False, True])
+def test_scopes_of_a_gate_are_ended_for_what_is_asked_back_of_it(
+    keeper: Keeper, gate: headway.Connected, until: Until, is_lent: bool
+):
+    """Ten scopes and a cut to six, asked for one by one or under a lease: four raise `Recalled` after the second that the
+    contract gives them, and the loop's own clock sees to it.
+    """
+    limiter = gate.limiter("ended")
+    if is_lent:
+        for permit in _press(limiter, 1.0, hold=20):
+            permit.release()
+        assert _on_loan(keeper, "ended") > 0
+
+    async def work(may_end: asyncio.Event) -> None:
+        async with limiter:
+            await may_end.wait()
+
+    async def run() -> tuple[float | None, int, int]:
+        may_end = asyncio.Event()
+        tasks = []
+        for _ in range(10):
+            tasks.append(asyncio.create_task(work(may_end)))
+            await asyncio.sleep(0)
+        await asyncio.to_thread(until, lambda: limiter.reading().waiting == 0 and keeper.in_use("ended") >= 10)
+        await asyncio.to_thread(_cut, keeper, "ended", 6)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.to_thread(until, lambda: keeper.in_use("ended") <= 6)
+        left = sum(not task.done() for task in tasks)
+        may_end.set()
+        said = await asyncio.gather(*tasks, return_exceptions=True)
+        return limiter.ends_within_s, left, sum(isinstance(one, headway.Recalled) for one in said)
+
+    assert (1.0, 6, 4) == asyncio.run(run())
 
 
 HOLDING = """

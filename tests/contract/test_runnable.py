@@ -34,7 +34,7 @@ def fields(text: str) -> list[str]:
         ("owner: team-web\n", "owner: team-web\nlocked: 2027-01-01\n", "locked"),
         ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
         ("owner: team-web\n", "owner: team-web\nenforce: {bind: [{postgres: {listen: 6432}}]}\n", "postgres"),
-        (RATE, "constraint: {measure: concurrency, unit: slot}\nenforce: {recall: end}\n", "recall"),
+        (RATE, "constraint: {measure: concurrency, unit: slot}\nenforce: {recall: idle}\n", "recall"),
         ("owner: team-web\n", "owner: team-web\nenforce: {gates: [a, b], floor: 5}\n", "gates"),
         ("owner: team-web\n", "owner: team-web\nenforce: {when_cut_off: open}\n", "when_cut_off"),
     ],

@@ -16,7 +16,7 @@ def held(pool: One, count: int, key: str | None = None) -> list[Permit]:
 
 
 def asking(level: int, **spec: object) -> One:
-    return slots(level, path={"is_asked_back": True}, **spec)
+    return slots(level, path={"recall": "ask"}, **spec)
 
 
 def test_the_newest_permits_that_come_to_what_is_above_a_cut_are_asked_back_until_enough_came_back():
@@ -60,7 +60,7 @@ def test_a_planned_fall_asks_back_at_its_instant_though_nothing_is_published_the
 
 
 def test_under_wait_and_where_a_limit_is_only_looked_at_nothing_is_asked_back():
-    for path in ({"is_asked_back": False}, {"is_asked_back": True, "mode": "observe"}):
+    for path in ({"recall": "wait"}, {"recall": "ask", "mode": "observe"}):
         pool = slots(4, path=path)
         permits = held(pool, 4)
         pool.meters.publish([("m", slots_curve(1, version=2))], UTC)

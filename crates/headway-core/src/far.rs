@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::earliest::Retry;
 use crate::error::Error;
-use crate::path::{Key, Mode};
+use crate::path::{Key, Mode, Recall};
 use crate::waiting::{Waiter, Wake};
 use crate::why::Why;
 
@@ -25,8 +25,7 @@ pub struct Facts {
     pub units_max: u64,
     pub wait_ns: u64,
     pub cost_ppm: u64,
-    /// Whether slots above a cut are asked back.
-    pub is_asked_back: bool,
+    pub recall: Recall,
 }
 
 /// A demand on its way to the keeper.
@@ -55,6 +54,8 @@ pub trait Far: Send + Sync {
     /// Waits for the facts, a moment at most. Errors: the keeper knows no such path.
     fn learn(&self) -> Result<(), Error>;
     fn has_slots(&self) -> bool;
+    /// Whether scopes above a cut are ended.
+    fn ends(&self) -> bool;
     /// Takes a demand without a key from what the keeper has lent here, at `now`. False: that does not cover it, and the
     /// keeper has to be asked.
     fn take(&self, now: i64, units: u64) -> bool;

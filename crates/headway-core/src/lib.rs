@@ -54,7 +54,7 @@ pub use matches::{ATTRIBUTE_BYTES_MAX, MatchRule, Matches, VALUE_BYTES_MAX};
 pub use meter::MeterSpec;
 pub use meters::Meters;
 pub use path::{
-    Answer, Demand, Excess, Key, Lending, Loan, Mode, Path, PathSpec, Reserved, SlotsOut, Stopped, try_together,
+    Answer, Demand, Excess, Key, Lending, Loan, Mode, Path, PathSpec, Recall, Reserved, SlotsOut, Stopped, try_together,
 };
 pub use reading::{MeterReading, PathReading, Standing};
 pub use refusal::Refusal;

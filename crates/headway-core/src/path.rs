@@ -29,7 +29,7 @@ use crate::waiting::Queue;
 use crate::why::Why;
 
 pub use lending::{Lending, Loan, SlotsOut};
-pub use recalled::Excess;
+pub use recalled::{Excess, Recall};
 use sharing::Sharing;
 pub use together::{Demand, try_together};
 pub(crate) use weighed::Parted;
@@ -66,8 +66,8 @@ pub struct PathSpec {
     pub wait_ns: u64,
     /// The workload as which it shares its contract's meters; another name than its own where `other` takes it.
     pub shares_as: String,
-    /// Whether slots above a cut are asked back of who holds them.
-    pub is_asked_back: bool,
+    /// What happens to slots above a cut.
+    pub recall: Recall,
 }
 
 impl PathSpec {
@@ -83,7 +83,7 @@ impl PathSpec {
             settle_max_micro: 0,
             wait_ns: 0,
             shares_as: workload.to_owned(),
-            is_asked_back: false,
+            recall: Recall::Wait,
         }
     }
 

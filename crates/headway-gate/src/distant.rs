@@ -1,6 +1,6 @@
 //! A path of a gate, as the core asks it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(crate) struct Distant {
     pub(crate) workload: Option<String>,
     pub(crate) gate: Arc<Inner>,
     pub(crate) facts: ArcSwapOption<Facts>,
+    /// Of the facts, what every scope of a coroutine looks at.
+    pub(crate) ends: AtomicBool,
     /// Of a path that names no workload. Known before the facts are.
     pub(crate) told: ArcSwapOption<Contract>,
     /// What is lent of it.
@@ -61,6 +63,11 @@ impl Far for Distant {
 
     fn has_slots(&self) -> bool {
         self.facts.load().as_ref().is_some_and(|facts| facts.has_slots)
+    }
+
+    #[inline]
+    fn ends(&self) -> bool {
+        self.ends.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -97,7 +104,7 @@ impl Far for Distant {
     }
 
     fn recalled(&self, now: i64) -> u64 {
-        if !self.facts.load().as_ref().is_some_and(|facts| facts.is_asked_back) {
+        if !self.facts.load().as_ref().is_some_and(|facts| facts.recall.asks()) {
             return 0;
         }
         let doors = self.doors.load();

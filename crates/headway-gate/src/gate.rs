@@ -186,6 +186,7 @@ impl Gate {
             workload: workload.map(str::to_owned),
             gate: Arc::clone(&self.inner),
             facts: ArcSwapOption::empty(),
+            ends: AtomicBool::new(false),
             told: ArcSwapOption::empty(),
             doors: ArcSwapOption::empty(),
             asked_back: AtomicU64::new(0),

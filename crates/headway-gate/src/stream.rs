@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headway_core::{Facts, Mode};
+use headway_core::{Facts, Mode, Recall};
 use headway_wire::grpc::{Frames, framed};
 use headway_wire::hold::{FromGate, HOLD, MESSAGE_MAX, ToGate, matches_of, read_keeper};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, TE};
@@ -231,7 +232,9 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
                         let matches = matches_of(&facts.matches).map_err(|_| Lost::Unreachable)?.into();
                         let (workloads, tells_all) = (facts.workloads.clone(), facts.tells_all);
                         distant.told.store(Some(Arc::new(Contract { matches, workloads, tells_all })));
-                        distant.facts.store(Some(Arc::new(said(&facts))));
+                        let said = said(&facts);
+                        distant.ends.store(matches!(said.recall, Recall::End { .. }), Ordering::Relaxed);
+                        distant.facts.store(Some(Arc::new(said)));
                         distant.doors.store(doors);
                     }
                     link.heard();
@@ -264,6 +267,13 @@ fn said(facts: &headway_wire::hold::Facts) -> Facts {
         headway_wire::hold::Mode::Observe => Mode::Observe,
         headway_wire::hold::Mode::Record => Mode::Record,
     };
+    let within_ns = u64::from(facts.ends_within_ms) * 1_000_000;
+    let recall = match facts.recall() {
+        headway_wire::hold::Asking::Wait => Recall::Wait,
+        headway_wire::hold::Asking::Ask => Recall::Ask,
+        headway_wire::hold::Asking::Idle => Recall::Idle,
+        headway_wire::hold::Asking::End => Recall::End { within_ns },
+    };
     Facts {
         mode,
         has_slots: facts.has_slots,
@@ -271,7 +281,7 @@ fn said(facts: &headway_wire::hold::Facts) -> Facts {
         units_max: facts.units_max,
         wait_ns: facts.wait_ms.saturating_mul(1_000_000),
         cost_ppm: facts.cost_ppm,
-        is_asked_back: facts.asked_back,
+        recall,
     }
 }
 

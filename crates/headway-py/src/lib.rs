@@ -38,7 +38,7 @@ mod _core {
     #[pymodule_export]
     use crate::growth::GrowthQueue;
     #[pymodule_export]
-    use crate::limiter::{Limiter, set_waiting};
+    use crate::limiter::{Limiter, set_ending, set_waiting};
     #[pymodule_export]
     use crate::matches::Matches;
     #[pymodule_export]

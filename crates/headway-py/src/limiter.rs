@@ -1,17 +1,20 @@
 //! A contract's limit as one workload meets it.
 
 mod asking;
+mod ending;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use headway_core::{Answer, Clock as _, Key, Path};
+use headway_core::{Answer, Clock as _, Key, Path, Recall};
 use headway_wire::{rate_limit_fields, told};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyInt;
+
+pub(crate) use ending::set_ending;
 
 use crate::clock::{Clock, Time};
 use crate::errors::{raised, refused};
@@ -69,6 +72,8 @@ pub(crate) struct Limiter {
     unheld: Arc<AtomicU64>,
     /// Its permits that are out, where slots may be asked back; shared with those that are bound.
     pub(crate) recalls: Arc<Recalls>,
+    /// Whether a scope of a coroutine was entered that may be ended: its end is not like that of others.
+    may_end: AtomicBool,
     pub(crate) spares: Spares,
 }
 
@@ -76,7 +81,18 @@ impl Limiter {
     pub(crate) fn new(py: Python<'_>, path: Arc<Path>, time: Time) -> PyResult<Limiter> {
         let (shared, ready) = (Permit::shared(py)?.into_any(), ready::shared(py)?);
         let (unheld, recalls, spares) = (Arc::default(), Arc::default(), Spares::default());
-        Ok(Limiter { path, time, bound: None, shared, ready, is_scope: false, unheld, recalls, spares })
+        Ok(Limiter {
+            path,
+            time,
+            bound: None,
+            shared,
+            ready,
+            is_scope: false,
+            unheld,
+            recalls,
+            may_end: AtomicBool::default(),
+            spares,
+        })
     }
 
     /// The same limiter; its key and its place among scopes are the caller's choice.
@@ -84,7 +100,18 @@ impl Limiter {
         let (path, time) = (Arc::clone(&self.path), self.time.clone());
         let (shared, ready) = (self.shared.clone_ref(py), self.ready.clone_ref(py));
         let recalls = Arc::clone(&self.recalls);
-        Limiter { path, time, bound, shared, ready, is_scope, unheld, recalls, spares: Spares::default() }
+        Limiter {
+            path,
+            time,
+            bound,
+            shared,
+            ready,
+            is_scope,
+            unheld,
+            recalls,
+            may_end: AtomicBool::default(),
+            spares: Spares::default(),
+        }
     }
 
     #[cold]
@@ -184,6 +211,21 @@ impl Limiter {
     #[getter]
     fn recalled(&self) -> u64 {
         self.path.recalled(self.time.boot_ns(), self.bound.as_ref().map(|(hash, _)| *hash))
+    }
+
+    /// What happens to slots above a cut, as the contract says it.
+    #[getter]
+    fn recall(&self) -> &'static str {
+        self.path.recall().name()
+    }
+
+    /// Under `recall: end`: how long after it was asked a coroutine's scope is ended.
+    #[getter]
+    fn ends_within_s(&self) -> Option<f64> {
+        match self.path.recall() {
+            Recall::End { within_ns } => Some(Duration::from_nanos(within_ns).as_secs_f64()),
+            Recall::Wait | Recall::Ask | Recall::Idle => None,
+        }
     }
 
     /// The clock its meters read.
@@ -344,6 +386,9 @@ impl Limiter {
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let (py, me) = (slf.py(), slf.get());
         let key = me.key(py, 1, None)?;
+        if me.path.ends() {
+            return ending::enter(slf, &me.may_end);
+        }
         if me.path.is_free(key.map(|k| k.hash)) && me.path.try_in_turn(&me.time, 1, key).is_ok() {
             return Ok(me.ready.clone_ref(py));
         }
@@ -352,14 +397,16 @@ impl Limiter {
 
     #[pyo3(signature = (kind, error, trace, /))]
     fn __aexit__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         kind: &Bound<'_, PyAny>,
         error: &Bound<'_, PyAny>,
         trace: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
-        let _: [&Bound<'_, PyAny>; 3] = [kind, error, trace];
-        self.leave();
+        let _: [&Bound<'_, PyAny>; 2] = [kind, trace];
+        let (py, me) = (slf.py(), slf.get());
+        if !me.may_end.load(Ordering::Relaxed) || !ending::leave(slf, error)? {
+            me.leave();
+        }
         ready::nothing(py)
     }
 

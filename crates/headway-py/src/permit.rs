@@ -63,7 +63,7 @@ impl Permit {
         let path = &limiter.get().path;
         // What is asked back of another process is asked of all keys together.
         let line = if path.is_distant() { None } else { key };
-        let place = (has_slots && path.is_asked_back()).then(|| limiter.get().recalls.begin(line, units));
+        let place = (has_slots && path.recall().asks()).then(|| limiter.get().recalls.begin(line, units));
         let (reserved, forks) = (reserved.map(Box::new), headway_gate::forks());
         let held = Held { limiter, units, key, has_slots, reserved, place, forks };
         Permit { held: Some(held), done: AtomicU8::new(0) }

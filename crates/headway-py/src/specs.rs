@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use headway_core::allocator::Priority;
-use headway_core::{Measure, Mode, Part};
+use headway_core::{Measure, Mode, Part, Recall};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -119,7 +119,7 @@ impl PathSpec {
     #[new]
     #[pyo3(signature = (
         contract, workload, steps, *, mode = "enforce", cost_ppm = 1_000_000, units_max = 0, settle_max_micro = 0,
-        wait_ns = 0, shares_as = None, is_asked_back = false
+        wait_ns = 0, shares_as = None, recall = "wait", ends_within_ns = 0
     ))]
     #[allow(clippy::too_many_arguments)] // It is the settings object: named fields, checked once.
     fn new(
@@ -133,13 +133,21 @@ impl PathSpec {
         settle_max_micro: u64,
         wait_ns: u64,
         shares_as: Option<String>,
-        is_asked_back: bool,
+        recall: &str,
+        ends_within_ns: u64,
     ) -> PyResult<PathSpec> {
         let mode = match mode {
             "enforce" => Mode::Enforce,
             "observe" => Mode::Observe,
             "record" => Mode::Record,
             other => return Err(PyValueError::new_err(format!("{other:?} is no mode: enforce, observe or record"))),
+        };
+        let recall = match recall {
+            "wait" => Recall::Wait,
+            "ask" => Recall::Ask,
+            "idle" => Recall::Idle,
+            "end" => Recall::End { within_ns: ends_within_ns },
+            other => return Err(PyValueError::new_err(format!("{other:?} is no recall: wait, ask, idle or end"))),
         };
         let shares_as = shares_as.unwrap_or_else(|| workload.clone());
         let spec = headway_core::PathSpec {
@@ -152,7 +160,7 @@ impl PathSpec {
             settle_max_micro,
             wait_ns,
             shares_as,
-            is_asked_back,
+            recall,
         };
         spec.checked().map(PathSpec).map_err(|e| raised(py, &e))
     }

@@ -73,7 +73,8 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         typing.getattr("Union")?.get_item(PyTuple::new(py, each)?)
     };
     module.add("Measure", one_of(&["rate", "concurrency", "quota"])?)?;
-    module.add("Mode", one_of(&["enforce", "observe", "record"])?)
+    module.add("Mode", one_of(&["enforce", "observe", "record"])?)?;
+    module.add("Recall", one_of(&["wait", "ask", "idle", "end"])?)
 }
 
 pub(crate) fn meter_reading(py: Python<'_>, r: MeterReading) -> PyResult<Bound<'_, PyAny>> {

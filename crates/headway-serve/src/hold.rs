@@ -286,7 +286,7 @@ impl Stream {
         let mut told = vec![];
         for (&path, opened) in &mut self.opened {
             let Ok((kept, _)) = routes.hold(&opened.contract, opened.workload.as_deref()) else { continue };
-            let units = if kept.path.spec().is_asked_back { session.holder.recalled(now, &kept.path) } else { 0 };
+            let units = if kept.path.spec().recall.asks() { session.holder.recalled(now, &kept.path) } else { 0 };
             if units != opened.recalled {
                 opened.recalled = units;
                 told.push(wire::Recall { path, units });

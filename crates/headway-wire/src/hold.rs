@@ -269,15 +269,28 @@ pub struct Facts {
     /// Likewise: whether refusals that are handed on over HTTP say all there is, or what the public may know.
     #[prost(bool, tag = "22")]
     pub tells_all: bool,
-    /// Whether slots above a cut are asked back of who holds them.
-    #[prost(bool, tag = "30")]
-    pub asked_back: bool,
+    /// What happens to slots above a cut.
+    #[prost(enumeration = "Asking", tag = "30")]
+    pub recall: i32,
+    /// Where scopes are ended: how long after they were asked.
+    #[prost(uint32, tag = "31")]
+    pub ends_within_ms: u32,
     /// While its keeper has not been heard for longer than anything it said holds, every demand is admitted and told later.
     #[prost(bool, tag = "40")]
     pub opens: bool,
     /// Whether its floor is divided among gates: each may ask for its part.
     #[prost(bool, tag = "41")]
     pub has_parts: bool,
+}
+
+/// What happens to slots above a cut: nothing, or those who hold them are asked, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub enum Asking {
+    Wait = 0,
+    Ask = 1,
+    Idle = 2,
+    End = 3,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]

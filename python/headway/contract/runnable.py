@@ -103,7 +103,7 @@ def _ramp(contract: Contract) -> Iterator[_Use]:
 
 def _enforcement(contract: Contract) -> Iterator[_Use]:
     enforce = contract.enforce
-    if enforce.recall in ("idle", "end"):
+    if enforce.recall == "idle":
         yield (
             ("enforce", "recall"),
             f"`recall: {enforce.recall}`",

@@ -1,8 +1,8 @@
 """What users import to have demands decided: over the compiled core alone, without engine, documents or ledger.
 
 `limit` makes a limiter from a few words, `connect` asks a server that keeps the limits; `waiting` is how a coroutine waits
-its turn; `asking` makes demands of requests; `http` writes what a decision says over HTTP. `headway.asgi`,
-`headway.adapters` and `headway.embedded` stand on these.
+its turn, `ending` how it is ended above a cut; `asking` makes demands of requests; `http` writes what a decision says over
+HTTP. `headway.asgi`, `headway.adapters` and `headway.embedded` stand on these.
 """
 
 from __future__ import annotations
@@ -24,4 +24,18 @@ async def _wait_turn(
     return await wait_turn(limiter, units, key, timeout, patience)
 
 
+async def _enter(limiter: Limiter) -> Permit:
+    """Likewise to scopes of coroutines that may be ended (`recall: end`)."""
+    from headway.enforce.ending import enter
+
+    return await enter(limiter)
+
+
+def _leave(limiter: Limiter, error: BaseException | None) -> bool:
+    from headway.enforce.ending import leave
+
+    return leave(limiter, error)
+
+
 _core.set_waiting(_wait_turn)
+_core.set_ending(_enter, _leave)

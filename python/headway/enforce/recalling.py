@@ -1,4 +1,4 @@
-"""Being told that slots are asked back: what a contract under `recall: ask` says to those who hold above a cut.
+"""Being told that slots are asked back: what a contract under `recall: ask`, `idle` or `end` says to those who hold above a cut.
 
     limiter = hw.limiter("orders-db", "reports")
     stop = headway.on_recall(limiter, lambda units: print(f"{units} connections too many"))
@@ -102,7 +102,7 @@ def on_recall(limiter: Limiter, callback: Callable[[int], object]) -> Callable[[
     """Calls back when the units that are asked back of this process change, within a twentieth of a second.
 
     Args:
-        limiter: Of a contract under `recall: ask`; of any other nothing is ever asked back.
+        limiter: Of a contract under `recall: ask`, `idle` or `end`; of any other nothing is ever asked back.
         callback: Called with `limiter.recalled`, 0 included once nothing is asked back any more; in a thread of its own,
             one call after the other, so it should be short. An asyncio loop takes it by `loop.call_soon_threadsafe`.
             What it raises is logged.

@@ -139,7 +139,8 @@ def path_of(contract: Contract, workload: str, contracts: Mapping[str, Contract]
         settle_max_micro=max(settle_max, default=0),
         wait_ns=contract.enforce.wait_ms * MS,
         shares_as=workload if workload in contract.workloads else OTHER,
-        is_asked_back=contract.enforce.recall == "ask",
+        recall=contract.enforce.recall or "wait",
+        ends_within_ns=contract.enforce.drain_within_ms * MS,
     )
 
 

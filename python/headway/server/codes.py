@@ -98,7 +98,7 @@ CODES: dict[str, Code] = {
     "HW414": Code(
         409,
         "this lease is asked back",
-        "The limit was cut below what is in flight, and the contract has `recall: ask`: as many leases as come to what is above "
+        "The limit was cut below what is in flight, and the contract asks slots back: as many leases as come to what is above "
         "the limit are not renewed.",
         "End the work and the lease; what is still held at its end is given back then.",
     ),
@@ -372,5 +372,13 @@ CODES: dict[str, Code] = {
         "workloads that are not known yet",
         "A process that connects to a server learns a contract's workloads from it, and it could not be asked.",
         "Start the server, or name the workload where it is asked for.",
+    ),
+    "HW533": Code(
+        0,
+        "a slot that was asked back and taken",
+        "The limit was cut below what was in flight, and the contract has `recall: end`: a coroutine's scope that is still open "
+        "when `drain_within` has passed is cancelled, and headway.Recalled leaves it.",
+        "Catch headway.Recalled around the scope and try again later; work that must not be cut short belongs under "
+        "`recall: ask`.",
     ),
 }

@@ -1,12 +1,43 @@
 //! Slots above a cut: how much is asked back of those who hold them.
 //!
-//! A cut closes nothing. Under `recall: ask` holders hear how many units are in flight above the limit, for as long as that
-//! is so; what they do about it is theirs. The number is worked out from the meters where it is read, so that planned falls
+//! A cut closes nothing. Unless a contract says `recall: wait`, holders hear how many units are in flight above the limit, for
+//! as long as that is so; what they do about it is theirs. The number is worked out from the meters where it is read, so that planned falls
 //! and limits that climb down count without anybody being told.
 
 use super::{Mode, Path};
 use crate::curve::Measure;
 use crate::grain::MICRO;
+
+/// What happens to slots above a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recall {
+    /// Nothing: what is above drains by itself.
+    #[default]
+    Wait,
+    /// They are asked back of who holds them.
+    Ask,
+    /// And of what holds some and does nothing they are taken.
+    Idle,
+    /// And what can be ended is, so long after it was asked.
+    End { within_ns: u64 },
+}
+
+impl Recall {
+    /// As contracts say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Recall::Wait => "wait",
+            Recall::Ask => "ask",
+            Recall::Idle => "idle",
+            Recall::End { .. } => "end",
+        }
+    }
+
+    /// Whether whoever holds slots above a cut hears of it.
+    pub fn asks(self) -> bool {
+        self != Recall::Wait
+    }
+}
 
 /// What is in flight of a path at an instant, in whole units, rounded up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +67,27 @@ impl Path {
         }
     }
 
-    /// Whether slots above a cut are asked back; false as long as a keeper has not said so.
-    pub fn is_asked_back(&self) -> bool {
+    /// What happens to slots above a cut; nothing as long as a keeper has not said so.
+    pub fn recall(&self) -> Recall {
         match &self.far {
-            Some(far) => far.facts().is_some_and(|facts| facts.is_asked_back),
-            None => self.spec.is_asked_back,
+            Some(far) => far.facts().map_or(Recall::Wait, |facts| facts.recall),
+            None => self.spec.recall,
+        }
+    }
+
+    /// Whether scopes above a cut are ended. Asked by each scope of a coroutine: a load.
+    #[inline]
+    pub fn ends(&self) -> bool {
+        match &self.far {
+            Some(far) => far.ends(),
+            None => matches!(self.spec.recall, Recall::End { .. }),
         }
     }
 
     /// What is in flight above the limit; nothing where that is not asked back, or not enforced.
     pub fn excess(&self, now: i64, key: Option<u64>) -> Excess {
         let nothing = Excess { over: 0, in_flight: 0 };
-        if !self.spec.is_asked_back || self.spec.mode != Mode::Enforce {
+        if !self.spec.recall.asks() || self.spec.mode != Mode::Enforce {
             return nothing;
         }
         let slots = self.steps.iter().filter_map(|step| {

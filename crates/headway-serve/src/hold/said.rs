@@ -1,6 +1,6 @@
 //! What a gate is told: the facts of a path, and answers.
 
-use headway_core::{Mode, Refusal, Retry, Why};
+use headway_core::{Mode, Recall, Refusal, Retry, Why};
 use headway_wire::hold::{self as wire, Again, Facts, ToGate};
 use headway_wire::{Tell, sentence};
 
@@ -14,6 +14,12 @@ pub(super) fn facts_of(id: u64, kept: &Kept) -> Facts {
         Mode::Observe => wire::Mode::Observe,
         Mode::Record => wire::Mode::Record,
     };
+    let (recall, ends_within_ns) = match spec.recall {
+        Recall::Wait => (wire::Asking::Wait, 0),
+        Recall::Ask => (wire::Asking::Ask, 0),
+        Recall::Idle => (wire::Asking::Idle, 0),
+        Recall::End { within_ns } => (wire::Asking::End, within_ns),
+    };
     Facts {
         path: id,
         workload: spec.workload.clone(),
@@ -26,7 +32,8 @@ pub(super) fn facts_of(id: u64, kept: &Kept) -> Facts {
         cost_ppm: spec.cost_ppm,
         has_tokens: kept.path.lending().is_ok_and(|lending| lending.has_blocks()),
         drain_within_ms: terms_of(kept).map_or(0, |_| (kept.drain_within_ns / 1_000_000) as u32),
-        asked_back: spec.is_asked_back,
+        recall: recall.into(),
+        ends_within_ms: u32::try_from(ends_within_ns / 1_000_000).unwrap_or(u32::MAX),
         opens: kept.opens,
         has_parts: kept.floor.is_some(),
         ..Facts::default()
