@@ -11,9 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import create_engine, event
+from sqlalchemy.pool import QueuePool
 
 import headway
 from headway._core import Permit
+from headway.adapters.sqlalchemy import limited
 from headway.enforce.recalling import Recalling
 from headway.ramp.observations import VerbCall
 
@@ -44,6 +47,13 @@ constraint: {measure: concurrency, unit: connection}
 workloads: {other: {}}
 ramp: [{stage: now, limit: 40}]
 enforce: {drain_within: 1s, recall: end}
+---
+contract: resting
+owner: team-db
+constraint: {measure: concurrency, unit: connection}
+workloads: {other: {}}
+ramp: [{stage: now, limit: 40}]
+enforce: {recall: idle}
 ---
 contract: silent
 owner: team-db
@@ -224,6 +234,30 @@ def test_scopes_of_a_gate_are_ended_for_what_is_asked_back_of_it(
         return limiter.ends_within_s, left, sum(isinstance(one, headway.Recalled) for one in said)
 
     assert (1.0, 6, 4) == asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_lent", [False, True])
+def test_a_pool_closes_connections_at_rest_that_are_asked_back_of_its_gate(
+    keeper: Keeper, gate: headway.Connected, until: Until, tmp_path: Path, is_lent: bool
+):
+    """Ten at rest and a cut to six: four are closed, by the thread that hears of it, and six still hold their slots."""
+    limiter = gate.limiter("resting")
+    if is_lent:
+        for permit in _press(limiter, 1.0, hold=20):
+            permit.release()
+    pool = limited(QueuePool, limiter)
+    engine = create_engine(f"sqlite:///{tmp_path / 'orders.db'}", poolclass=pool, pool_size=10)
+    closed: list[object] = []
+    event.listen(engine, "close_detached", closed.append)
+    for connection in [engine.connect() for _ in range(10)]:
+        connection.close()
+    until(lambda: keeper.in_use("resting") >= 10)
+
+    _cut(keeper, "resting", 6)
+
+    until(lambda: keeper.in_use("resting") == 6)
+    assert 4 == len(closed)
+    engine.dispose()
 
 
 HOLDING = """

@@ -34,7 +34,6 @@ def fields(text: str) -> list[str]:
         ("owner: team-web\n", "owner: team-web\nlocked: 2027-01-01\n", "locked"),
         ("owner: team-web\n", "owner: team-web\ntrial: 24h\n", "trial"),
         ("owner: team-web\n", "owner: team-web\nenforce: {bind: [{postgres: {listen: 6432}}]}\n", "postgres"),
-        (RATE, "constraint: {measure: concurrency, unit: slot}\nenforce: {recall: idle}\n", "recall"),
         ("owner: team-web\n", "owner: team-web\nenforce: {gates: [a, b], floor: 5}\n", "gates"),
         ("owner: team-web\n", "owner: team-web\nenforce: {when_cut_off: open}\n", "when_cut_off"),
     ],
@@ -73,6 +72,9 @@ def test_what_works_today_runs() -> None:
     quota = API.replace("measure: rate, unit: request, per: 1s", "measure: quota, unit: request, per: day")
     assert [] == fields(quota.replace("{other: {}}", "{other: {weight: 2}}"))
     assert [] == fields(API + "enforce: {recall: wait, floor: 1}\n")
+    for recall in ("ask", "idle", "end"):
+        slots = f"constraint: {{measure: concurrency, unit: slot}}\nenforce: {{recall: {recall}}}\n"
+        assert [] == fields(API.replace(RATE, slots))
 
 
 def test_what_a_gate_does_that_is_cut_off_runs_where_gates_connect() -> None:

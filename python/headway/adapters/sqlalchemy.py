@@ -1,4 +1,4 @@
-"""A connection pool for SQLAlchemy that holds a slot of a contract for every connection that is checked out.
+"""A connection pool for SQLAlchemy that holds a slot of a contract for every connection that is checked out, or open.
 
     pool = limited(QueuePool, headway.open("contracts/"), "orders-db", workload="reporting")
     engine = create_engine(url, poolclass=pool, pool_size=10)
@@ -6,9 +6,12 @@
 The slot is asked for before a connection is taken or made: what is refused opens nothing, and raises `headway.Refused`
 out of `engine.connect()`. A checkout that does not fit waits as long as the contract's `enforce.wait`; under an async
 engine its loop goes on. The slot comes back when the connection does, when it is invalidated, or, if it was detached,
-when it is closed. A pool that is exhausted itself waits with the slot in hand: give it at least as many connections as
-the contract ever admits, and let the contract say how many there are. Several processes share a contract where each
-gives its pool a limiter of `headway.connect`.
+when it is closed. Under `recall: idle` it is held for as long as the connection is open, at rest in the pool as well
+(`headway.adapters.sqlalchemy_idle`).
+
+A pool that is exhausted itself waits with the slot in hand: give it at least as many connections as the contract ever
+admits, and let the contract say how many there are. Several processes share a contract where each gives its pool a
+limiter of `headway.connect`.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, PoolProxiedConn
 from sqlalchemy.util import await_only
 
 from headway._core import Limiter, Permit
+from headway.adapters.sqlalchemy_idle import Kept, closed, held, rested
 from headway.enforce.asking import Asking, Contracts
 from headway.enforce.attributes import Attributes
 
@@ -73,11 +77,20 @@ def limited(
         raise TypeError(f"{pool.__name__} may hand one connection to several holders; take QueuePool or NullPool")
     say = None if attributes is None else lambda _checkout: attributes
     asking: Asking[None] = Asking(limiter, contract, workload=workload, attributes=say)
-    kind: type[AnyPool] = type(f"Limited{pool.__name__}", (_Limited, pool), {"asking": asking})
+    # A NullPool keeps nothing: what is open is out.
+    bases = (_Limited, Kept, pool) if issubclass(pool, QueuePool) else (_Limited, pool)
+    kind: type[AnyPool] = type(f"Limited{pool.__name__}", bases, {"asking": asking})
     detached: list[Permit] = []
     # On the class, so that `engine.dispose()`, which makes the pool anew, keeps them without doubling them. `asyncio` is
     # for listeners that run once behind a lock; that of a whole class has none to make.
-    for name, listener in (("checkin", _returned), ("detach", _left(detached)), ("close_detached", _closed(detached))):
+    listeners: list[tuple[str, Callable[..., None]]] = [
+        ("checkin", _returned),
+        ("checkin", rested),
+        ("close", closed),
+        ("detach", _left(detached)),
+        ("close_detached", _closed(detached)),
+    ]
+    for name, listener in listeners:
         event.listen(kind, name, listener, asyncio=False)
     return kind
 
@@ -91,6 +104,8 @@ class _Limited(Pool):
         demand = self.asking.demand_of(None)
         assert demand is not None
         limiter, units, key = demand
+        if isinstance(self, Kept) and limiter.recall == "idle":
+            return self.take(demand)
         # A NullPool under an async engine has no sign of it but its dialect.
         asynchronous = self._dialect.is_async
         permit = await_only(limiter.acquire_async(units, key)) if asynchronous else limiter.acquire(units, key)
@@ -113,7 +128,7 @@ def _returned(_connection: Any, entry: ConnectionPoolEntry) -> None:
 def _left(detached: list[Permit]) -> Callable[[Any, ConnectionPoolEntry], None]:
     def leave(_connection: Any, entry: ConnectionPoolEntry) -> None:
         # It has left the pool and is a connection all the same: its slot goes with it.
-        detached.append(_slots(entry).pop())
+        detached.append((held(entry) or _slots(entry)).pop())
 
     return leave
 

@@ -71,7 +71,6 @@ def _later(document: Authored) -> Iterator[_Use]:
     if isinstance(model, Contract) and not model.abstract:
         yield from _triggers(model)
         yield from _ramp(model)
-        yield from _enforcement(model)
     elif isinstance(model, Rollout):
         yield ("rollout",), "a rollout", "leave the document out; its contracts run without it"
     elif isinstance(model, Team):
@@ -99,16 +98,6 @@ def _ramp(contract: Contract) -> Iterator[_Use]:
         yield ("locked",), "`locked`", "remove `locked`; amendments are not applied yet either"
     if contract.trial_ms is not None:
         yield ("trial",), "`trial`", "remove `trial`; `enforce: {mode: observe}` decides and admits"
-
-
-def _enforcement(contract: Contract) -> Iterator[_Use]:
-    enforce = contract.enforce
-    if enforce.recall == "idle":
-        yield (
-            ("enforce", "recall"),
-            f"`recall: {enforce.recall}`",
-            "write `recall: ask`: those who hold slots above a cut are asked for them",
-        )
 
 
 def _server(server: Server) -> Iterator[_Use]:

@@ -59,15 +59,9 @@ class Recalling:
         with self._lock:
             watched = list(self._watched)
         for one in watched:
-            units = one.limiter.recalled
-            if units == one.told:
-                continue
-            one.told = units
-            try:
-                one.callback(units)
-            except Exception:
-                # Whoever else is asked must hear of it all the same.
-                _log.exception("a callback of on_recall failed, for %r", one.limiter)
+            _tell(one)
+            # Who has given back at once hears of that now: the same number may be asked again before the next look.
+            _tell(one)
 
     def begin(self) -> None:
         """Looks from now on, in a thread, for as long as somebody is watched."""
@@ -84,6 +78,18 @@ class Recalling:
                     self._thread = None
                     return
             self._pause.wait(LOOK_S)
+
+
+def _tell(one: _Watched) -> None:
+    units = one.limiter.recalled
+    if units == one.told:
+        return
+    one.told = units
+    try:
+        one.callback(units)
+    except Exception:
+        # Whoever else is asked must hear of it all the same.
+        _log.exception("a callback of on_recall failed, for %r", one.limiter)
 
 
 _recalling = Recalling()
