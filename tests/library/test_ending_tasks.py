@@ -11,11 +11,13 @@ from headway.enforce.ending import Ending
 from tests.core.making import One
 from tests.library.ending import WITHIN_NS, Cut, Work, ended, ending_pool, forever
 from tests.library.ending import scopes as scopes
-from tests.library.pool import settle_down
+from tests.library.pool import settle_down, taken
 
 
 def test_a_task_that_takes_no_notice_of_its_cancellation_goes_on_and_is_not_ended_twice(scopes: Ending) -> None:
-    pool = ending_pool(1)
+    """Two units are asked back, one of a permit that cannot be ended: the scope is not ended for that one as well."""
+    pool = ending_pool(2)
+    permit = taken(pool.limiter)
     swallowed = []
 
     async def work() -> str:
@@ -29,6 +31,7 @@ def test_a_task_that_takes_no_notice_of_its_cancellation_goes_on_and_is_not_ende
         task = asyncio.current_task()
         assert task is not None
         assert 0 == task.cancelling(), "outside of the scope nothing of it is left"
+        permit.release()
         return "finished"
 
     assert "finished" == ended(pool, scopes, work)
