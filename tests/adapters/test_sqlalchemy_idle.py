@@ -16,7 +16,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 import headway
 from headway import Limiter
 from headway._core import Meters, MeterSpec, PathSpec
-from headway.adapters import sqlalchemy_idle
+from headway.adapters import _resting
 from headway.adapters.sqlalchemy import limited
 from headway.enforce.recalling import Recalling
 from tests.adapters.limits import assert_all_returned
@@ -54,7 +54,8 @@ def url(tmp_path: Path) -> str:
 def recalling(monkeypatch: pytest.MonkeyPatch) -> Recalling:
     """Looks where a test says so, and not by a thread."""
     one = Recalling()
-    monkeypatch.setattr(sqlalchemy_idle, "on_recall", one.watch)
+    monkeypatch.setattr(_resting, "on_recall", one.watch)
+    monkeypatch.setattr(_resting, "_LOOK_S", 3600.0)
     return one
 
 
@@ -154,6 +155,32 @@ def test_one_that_is_out_is_closed_when_it_comes_back_and_not_before(url: str, r
     assert [opened[0], opened[1]] == closed
     connections[2].close()
     assert (2, 1) == (len(closed), limit.in_use)
+
+
+def test_a_recall_opens_nothing_and_passes_by_what_is_closed_already(
+    url: str, recalling: Recalling, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two entries whose connection was closed, and behind them one at rest: a further cut closes that one. With one out and
+    nothing at rest, the next cut finds nothing to close.
+    """
+    limit = Limit(4)
+    engine = engine_of(url, limit)
+    opened, _ = counted(engine)
+    connections = opened_at_once(engine, 4)
+    for connection in connections[:3]:
+        connection.close()
+    limit.to(2)
+    recalling.look()
+    engine.connect().close()
+    assert 2 == limit.in_use
+
+    limit.to(1)
+    recalling.look()
+
+    assert 1 == limit.in_use
+    limit.to(0)
+    recalling.look()
+    assert (1, 4, "") == (limit.in_use, len(opened), caplog.text)
 
 
 def test_after_a_cut_and_a_raise_the_pool_goes_on(url: str, recalling: Recalling) -> None:
@@ -264,8 +291,9 @@ def test_a_connection_above_the_pools_size_is_closed_when_it_comes_back_and_so_i
             stack.enter_context(engine.connect())
 
     assert 1 == limit.in_use
-    with engine.connect() as connection:
+    for connection in opened_at_once(engine, 3):
         assert 1 == connection.scalar(ONE)
+        connection.close()
     engine.dispose()
     assert_all_returned(limit.limiter, 3)
 

@@ -7,7 +7,7 @@ The slot is asked for before a connection is taken or made: what is refused open
 out of `engine.connect()`. A checkout that does not fit waits as long as the contract's `enforce.wait`; under an async
 engine its loop goes on. The slot comes back when the connection does, when it is invalidated, or, if it was detached,
 when it is closed. Under `recall: idle` it is held for as long as the connection is open, at rest in the pool as well
-(`headway.adapters.sqlalchemy_idle`).
+(`headway.adapters._resting`).
 
 A pool that is exhausted itself waits with the slot in hand: give it at least as many connections as the contract ever
 admits, and let the contract say how many there are. Several processes share a contract where each gives its pool a
@@ -24,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, PoolProxiedConn
 from sqlalchemy.util import await_only
 
 from headway._core import Limiter, Permit
-from headway.adapters.sqlalchemy_idle import Kept, closed, held, rested
+from headway.adapters._resting import Kept, closed, held, rested
 from headway.enforce.asking import Asking, Contracts
 from headway.enforce.attributes import Attributes
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from headway._core import Limiter, Permit, Refusal, Refused
@@ -73,7 +73,7 @@ def closed(_connection: Any, entry: ConnectionPoolEntry) -> None:
             one.permits.pop().release()
 
 
-class Kept(Pool):
+class Kept(QueuePool):
     """What stands before a pool that keeps connections: slots of those that are open."""
 
     asking: Asking[None]
@@ -117,7 +117,8 @@ class Kept(Pool):
         """Closes connections at rest, as the pool hands them out, for as long as slots are asked back."""
         token = _only_idle.set(True)
         try:
-            for _ in range(len(self._resting)):
+            # Entries without a connection come round with the others.
+            for _ in range(self.checkedin()):
                 if limiter.recalled == 0:
                     break
                 with contextlib.suppress(_NothingOpened):
