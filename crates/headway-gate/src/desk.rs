@@ -91,6 +91,8 @@ pub(crate) struct Desk {
     /// When the keeper last said anything, and whether a stream has ended since.
     heard_at: i64,
     is_lost: bool,
+    /// Demands were admitted unguaranteed that the present stream does not know of.
+    is_untold: bool,
     counter: u64,
     /// Why the keeper does not let this gate in.
     denied: Option<(String, String)>,

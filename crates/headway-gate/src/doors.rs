@@ -70,6 +70,13 @@ impl Doors {
 
     /// Demands so far: admitted, and those that went without.
     pub(crate) fn demands(&self) -> (u64, u64) {
-        self.slots.as_ref().or(self.tokens.as_ref()).map_or((0, 0), Door::demands)
+        match (&self.slots, &self.tokens) {
+            // Slots are asked first: what found no tokens has given them back, and counts as without.
+            (Some(slots), Some(tokens)) => {
+                let (admitted, without) = tokens.demands();
+                (admitted, without.saturating_add(slots.demands().1))
+            }
+            (one, another) => one.as_ref().or(another.as_ref()).map_or((0, 0), Door::demands),
+        }
     }
 }

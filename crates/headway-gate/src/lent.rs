@@ -276,7 +276,8 @@ impl Lent {
         }
         one.looked_at = now;
         let (admitted, refused) = one.doors.demands();
-        let (more, without) = (admitted.wrapping_sub(one.seen.0), refused.wrapping_sub(one.seen.1));
+        // Counts of threads that count at once may fall back a little.
+        let (more, without) = (admitted.saturating_sub(one.seen.0), refused.saturating_sub(one.seen.1));
         one.seen = (admitted, refused);
         one.admitted = smoothed(one.admitted, more, dt);
         one.all = smoothed(one.all, more.saturating_add(without), dt);

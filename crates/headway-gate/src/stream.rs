@@ -213,7 +213,9 @@ async fn listen(link: &Arc<Link>, mut body: Incoming) -> Result<(), Lost> {
         let Some(piece) = piece else { return Ok(()) };
         let Ok(piece) = piece?.into_data() else { continue };
         heard = tokio::time::Instant::now();
-        link.desk().heard(headway_clock::boot_ns());
+        if link.desk().heard(headway_clock::boot_ns()) {
+            return Ok(());
+        }
         frames.push(&piece);
         let mut answered = vec![];
         while let Some(message) = frames.pop().map_err(|_| Lost::Unreachable)? {

@@ -74,7 +74,7 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
     let mut ends = pin!(closing.ends.notified());
     let mut published = shared.published.clone();
     let (opened, waiting) = (HashMap::new(), Arc::default());
-    let mut stream = Stream { shared, asking, opened, waiting, last_id: 0, recalls_from: i64::MIN };
+    let mut stream = Stream { shared, asking, opened, left: vec![], waiting, last_id: 0, recalls_from: i64::MIN };
     let (facts, held) = stream.opened_by(&hello);
     let now = headway_clock::boot_ns();
     let (holder, number) = match stream.shared.holders.attach(now, name, &credential, held) {
@@ -123,7 +123,7 @@ pub(crate) async fn run(shared: Arc<Shared>, credential: String, body: Incoming,
         }
     }
     session.holder.detach(session.number);
-    for lending in stream.opened.values().filter_map(|opened| opened.lending.as_ref()) {
+    for lending in stream.opened.values().filter_map(|opened| opened.lending.as_ref()).chain(&stream.left) {
         lending.detach(session.holder.leaseholder(), session.number);
     }
     stream.forget_waiting();
@@ -153,6 +153,8 @@ struct Stream {
     shared: Arc<Shared>,
     asking: Asking,
     opened: HashMap<u64, Opened>,
+    /// Keepers of paths whose number is another path's by now.
+    left: Vec<Arc<Lending>>,
     /// Demands that queue, to be told when their gate gives up on them.
     waiting: Waiting,
     last_id: u64,
@@ -204,7 +206,12 @@ impl Stream {
             recalled: 0,
             tally: None,
         };
-        self.opened.insert(path.id, opened);
+        let before = self.opened.insert(path.id, opened).and_then(|before| before.lending);
+        if let Some(lending) = before
+            && !self.left.iter().any(|one| Arc::ptr_eq(one, &lending))
+        {
+            self.left.push(lending);
+        }
         facts
     }
 

@@ -32,14 +32,15 @@ def gates_of(contract: Contract) -> tuple[str, ...] | None:
 def parts_of(contract: Contract) -> list[list[Part]]:
     """A part for each gate, of each dimension; empty where the floor is divided among nobody.
 
-    Slots are divided in whole units by largest remainder, the first names first; a rate's floor evenly. Of several rates a
-    demand spends at once the slowest part counts. Laws of the contract see to it that no part is nothing.
+    Slots are divided in whole units by largest remainder, the first names first; among those that come first evenly, for who is
+    which of them is forgotten by a restart, and what does not divide is nobody's. A rate's floor is divided evenly. Of several
+    rates a demand spends at once the slowest part counts. Laws of the contract see to it that no part is nothing.
     """
     many = parts_count(contract)
     if not many:
         return []
     slots = [
-        [units * MICRO for units in _whole(set_aside_micro(contract, dimension) // MICRO, many)]
+        [units * MICRO for units in _whole(set_aside_micro(contract, dimension) // MICRO, many, gates_of(contract))]
         for dimension, constraint in contract.constraint.items()
         if constraint.measure == "concurrency"
     ]
@@ -76,6 +77,6 @@ def largest_micro(contract: Contract, dimension: str, many: int) -> int:
     return max(0, held_micro - MICRO) // many // MICRO * MICRO
 
 
-def _whole(units: int, many: int) -> list[int]:
+def _whole(units: int, many: int, names: tuple[str, ...] | None) -> list[int]:
     each, more = divmod(units, many)
-    return [each + (place < more) for place in range(many)]
+    return [each + (names is not None and place < more) for place in range(many)]

@@ -52,7 +52,8 @@ impl Book {
 
     pub(crate) fn hear(&mut self, now: i64, holder: Holder, renew: &Renew, desk: &mut Desk) {
         if self.bookings.get(holder).is_none() {
-            if self.bookings.len() >= HOLDERS_MAX {
+            // A message without a number is none: it would leave a booking that nothing ends.
+            if renew.counter == 0 || self.bookings.len() >= HOLDERS_MAX {
                 return;
             }
             self.bookings.insert(now, holder, Booking::default());

@@ -34,6 +34,8 @@ pub(crate) struct Holding {
     renew_at: i64,
     /// The keeper has not been told yet of what was installed last, or of a change of want.
     has_news: bool,
+    /// The lease that was installed last held nothing, and nothing was wanted.
+    is_at_rest: bool,
 }
 
 impl Holding {
@@ -54,6 +56,7 @@ impl Holding {
             sent: VecDeque::new(),
             renew_at: i64::MAX,
             has_news: false,
+            is_at_rest: false,
         }
     }
 
@@ -189,7 +192,10 @@ impl Holding {
             }
         }
         (self.epoch, self.seq) = (lease.epoch, lease.seq);
-        (lease.in_reply_to.is_none() || self.want == 0 && self.units == 0).then(|| self.renew(now))
+        // That nothing is held and nothing wanted is said once more, so that the keeper need not wait for the end; then both
+        // are silent.
+        let was_at_rest = std::mem::replace(&mut self.is_at_rest, self.want == 0 && self.units == 0);
+        (lease.in_reply_to.is_none() || self.is_at_rest && !was_at_rest).then(|| self.renew(now))
     }
 
     /// When `due` has something, if nothing happens before.

@@ -43,6 +43,8 @@ pub(crate) struct Lender {
     waiting: BTreeSet<Holder>,
     /// When silent ones were forgotten last: looking at all of them is worth it now and then only.
     swept_at: i64,
+    /// The store refused a write of the ceiling: until then it is not asked again.
+    refused_until: i64,
     /// What the store lets be on loan, and what it was asked to; endless where nothing has to be durable.
     ceiling: u64,
     pending: Option<(u64, u64)>,
@@ -79,6 +81,7 @@ impl Lender {
             drawers: BTreeMap::new(),
             waiting: BTreeSet::new(),
             swept_at: now,
+            refused_until: i64::MIN,
             ceiling,
             pending: None,
             lends_from,
@@ -110,6 +113,8 @@ impl Lender {
         let Some((_, to)) = self.pending.take_if(|p| p.0 == write) else { return };
         if granted {
             self.ceiling = to;
+        } else {
+            self.refused_until = now.saturating_add(self.terms.lease_ns / 16);
         }
         if answers {
             self.settle(now);
@@ -160,7 +165,7 @@ impl Lender {
         }
         let (on_loan, chunk) = (self.loans.on_loan(), self.chunk(now));
         let much = self.ceiling > on_loan.saturating_mul(2).saturating_add(chunk);
-        if self.lending.has_rates() && self.pending.is_none() && much {
+        if self.lending.has_rates() && self.pending.is_none() && much && now >= self.refused_until {
             let to = on_loan + chunk / 2;
             self.pending = Some((desk.write_ceiling(self.contract, to), to));
         }
@@ -182,9 +187,10 @@ impl Lender {
         self.loans.end(now);
     }
 
-    /// Answers the holder's latest message with a block, or has the ceiling raised first.
+    /// Answers the holder's latest message with a block, or has the ceiling raised first; with an empty one where the store
+    /// has just refused that.
     fn lend(&mut self, now: i64, holder: Holder, desk: &mut Desk) {
-        let (units, term_ms) = self.decide(now, holder);
+        let (mut units, term_ms) = self.decide(now, holder);
         let allowed = match self.pending {
             Some((_, to)) => to.min(self.ceiling),
             None => self.ceiling,
@@ -192,7 +198,9 @@ impl Lender {
         let over = self.loans.on_loan().saturating_add(units) > allowed;
         let chunk = self.chunk(now);
         let Some(drawer) = self.drawers.get(&holder) else { return };
-        if over && !mutant!(LentBeforeDurable) {
+        if over && !mutant!(LentBeforeDurable) && self.pending.is_none() && now < self.refused_until {
+            units = 0;
+        } else if over && !mutant!(LentBeforeDurable) {
             self.waiting.insert(holder);
             if self.pending.is_none() {
                 let to = self.loans.on_loan().saturating_add(units).saturating_add(chunk);

@@ -238,3 +238,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_ceiling_that_the_store_refuses_is_not_asked_for_again_in_the_same_instant() {
+    let (mut keeper, _house) = keeper_after(0, false);
+    let mut effects = keeper.on(SECOND, A, FromGate::Draw(draw(1, 2, vec![])));
+    // As `Lending::act` does where the queue is closed: each write is answered at once.
+    let mut writes = 0;
+    while writes < 1_000 {
+        let Some(write) = effects.iter().find_map(|e| match e {
+            Effect::Durable(w) if matches!(w.kind, WriteKind::LoanCeiling { .. }) => Some(w.id),
+            _ => None,
+        }) else {
+            break;
+        };
+        writes += 1;
+        effects = keeper.durable(SECOND, write, Outcome::NoRoom);
+    }
+    assert!(writes < 10, "{writes} writes in one instant");
+}
+
+#[test]
+fn a_renewal_without_a_number_leaves_nothing_behind() {
+    let from = Inheritance { epoch: 3, asked_at: 0, predecessor_may_live: false };
+    let mut keeper = Keeper::take_over(0, from, terms());
+    let house = House::new(Measure::Concurrency, 8, None);
+    keeper.keep(0, 1, terms(), &house.path, Left::Rows(&[])).unwrap();
+    for i in 0..100u128 {
+        let renew =
+            crate::lease::Renew { contract: 1, want: UNIT, epoch: 0, seq: 0, lapsed: true, counter: 0, in_flight: 0 };
+        keeper.on(SECOND, Holder(i), FromGate::Renew(renew));
+    }
+    for s in (0..10_000).step_by(3) {
+        let effects = keeper.tick(s * SECOND);
+        carry_out(&mut keeper, s * SECOND, effects);
+    }
+    assert_eq!(0, keeper.held(10_000 * SECOND, 1).len());
+}

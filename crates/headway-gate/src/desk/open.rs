@@ -33,9 +33,12 @@ impl Open {
 }
 
 impl Desk {
-    /// The keeper said something.
-    pub(crate) fn heard(&mut self, now: i64) {
+    /// The keeper said something. True: demands were admitted unguaranteed since this stream began, as where a keeper that
+    /// had been frozen finds it waiting; another stream has to say what is held.
+    #[must_use]
+    pub(crate) fn heard(&mut self, now: i64) -> bool {
         (self.heard_at, self.is_lost) = (now, false);
+        std::mem::take(&mut self.is_untold)
     }
 
     /// Whether a path is open now: the stream has ended, and nothing was heard of its keeper for longer than anything that it
@@ -63,6 +66,7 @@ impl Desk {
         }
         let open = self.paths.get_mut(&path).and_then(|path| path.open.as_mut())?;
         open.admitted += 1;
+        self.is_untold = true;
         let holds = open.has_slots;
         if holds {
             // Restated like any other when the keeper is back: what is in flight then counts.

@@ -81,6 +81,7 @@ impl Desk {
         let restated = self.lent.restated(now);
         self.say_all(restated);
         self.tell_unguaranteed();
+        self.is_untold = false;
         self.stream
     }
 

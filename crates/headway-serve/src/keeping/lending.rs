@@ -59,6 +59,8 @@ struct Stream {
     path: u64,
     /// When it last spoke of this path.
     heard_at: i64,
+    /// It asked to be lent something, and not only for its part of the floor.
+    borrows: bool,
 }
 
 struct State {
@@ -145,7 +147,8 @@ impl Lending {
         }
         self.count(&mut state, holder, decided, tally);
         state.watched.heard(now, self.epoch, holder, said);
-        let stream = Stream { number, answers: answers.clone(), path, heard_at: now };
+        let borrows = !matches!(said, Said::Claim(..)) || state.streams.get(&holder).is_some_and(|one| one.borrows);
+        let stream = Stream { number, answers: answers.clone(), path, heard_at: now, borrows };
         if state.streams.get(&holder).is_none_or(|known| known.number <= number) {
             state.streams.insert(holder, stream);
         }
@@ -191,7 +194,7 @@ impl Lending {
         if state.is_closing {
             return true;
         }
-        let holders = (state.streams.len() as u64).max(1);
+        let holders = (state.streams.values().filter(|one| one.borrows).count() as u64).max(1);
         self.path.least_limit_micro(now) < UNITS_FEW * MICRO * holders
     }
 
@@ -235,9 +238,13 @@ impl Lending {
         let now = self.clock.boot_ns();
         let mut state = lock(&self.state);
         self.refresh(now, &mut state);
-        let answered: Vec<(u64, bool)> =
-            state.writes.iter().filter_map(|(id, booked)| Some((*id, booked.outcome()?))).collect();
-        state.writes.retain(|(_, booked)| booked.outcome().is_none());
+        // Each is looked at once: an answer that comes meanwhile is there the next time.
+        let mut answered = vec![];
+        state.writes.retain(|(id, booked)| {
+            let outcome = booked.outcome();
+            answered.extend(outcome.map(|is_granted| (*id, is_granted)));
+            outcome.is_none()
+        });
         for (id, is_granted) in answered {
             let outcome = if is_granted { Outcome::Granted } else { Outcome::NoRoom };
             let effects = state.keeper.durable(now, id, outcome);
