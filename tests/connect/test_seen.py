@@ -167,3 +167,22 @@ def test_blocks_of_a_rate_come_in_a_round_trip_that_the_gate_tells_of(
 
     assert value(keeper, "headway_draws_total", **place) >= value(keeper, "headway_draw_seconds_count", **place)
     assert 0 < value(keeper, "headway_draw_seconds_sum", **place) < 10
+
+
+def test_a_gate_that_has_nothing_left_and_its_keeper_fall_silent(
+    keeper: Keeper, gate: headway.Connected, until: Until
+) -> None:
+    """Twenty slots are lent, used and given back. With nothing held and nothing wanted neither answers the other's answer."""
+    place = {"contract": "pool", "workload": "other"}
+    ends, thread = pressing(gate.limiter("pool"), 20)
+    try:
+        until(lambda: value(keeper, "headway_gate_on_loan", gate="gate/1", **place) >= 18)
+    finally:
+        ends.set()
+        thread.join()
+    until(lambda: value(keeper, "headway_gate_on_loan", gate="gate/1", **place) == 0)
+
+    before = value(keeper, "headway_renewals_total", **place)
+    time.sleep(0.5)
+
+    assert value(keeper, "headway_renewals_total", **place) - before < 50

@@ -365,31 +365,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn a_gate_at_rest_and_its_keeper_fall_silent() {
-    let house = slots(10);
-    let (mut keeper, mut gate) = (keeper_of(&house, &[]), Gate::new());
-    let mut said = gate.demand(0, CONTRACT, terms(), 4 * UNIT);
-    let mut messages = 0;
-    for step in 1..200 {
-        let now = step * SECOND / 10;
-        if step == 20 {
-            said.extend(gate.demand(now, CONTRACT, terms(), 0));
-        }
-        said.extend(gate.tick(now));
-        // Whatever is answered is answered in the same instant, as often as either side has something to say.
-        for _ in 0..50 {
-            let renewals = sent(&std::mem::take(&mut said));
-            messages += renewals.len();
-            for renewal in renewals {
-                let effects = keeper.on(now, A, FromGate::Renew(renewal));
-                for (_, lease) in carry_out(&mut keeper, now, effects) {
-                    said.extend(gate.on(now, FromKeeper::Lease(lease)));
-                }
-            }
-        }
-    }
-    assert!(messages < 20, "{messages} in 20 s");
-    assert_eq!(0, keeper.held(20 * SECOND, CONTRACT).iter().map(|one| one.in_flight).sum::<u64>());
-}
