@@ -254,6 +254,23 @@ def test_a_run_that_ends_while_it_waits_leaves_the_waiting_to_the_next(world: Wo
     assert [True, True, False] == lacks
 
 
+def test_who_was_frozen_before_its_run_began_takes_nothing_from_the_one_that_serves(world: World):
+    """It wakes when a standby has waited a whole term and serves: its run is refused, and one decides."""
+    late, serving = Machine(world, "late"), Machine(world, "serving")
+    late.mandate.acquire(standby=False, say=late.said.append)
+    late.mandate._renewed(late.mandate._renewed_ns)
+    serving.acquire(standby=True)
+
+    with pytest.raises(Fenced):
+        late.ledger.begin("boot", 1, 1)
+    late.mandate.renew()
+    serving.mandate.renew()
+
+    assert (False, True) == (late.decides, serving.decides)
+    assert isinstance(late.mandate.lost, Fenced)
+    assert serving.mandate.lost is None
+
+
 def test_everything_lent_has_ended_after_the_longest_drain_and_hold():
     """5 s and 2 min of a concurrency; what a rate would hold is nothing."""
     text = """

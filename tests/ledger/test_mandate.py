@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -48,10 +49,44 @@ def test_a_clean_stop_lets_the_mandate_go(ledger: Ledger):
 def test_a_run_has_the_number_of_its_mandate(ledger: Ledger):
     """Epochs only grow, over runs with and without `take`."""
     assert 1 == ledger.begin("boot", 1_000, 1_000).run.id
-    ledger.take(ledger.held(), "two", 5_000)
     assert 2 == ledger.begin("boot", 2_000, 2_000).run.id
+    ledger.take(ledger.held(), "three", 5_000)
     assert 3 == ledger.begin("boot", 3_000, 3_000).run.id
     assert 3 == ledger.held().epoch
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_who_was_frozen_after_it_took_the_mandate_begins_no_run(tmp_path: Path, has_begun: bool):
+    """Another one took it meanwhile, and may have begun: it keeps it, and nothing of the late one is written."""
+    late, serving = Ledger.open(tmp_path / "ledger.db"), Ledger.open(tmp_path / "ledger.db")
+    late.take(late.held(), "late", 5_000)
+    serving.take(serving.held(), "serving", 5_000)
+    if has_begun:
+        serving.begin("boot", 1_000, 1_000)
+
+    with pytest.raises(Fenced, match="may not write") as raised:
+        late.begin("boot", 2_000, 2_000)
+
+    assert "run 2 (serving) took it over" == raised.value.because
+    serving.renew()
+    assert (2, "serving") == (serving.held().epoch, serving.held().holder)
+    late.close()
+    serving.close()
+
+
+def test_a_mandate_that_was_taken_is_of_one_run(ledger: Ledger):
+    """Beginning again takes nothing by itself: neither while the run goes on nor after its clean stop."""
+    ledger.take(ledger.held(), "one", 5_000)
+    ledger.begin("boot", 1_000, 1_000)
+
+    with pytest.raises(ValueError, match="run 1 has begun already"):
+        ledger.begin("boot", 2_000, 2_000)
+    ledger.finish(3_000, 3_000, None)
+    with pytest.raises(Fenced) as raised:
+        ledger.begin("boot", 4_000, 4_000)
+
+    assert "it did not take the mandate" == raised.value.because
+    assert 1 == ledger.held().epoch
 
 
 def test_keys_and_events_of_any_length_and_letters_are_kept(ledger: Ledger):

@@ -57,6 +57,8 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._epoch: int | None = None
+        self._is_taken = False
+        """Whether `take` is how this one comes to the mandate."""
         self._taken_from = ""
         self._events = 0
 
@@ -111,7 +113,7 @@ class Ledger:
             epoch = mandate.take(connection, holder, term_ms, seen.place or self._store.place, seen)
         if epoch is None:
             return False
-        self._epoch, self._taken_from = epoch, seen.place
+        self._epoch, self._is_taken, self._taken_from = epoch, True, seen.place
         return True
 
     def renew(self, *, settled: bool = True) -> None:
@@ -154,17 +156,23 @@ class Ledger:
     def begin(self, boot_id: str, utc_ms: int, boot_ms: int) -> Begun:
         """Begins the run, and takes up, in the same transaction, what a clean stop left.
 
-        Without `take` before it takes the mandate, too, from whoever had it: whoever calls then has proof that nobody
-        else goes on, as the data folder's lock.
+        Without any `take` before it takes the mandate, too, from whoever had it: whoever calls then has proof that nobody
+        else goes on, as the data folder's lock. With it the run begins under the mandate that was taken, once, or not at
+        all: whoever was frozen after `take` may find that another one decides.
+
+        Raises:
+            Fenced: A later run has the mandate that was taken.
+            ValueError: The run of that mandate has begun already.
         """
         with self._store.write() as connection:
             before = writing.last_run(connection)
             epoch, taken_from = self._epoch, self._taken_from
-            if epoch is None or (before is not None and before.id >= epoch):
+            if not self._is_taken:
                 taken_from = mandate.held(connection).place
                 epoch = mandate.take(connection, "", 0, self._store.place)
-            assert epoch is not None
-            self._vet_mandate(connection, epoch)
+            epoch = self._vet_mandate(connection, epoch)
+            if before is not None and before.id == epoch:
+                raise ValueError(f"run {epoch} has begun already")
             marks = connection.execute(select(tables.saved_marks.c.marks)).scalar_one_or_none()
             connection.execute(tables.saved_marks.delete())
             oldest_ns = utc_ms * 1_000_000 - DRAWS_KEPT_NS
