@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
 import headway
+from headway.enforce import ending
 from headway.enforce.ending import Ending
 from tests.core.making import One
 from tests.library.ending import WITHIN_NS, Cut, Work, ended, ending_pool, forever
@@ -173,3 +178,120 @@ def test_an_inner_scope_that_is_ended_leaves_the_outer_one_alone(scopes: Ending)
         return await task
 
     assert "went on" == asyncio.run(run())
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Collects only where a test says so."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def abandoned(pool: One) -> None:
+    """A scope of a task that waits for what nobody else holds, and that nobody holds: only the collector finds it."""
+
+    async def work() -> None:
+        async with pool.limiter:
+            await asyncio.get_running_loop().create_future()
+
+    asyncio.get_running_loop().create_task(work())
+    await settle_down()
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_a_task_that_is_collected_gives_its_own_slot_back_and_no_other(
+    scopes: Ending, collector: None, is_elsewhere: bool
+) -> None:
+    """While another task is in its scope, in that one's thread or in another one: one slot comes back, not both."""
+    pool = ending_pool(2)
+
+    async def run() -> None:
+        await abandoned(pool)
+        async with pool.limiter:
+            assert 2 == pool.in_use
+            if is_elsewhere:
+                await asyncio.to_thread(gc.collect)
+            else:
+                gc.collect()
+            assert 1 == pool.in_use
+        assert 0 == pool.in_use
+
+    asyncio.run(run())
+    reading = pool.limiter.reading()
+    assert (0, 0, 1) == (len(scopes._forgotten), reading.double_released, reading.dropped_unreleased)
+
+
+class Collecting:
+    """The collector runs in the midst of leaving a scope, in the same thread, when that has looked so many times."""
+
+    def __init__(self, at: int) -> None:
+        self.looks, self._at, self._newest = 0, at, ending._newest
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        found = self._newest(*args, **options)
+        self.looks += 1
+        if self.looks == self._at:
+            gc.collect()
+        return found
+
+
+async def driven(pool: One) -> None:
+    """A scope of the running task, of a coroutine that it has begun by hand and forgotten."""
+
+    async def work(future: asyncio.Future[None]) -> None:
+        async with pool.limiter:
+            await future
+
+    future = asyncio.get_running_loop().create_future()
+    coroutine = work(future)
+    coroutine.send(None)
+    future.add_done_callback(lambda _: coroutine.close())
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("forgotten", [abandoned, driven])
+def test_what_is_collected_while_a_scope_is_left_stops_nobody(
+    scopes: Ending,
+    collector: None,
+    monkeypatch: pytest.MonkeyPatch,
+    forgotten: Callable[[One], Awaitable[None]],
+    at: int,
+) -> None:
+    """What the collector closes leaves its scope there and then."""
+    pool = ending_pool(2)
+    collecting = Collecting(at)
+
+    async def run() -> None:
+        async with pool.limiter:
+            await forgotten(pool)
+            assert 2 == pool.in_use
+            monkeypatch.setattr(ending, "_newest", collecting)
+        assert 0 == pool.in_use
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert at <= collecting.looks
+    assert 0 == pool.in_use
+    assert 0 == pool.limiter.reading().double_released
+
+
+def test_a_generator_that_is_closed_leaves_its_own_scope(scopes: Ending) -> None:
+    """`aclose` in the task that entered it: the slot is back at once."""
+    pool = ending_pool(1)
+
+    async def rows() -> AsyncGenerator[int, None]:
+        async with pool.limiter:
+            yield 1
+
+    async def run() -> None:
+        generator = rows()
+        await anext(generator)
+        assert 1 == pool.in_use
+        await generator.aclose()
+        assert 0 == pool.in_use
+
+    asyncio.run(run())
+    assert 0 == pool.limiter.reading().double_released

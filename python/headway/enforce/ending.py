@@ -11,6 +11,10 @@ cannot be ended; they are asked (`headway.enforce.recalling`).
 
 A limiter knows nothing of its scopes, so they are kept here: in each task's order, with a permit each. Each loop looks at
 its own, twenty times a second, for as long as it has any; tasks are cancelled in their own thread then.
+
+A pending task that nobody holds is collected in whatever thread and under whatever task runs, even in here: first it is
+forgotten, and its slots come back; then its coroutine is closed and leaves scopes that are gone already. It is nobody
+else's scope that it leaves.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import AbstractEventLoop, Task
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from headway._core import Limiter, Permit
 from headway.errors import Recalled
@@ -32,6 +37,9 @@ __all__ = ["Ending", "enter", "leave"]
 LOOK_S = 0.05
 """How often a loop looks."""
 NS = 1_000_000_000
+
+FORGOTTEN_MOST = 100_000
+"""How many scopes of forgotten tasks are remembered until they are left; some never are."""
 
 
 @dataclass(eq=False)
@@ -68,10 +76,13 @@ class Ending:
     """Scopes that may be ended."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # The collector runs where it likes, in a thread that has the lock too, and what it closes leaves its scopes.
+        self._lock = RLock()
         self._scopes: WeakKeyDictionary[Task[Any], list[_Scope]] = WeakKeyDictionary()
         self._without_task: list[_Scope] = []
         """Of frameworks whose coroutines run in no task of asyncio's: they are asked."""
+        self._forgotten: deque[Limiter] = deque(maxlen=FORGOTTEN_MOST)
+        """Of scopes that went with their task, and have not been left yet."""
         self._looking: WeakSet[AbstractEventLoop] = WeakSet()
         self._last = 0
 
@@ -85,7 +96,11 @@ class Ending:
             if task is None:
                 self._without_task.append(scope)
                 return permit
-            self._scopes.setdefault(task, []).append(scope)
+            scopes = self._scopes.get(task)
+            if scopes is None:
+                scopes = self._scopes[task] = []
+                finalize(task, self._forget, scopes).atexit = False
+            scopes.append(scope)
             loop = task.get_loop()
             is_first = loop not in self._looking
             self._looking.add(loop)
@@ -94,7 +109,7 @@ class Ending:
         return permit
 
     def leave(self, limiter: Limiter, error: BaseException | None) -> bool:
-        """Ends the running task's innermost scope of a limiter.
+        """Ends the running task's innermost scope of a limiter, or one that went with its task.
 
         Args:
             limiter: The very one that was entered.
@@ -108,7 +123,12 @@ class Ending:
         """
         task = _task()
         with self._lock:
-            scope, is_own = self._take(limiter, task)
+            own = self._without_task if task is None else self._scopes.get(task, [])
+            # A coroutine that is closed may be a forgotten task's, whatever task runs.
+            may_be_own = not isinstance(error, GeneratorExit) and _newest([own], limiter) is not None
+            if not may_be_own and self._is_forgotten(limiter):
+                return True
+            scope, is_own = self._take(limiter, own)
         if scope is None:
             return False
         scope.permit.release()
@@ -132,6 +152,18 @@ class Ending:
                 self._looking.discard(loop)
         return bool(scopes)
 
+    def _forget(self, scopes: list[_Scope]) -> None:
+        with self._lock:
+            self._forgotten.extend(scope.limiter for scope in scopes)
+
+    def _is_forgotten(self, limiter: Limiter) -> bool:
+        """Whether a scope of it went with its task and is left now."""
+        try:
+            self._forgotten.remove(limiter)
+        except ValueError:
+            return False
+        return True
+
     def _run(self, loop: AbstractEventLoop) -> None:
         if self.look(loop):
             loop.call_later(LOOK_S, self._run, loop)
@@ -145,18 +177,25 @@ class Ending:
     def _leaving(self, limit: tuple[str, str | None]) -> int:
         return sum(scope.is_ended and scope.of_limit() == limit for scopes in self._scopes.values() for scope in scopes)
 
-    def _take(self, limiter: Limiter, task: Task[Any] | None) -> tuple[_Scope | None, bool]:
+    def _take(self, limiter: Limiter, own: list[_Scope]) -> tuple[_Scope | None, bool]:
         """The scope that is left, and whether it is the task's own."""
-        own = self._without_task if task is None else self._scopes.get(task, [])
+        if scope := _taken([own], limiter):
+            return scope, True
         # A scope may be left in another task than it was entered in, as generators of test frameworks do. Slots are alike:
         # any scope of the limiter does then, if it can be one that nobody has ended.
         others = [scopes for scopes in [self._without_task, *self._scopes.values()] if scopes is not own]
-        found = _newest([own], limiter) or _newest(others, limiter, spared=True) or _newest(others, limiter)
-        if found is None:
-            return None, False
+        return _taken(others, limiter, spared=True) or _taken(others, limiter), False
+
+
+def _taken(among: list[list[_Scope]], limiter: Limiter, *, spared: bool = False) -> _Scope | None:
+    """The newest scope of a limiter, taken away from among them; none where there is none."""
+    while found := _newest(among, limiter, spared=spared):
         scopes, scope = found
-        scopes.remove(scope)
-        return scope, scopes is own
+        # Unless the collector, meanwhile, has closed what left it.
+        if scope in scopes:
+            scopes.remove(scope)
+            return scope
+    return None
 
 
 def _newest(among: list[list[_Scope]], limiter: Limiter, *, spared: bool = False) -> tuple[list[_Scope], _Scope] | None:
