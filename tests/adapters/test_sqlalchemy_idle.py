@@ -183,6 +183,35 @@ def test_a_recall_opens_nothing_and_passes_by_what_is_closed_already(
     assert (1, 4, "") == (limit.in_use, len(opened), caplog.text)
 
 
+def test_a_recall_does_not_wait_for_what_is_checked_out_meanwhile(url: str) -> None:
+    """Two at rest, and others take both when the recall has counted them and before it has one in hand: it gives up at once,
+    and what is returned is closed.
+    """
+    limit = Limit(2)
+    engine = engine_of(url, limit, pool_size=2, max_overflow=0, pool_timeout=0.01)
+    opened, closed = counted(engine)
+    for connection in opened_at_once(engine, 2):
+        connection.close()
+    pool = engine.pool
+    out: list[Connection] = []
+    assert isinstance(pool, _resting.Kept)
+    counts = pool.checkedin
+
+    def outrun() -> int:
+        count = counts()
+        out.extend(opened_at_once(engine, 2))
+        limit.to(0)
+        return count
+
+    pool.checkedin = outrun  # type: ignore[method-assign]
+    pool.close_idle(limit.limiter)
+
+    assert ([], 2) == (closed, limit.limiter.recalled)
+    for connection in out:
+        connection.close()
+    assert (opened, 0) == (closed, limit.in_use)
+
+
 def test_after_a_cut_and_a_raise_the_pool_goes_on(url: str, recalling: Recalling) -> None:
     """Entries whose connection was closed are left in the pool: one that has its connection is taken before they open."""
     limit = Limit(4)

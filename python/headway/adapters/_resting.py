@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn, queue
 
 from headway._core import Limiter, Permit, Refusal, Refused
 from headway.enforce.asking import Asking, Demand
@@ -41,7 +41,7 @@ _only_idle: ContextVar[bool] = ContextVar("headway_only_idle", default=False)
 
 
 class _NothingOpened(Exception):
-    """No connection was opened: one came back, or none was wanted."""
+    """No connection was opened: one came back, or none was wanted, or there is none to close."""
 
 
 @dataclass(eq=False, frozen=True)
@@ -130,9 +130,16 @@ class Kept(QueuePool):
             _only_idle.reset(token)
 
     def _do_get(self) -> ConnectionPoolEntry:
-        entry = super()._do_get()
+        entry = self._idle() if _only_idle.get() else super()._do_get()
         self.gone(entry)
         return entry
+
+    def _idle(self) -> ConnectionPoolEntry:
+        """What the pool has now. Whoever closes what is idle does not wait for what others have checked out meanwhile."""
+        try:
+            return self._pool.get(block=False)
+        except queue.Empty:
+            raise _NothingOpened from None
 
     def _open(self, rec: ConnectionPoolEntry) -> DBAPIConnection:
         """Opens a connection, with a slot that was asked for before."""
