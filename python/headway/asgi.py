@@ -62,7 +62,7 @@ class Middleware:
         *,
         key: Callable[[Scope], str | None] | None = None,
         workload: str | Callable[[Scope], str | None] | None = None,
-        attributes: Callable[[Scope], Attributes] | None = None,
+        attributes: Callable[[Scope], Attributes | None] | None = None,
         units: int | Callable[[Scope], int] = 1,
         exempt: Callable[[Scope], bool] | None = None,
         tell: Tell | None = None,

@@ -1,6 +1,7 @@
 """The middleware, driven as a server drives it: what is admitted, what is said, and who is charged."""
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -275,12 +276,15 @@ def test_the_first_match_that_takes_a_request_names_its_workload() -> None:
 
 
 def test_what_a_function_says_stands_over_what_a_request_says_itself() -> None:
-    """The user is the application's to know. A value of None was not said, nor was one that is no text; a path of our own
-    stands in the place of the request's."""
-    said: list[dict[str, str | None]] = [
+    """The user is the application's to know. A value of None was not said, nor was one that is no text: half a character, a
+    number, bytes. A function may say nothing at all. A path of our own stands in the place of the request's."""
+    said: list[Any] = [
         {"user": "ana@shop.example"},
         {"user": None},
         {"user": "\ud800@shop.example"},
+        {"user": 5, 5: "ana@shop.example"},
+        {"user": b"ana@shop.example"},
+        None,
         {"path": "/checkout", "header.x-team": "shop", "nobody": "asks"},
     ]
     with headway.testing.open(MATCHED) as hw:
@@ -288,7 +292,7 @@ def test_what_a_function_says_stands_over_what_a_request_says_itself() -> None:
         for turn in range(len(said)):
             ask(app, {**HTTP, "turn": turn})
 
-        assert {"staff": 1, "other": 2, "checkout": 1} == admitted(hw)
+        assert {"staff": 1, "other": 5, "checkout": 1} == admitted(hw)
 
 
 def test_a_named_workload_is_not_told_apart() -> None:

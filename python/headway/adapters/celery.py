@@ -51,7 +51,7 @@ def limited(
     *,
     key: Callable[[Call], str | None] | None = None,
     workload: str | Callable[[Call], str | None] | None = None,
-    attributes: Callable[[Call], Attributes] | None = None,
+    attributes: Callable[[Call], Attributes | None] | None = None,
     units: int | Callable[[Call], int] = 1,
     exempt: Callable[[Call], bool] | None = None,
     ask_again_s: float = 1.0,

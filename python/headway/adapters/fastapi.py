@@ -36,7 +36,7 @@ class Limited:
         *,
         key: Callable[[HTTPConnection], str | None] | None = None,
         workload: str | Callable[[HTTPConnection], str | None] | None = None,
-        attributes: Callable[[HTTPConnection], Attributes] | None = None,
+        attributes: Callable[[HTTPConnection], Attributes | None] | None = None,
         units: int | Callable[[HTTPConnection], int] = 1,
         exempt: Callable[[HTTPConnection], bool] | None = None,
         tell: Tell | None = None,

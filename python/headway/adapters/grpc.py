@@ -55,7 +55,7 @@ class _Interceptor:
         *,
         key: Callable[[Details], str | None] | None = None,
         workload: str | Callable[[Details], str | None] | None = None,
-        attributes: Callable[[Details], Attributes] | None = None,
+        attributes: Callable[[Details], Attributes | None] | None = None,
         units: int | Callable[[Details], int] = 1,
         exempt: Callable[[Details], bool] | None = None,
         tell: Tell | None = None,

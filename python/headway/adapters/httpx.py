@@ -34,7 +34,7 @@ class Transport(httpx.BaseTransport):
         *,
         key: Callable[[httpx.Request], str | None] | None = None,
         workload: str | Callable[[httpx.Request], str | None] | None = None,
-        attributes: Callable[[httpx.Request], Attributes] | None = None,
+        attributes: Callable[[httpx.Request], Attributes | None] | None = None,
         units: int | Callable[[httpx.Request], int] = 1,
         exempt: Callable[[httpx.Request], bool] | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         *,
         key: Callable[[httpx.Request], str | None] | None = None,
         workload: str | Callable[[httpx.Request], str | None] | None = None,
-        attributes: Callable[[httpx.Request], Attributes] | None = None,
+        attributes: Callable[[httpx.Request], Attributes | None] | None = None,
         units: int | Callable[[httpx.Request], int] = 1,
         exempt: Callable[[httpx.Request], bool] | None = None,
     ) -> None:

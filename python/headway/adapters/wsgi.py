@@ -37,7 +37,7 @@ class Middleware:
         *,
         key: Callable[[WSGIEnvironment], str | None] | None = None,
         workload: str | Callable[[WSGIEnvironment], str | None] | None = None,
-        attributes: Callable[[WSGIEnvironment], Attributes] | None = None,
+        attributes: Callable[[WSGIEnvironment], Attributes | None] | None = None,
         units: int | Callable[[WSGIEnvironment], int] = 1,
         exempt: Callable[[WSGIEnvironment], bool] | None = None,
         tell: Tell | None = None,

@@ -55,7 +55,7 @@ class Asking(Generic[Request]):
         workload: Which workload asks: its name, or a function of the request; not with a `Limiter`. `other` where absent,
             and for what a function answers that is not declared: a request may say anything.
         attributes: What is said of a request beside what it says itself, for contracts whose workloads have a `match`; it
-            stands over what the request says. Not with `workload`, and not with a `Limiter`.
+            stands over what the request says, and None says nothing. Not with `workload`, and not with a `Limiter`.
         units: How many units a request is for, or a function of it that says so; at least 1.
         exempt: Which requests are not metered: health checks, say.
         tell: How much an answer says; absent: as the contract's `enforce.tell` says, else `public`.
@@ -75,7 +75,7 @@ class Asking(Generic[Request]):
         *,
         key: Callable[[Request], str | None] | None = None,
         workload: str | Callable[[Request], str | None] | None = None,
-        attributes: Callable[[Request], Attributes] | None = None,
+        attributes: Callable[[Request], Attributes | None] | None = None,
         units: int | Callable[[Request], int] = 1,
         exempt: Callable[[Request], bool] | None = None,
         tell: Tell | None = None,
@@ -106,7 +106,7 @@ def _limiters(
     limiter: Limiter | Contracts,
     contract: str | None,
     workload: str | Callable[[Request], str | None] | None,
-    attributes: Callable[[Request], Attributes] | None,
+    attributes: Callable[[Request], Attributes | None] | None,
     read: Callable[[Request, str], str | None] | None,
     *,
     keyed: bool,
@@ -151,7 +151,7 @@ def _by_workload(
 def _by_attributes(
     source: Contracts,
     contract: str,
-    say: Callable[[Request], Attributes] | None,
+    say: Callable[[Request], Attributes | None] | None,
     read: Callable[[Request, str], str | None] | None,
     keyed: bool,
 ) -> Callable[[Request], Limiter]:
@@ -164,7 +164,8 @@ def _by_attributes(
         if not asked:
             return rest
         said = {} if read is None else {name: read(request, name) for name in asked}
-        return source.limiter(contract, attributes=said if say is None else {**said, **say(request)})
+        beside = None if say is None else say(request)
+        return source.limiter(contract, attributes=said if beside is None else {**said, **beside})
 
     return limiter_of
 

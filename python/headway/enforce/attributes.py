@@ -18,8 +18,8 @@ Attributes = Mapping[str, str | None]
 
 
 def pairs_of(attributes: Attributes) -> list[tuple[str, str]]:
-    """What is said, as the core takes it."""
-    return [(name, value) for name, value in attributes.items() if value is not None and _is_text(value)]
+    """What is said, as the core takes it. Applications say it, so it may be anything: what is no text is not said."""
+    return [(name, value) for name, value in attributes.items() if _is_text(name) and _is_text(value)]
 
 
 def host_of(authority: str | None) -> str | None:
@@ -62,7 +62,9 @@ def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None
     return b", ".join(values).decode("latin-1") if values else None
 
 
-def _is_text(value: str) -> bool:
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
     try:
         value.encode()
     except UnicodeEncodeError:
