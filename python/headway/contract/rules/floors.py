@@ -59,6 +59,8 @@ def _reasons(contract: Contract) -> Iterator[str]:
     if not 1 <= many <= PARTS_MAX:
         yield f"divides its floor among {many} gates, and a floor has 1 to {PARTS_MAX} parts"
         return
+    if enforce.mode != "enforce":
+        yield f"has `mode: {enforce.mode}`, and where nobody is refused nobody needs a part"
     if enforce.when_cut_off in ("deny", "open"):
         yield f"has `when_cut_off: {enforce.when_cut_off}`, and a part of the floor is for nothing but being cut off"
     if contract.each is not None:
