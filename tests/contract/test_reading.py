@@ -302,6 +302,25 @@ def test_documents_may_link_to_what_runs_already() -> None:
     )
 
 
+def test_nothing_spends_or_shares_what_runs_already_divided() -> None:
+    """Told at the new contract, which alone can be mended; together they are told once, at the one that is divided."""
+    bucket = "{rlqs: {domain: edge, bucket: {name: db}}}"
+    drained = "drain_within: 10s, "
+    for enforce, code in (("floor: 10, gates: [a]", "HW265"), (f"{drained}bind: [{bucket}]", "HW255")):
+        above = API.replace("api", "db") + f"enforce: {{{enforce}}}\n"
+        agreed = list(read_text(above).require().contracts.values())
+        spender = API + "upstream: [{contract: db, spends: 1}]\n"
+
+        (found,) = read_text(spender, agreed=agreed).findings
+        assert (code, 6) == (found.code, found.where.line)
+        assert [code] == codes(read_text(spender + "---\n" + above))
+        assert () == read_text(above, agreed=agreed).findings
+        if code == "HW255":
+            for name in ("a", "z"):
+                again = above.replace("contract: db", f"contract: {name}")
+                assert ["HW256"] == codes(read_text(again, agreed=agreed)), name
+
+
 def test_foreign_fields_are_dropped_and_names_that_look_like_them_stay() -> None:
     contract = read_paths([GOOD / "kinds.yaml"]).contracts["orders-db"]
 

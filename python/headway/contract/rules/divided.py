@@ -52,10 +52,16 @@ def nobody_else_spends_what_is_divided(world: World, document: Authored, contrac
         others = (
             other.name
             for other in world.contracts.values()
-            if other.name < contract.name and any(one.rlqs == bind.rlqs for one in other.enforce.bind)
+            if (other.name < contract.name or other.name in world.running)
+            and any(one.rlqs == bind.rlqs for one in other.enforce.bind)
         )
         for other in sorted(others)[:1]:
             yield document.finding("HW256", f"`{other}` is bound to the same bucket", loc, key=True)
+    for index, spend in enumerate(contract.upstream):
+        above = world.running.get(spend.contract)
+        if above is not None and any(bind.rlqs is not None for bind in above.enforce.bind):
+            problem = f"`{above.name}` runs divided among proxies: this would spend beside what is assigned"
+            yield document.finding("HW255", problem, ("upstream", index, "contract"))
 
 
 def _reasons(contract: Contract) -> Iterator[str]:

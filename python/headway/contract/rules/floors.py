@@ -47,6 +47,11 @@ def nobody_else_spends_what_is_set_aside(world: World, document: Authored, contr
     if contract.enforce.gates is not None and not contract.abstract and contract.name in world.spent:
         problem = f"`{contract.name}` is another contract's upstream, which is promised all of its limit"
         yield document.finding("HW265", problem, ("enforce", "gates"), key=True)
+    for index, spend in enumerate(contract.upstream):
+        above = world.running.get(spend.contract)
+        if above is not None and above.enforce.gates is not None:
+            problem = f"`{above.name}` runs with `gates`, and what spends it is promised all of its limit"
+            yield document.finding("HW265", problem, ("upstream", index, "contract"))
 
 
 def _reasons(contract: Contract) -> Iterator[str]:

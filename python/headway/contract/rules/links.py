@@ -44,6 +44,17 @@ class World:
         return {model.name: model for model in models if isinstance(model, Contract)}
 
     @cached_property
+    def running(self) -> Mapping[str, Contract]:
+        """Contracts that run already and are not in front of the author: what is amiss is told at what links to them."""
+        agreed = (one for one in self.agreed if isinstance(one, Contract))
+        return {one.name: one for one in agreed if one.name not in self.names_here}
+
+    @cached_property
+    def names_here(self) -> frozenset[str]:
+        """Names of contracts that the author has in front."""
+        return frozenset(document.name for document in self.documents if document.kind == "contract")
+
+    @cached_property
     def abstract(self) -> frozenset[str]:
         """Contracts that only lend their fields."""
         documents = (d for d in self.documents if d.kind == "contract")
@@ -63,7 +74,6 @@ class World:
     @cached_property
     def circular(self) -> Mapping[str, Sequence[str]]:
         """Contracts that spend each other in a circle: each with one circle through it, itself first."""
-        fresh = {document.name for document in self.documents if document.kind == "contract"}
         spends = {
             name: [s.contract for s in one.upstream if s.contract in self.contracts]
             for name, one in self.contracts.items()
@@ -71,7 +81,7 @@ class World:
         circles = {}
         for circle in _circles(spends):
             # Told where a document can be mended: one that runs already is not in front of the author.
-            start = next((index for index, name in enumerate(circle) if name in fresh), 0)
+            start = next((index for index, name in enumerate(circle) if name in self.names_here), 0)
             circles[circle[start]] = [*circle[start:], *circle[:start]]
         return circles
 
