@@ -179,6 +179,10 @@ def test_a_server_counts_what_gates_decide_by_themselves(keeper: Keeper, gate: h
     (own,) = gate.readings()
     assert own.refused > 0
     until(lambda: sum(one.refused + one.refused_elsewhere for one in here()) >= own.refused)
+    # People are told the same as metrics: of all that was decided, wherever that was.
+    (told,) = (one for one in keeper.engine.explain("api")["refusals"].values() if one["admitted"])
+    assert (everything, told["refused"]) == (told["admitted"], sum(told["by"].values()))
+    assert told["refused"] >= own.refused
 
 
 def test_gates_together_spend_a_rate_and_not_more(keeper: Keeper):

@@ -14,6 +14,7 @@ from headway._core import MeterReading, PathReading
 from headway.contract.model import Contract
 from headway.contract.words import limit_in_words
 from headway.engine.board import Place
+from headway.engine.counted import admitted_of, refused_by
 from headway.engine.suspicion import ClockStatus
 from headway.engine.values import Drift
 from headway.ledger import Record
@@ -218,10 +219,11 @@ def _upstream(contract: Contract, name: str, above: Place, boot_ms: int) -> dict
 
 
 def _refusals(path: PathReading) -> dict[str, Any]:
+    reasons = refused_by(path)
     return {
-        "admitted": path.admitted,
-        "refused": path.refused,
-        "by": dict(path.refused_by),
+        "admitted": admitted_of(path),
+        "refused": reasons.total(),
+        "by": dict(reasons),
         "waiting": path.waiting,
         "dropped_unreleased": path.dropped_unreleased,
         "double_released": path.double_released,

@@ -15,14 +15,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from headway.engine.counted import admitted_of, refused_by
 from headway.engine.specs import OTHER
 from headway.server.gate_metrics import GATE_METRICS, Division, PlaneReading, families
 from headway.server.plain import units
 
 if TYPE_CHECKING:
     from headway.engine.engine import Engine
-
-FULL: Final = "full"
 
 Look: TypeAlias = Callable[[], PlaneReading]
 """Reads a data plane; `PlaneReading` itself where there is none."""
@@ -105,16 +104,15 @@ class EngineCollector(Collector):
         asked: Counter[str] = Counter()
         for path in self._engine.meters.paths():
             label = [path.contract, path.workload]
-            decided = path.admitted + path.refused + path.admitted_elsewhere + path.refused_elsewhere
+            let_in, reasons = admitted_of(path), refused_by(path)
+            decided = let_in + reasons.total()
             asked[path.contract] += decided + path.waiting
             if path.workload == OTHER and path.contract in shared:
                 unattributed.add_metric([path.contract], decided)
-            admitted.add_metric(label, path.admitted + path.admitted_elsewhere)
+            admitted.add_metric(label, let_in)
             on_loan.add_metric(label, units(path.on_loan_micro))
             waiting.add_metric(label, path.waiting)
             unguaranteed.add_metric(label, path.unguaranteed)
-            # A gate refuses by itself only what its server has just called full.
-            reasons = Counter(path.refused_by) + Counter({FULL: path.refused_elsewhere})
             for reason, count in sorted(reasons.items()):
                 refused.add_metric([*label, reason], count)
         # What is divided among proxies is asked there, and nobody tells how often.
