@@ -278,7 +278,7 @@ def test_an_override_that_lowers_is_ended_early_by_two(served: Run, world: World
     """Down to 40 and, with olga's token, back to 50; alone it is refused, and the limit stays."""
     (tmp_path / "second").write_text("olga\n")
     lowered = served("override", "orders-db", "40", "--until", "1h", *YES)
-    assert "undo: headway resume orders-db --reason" in lowered.output
+    assert "undo: headway resume orders-db --second FILE --reason" in lowered.output
 
     alone = served("resume", "orders-db", *YES)
     assert (1, True) == (alone.exit_code, "HW514" in alone.output)

@@ -286,6 +286,24 @@ def test_an_override_is_ended_early_by_the_command_that_it_names(api: World):
     assert api.engine.contract("api").state.overridden is None
 
 
+def test_the_end_of_a_cut_is_named_with_the_second_person_that_it_wants(api: World):
+    """From 100 down to 10: the way back is a raise. A single user's own is not, nor is an override to what holds anyway."""
+    down = api.override(10, START_MS + HOUR)
+    for asked, undo in (
+        (down, "headway resume api --second FILE --reason …"),
+        (replace(down, single_user=True), "headway resume api --reason …"),
+        (api.override(100, START_MS + HOUR), "headway resume api --reason …"),
+    ):
+        assert undo == api.engine.preview("api", asked).undo
+
+    assert "headway resume api --second FILE --reason …" == api.engine.submit("api", down).undo
+    with pytest.raises(VerbRefused) as alone:
+        api.engine.submit("api", api.verb("resume"))
+    assert "HW514" == alone.value.code
+    api.engine.submit("api", replace(api.verb("resume"), second="user:bo"))
+    assert 100 == api.limit("api")
+
+
 def test_an_override_of_a_held_contract_names_no_undo(api: World):
     """A resume would lift the hold, which somebody else may have wanted."""
     api.engine.submit("api", api.verb("hold"))

@@ -20,7 +20,7 @@ from headway.ledger import Event, Ledger, Move
 from headway.ramp.decisions import Decisions, Rejected
 from headway.ramp.entries import Entry
 from headway.ramp.observations import Approval, EventSeen, Observation, VerbCall
-from headway.ramp.vet import vet
+from headway.ramp.vet import ends_by_raising, vet
 
 Act = Approval | VerbCall
 
@@ -29,9 +29,11 @@ UNDO = {
     "resume": "headway hold {name} --reason …",
     "advance": "headway hold {name} --reason …",
     "override": "headway resume {name} --reason …",
+    "cut": "headway resume {name} --second FILE --reason …",
     "applied": "headway retire {name} --reason …",
 }
-"""What takes a verb back. A step-back, an abort and a retirement are not taken back."""
+"""What takes a verb back; `cut` is an override whose end raises the limit, which two people do. A step-back, an abort and a
+retirement are not taken back."""
 
 
 def submit(mover: Mover, name: str, act: Act) -> Outcome:
@@ -49,7 +51,7 @@ def submit(mover: Mover, name: str, act: Act) -> Outcome:
         entries = tuple(entry for one in decided.values() for entry in one.entries)
         seqs = mover.move(decided, now_ms)
         said = _said(mover, name, act, before, after, decided)
-        return Outcome(name, seqs, entries, before, after, _undo(name, act, decided[name]), said)
+        return Outcome(name, seqs, entries, before, after, _undo(mover, name, act, decided[name], now_ms), said)
 
 
 def preview(mover: Mover, name: str, act: Act) -> Preview:
@@ -68,7 +70,7 @@ def preview(mover: Mover, name: str, act: Act) -> Preview:
             before,
             after,
             tuple(sorted(affected)),
-            _undo(name, act, decided[name]),
+            _undo(mover, name, act, decided[name], now_ms),
             _said(mover, name, act, before, after, decided),
         )
 
@@ -154,12 +156,17 @@ def _after(mover: Mover, name: str, decided: Mapping[str, Decisions], now_ms: in
     return {one: floor(enforced.level_micro(one, mover.believed_ms)) for one in curve.segments}
 
 
-def _undo(name: str, act: Act, decided: Decisions) -> str | None:
+def _undo(mover: Mover, name: str, act: Act, decided: Decisions, now_ms: int) -> str | None:
     if isinstance(act, Approval) or _ends_override(act, decided):
         return None
-    # A resume would first end the hold, which is not what an override did.
-    undone_by_another = act.verb == "override" and decided.state.held is not None
-    return None if undone_by_another else undo_of(act.verb, name)
+    if act.verb != "override":
+        return undo_of(act.verb, name)
+    if decided.state.held is not None:
+        # A resume would first end the hold, which is not what an override did.
+        return None
+    believed_ms = min(now_ms, mover.believed_ms)
+    raises = ends_by_raising(mover.board.contracts[name], decided.state, now_ms, believed_ms)
+    return undo_of("cut" if raises and not act.single_user else "override", name)
 
 
 def _ends_override(act: VerbCall, decided: Decisions) -> bool:
@@ -169,7 +176,7 @@ def _ends_override(act: VerbCall, decided: Decisions) -> bool:
 
 
 def undo_of(what: str, name: str) -> str | None:
-    """The command that takes a verb, or `applied`, back."""
+    """The command that takes a verb, `cut` or `applied` back."""
     command = UNDO.get(what)
     return command.format(name=name) if command else None
 

@@ -152,14 +152,14 @@ def _vet_resume(contract: Contract, state: RampState, call: VerbCall, now_ms: in
             "nothing is to be done",
         )
     if state.held is None:
-        if _ends_by_raising(contract, state, now_ms, believed_until(now_ms, surroundings)):
+        if ends_by_raising(contract, state, now_ms, believed_until(now_ms, surroundings)):
             _vet_raise("resume", surroundings)
             _vet_second(call, "ending this override early raises the limit")
     elif state.floored or state.course.remaining_ms is not None:
         _vet_raise("resume", surroundings)
 
 
-def _ends_by_raising(contract: Contract, state: RampState, now_ms: int, believed_ms: int) -> bool:
+def ends_by_raising(contract: Contract, state: RampState, now_ms: int, believed_ms: int) -> bool:
     """Whether the limit in force is higher without the override, in any dimension; a climb ahead is no part of that."""
     after = replace(state, overridden=None)
 
