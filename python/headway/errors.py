@@ -129,7 +129,8 @@ class Recalled(HeadwayError):
         return cls(
             f"the slot of {contract} was asked back, and what held it has been ended",
             because="the limit was cut below what was in flight, and the contract has `recall: end`",
-            mend="catch headway.Recalled and try again later, or raise the limit: `headway status` says where it stands",
+            mend="catch headway.Recalled and try again later, or raise the limit: "
+            f"`headway explain {contract}` says where it stands",
             where=contract,
         )
 

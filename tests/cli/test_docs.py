@@ -73,6 +73,20 @@ def test_every_error_class_has_a_code_of_its_own_in_the_catalogue():
     assert set() == codes - set(OF_RUNNING)
 
 
+def test_every_command_that_is_named_anywhere_exists():
+    """A mend that names one which does not sends people nowhere."""
+    root = DOCS.parent
+    files = [*SOURCE.rglob("*.py"), *root.glob("crates/*/src/**/*.rs"), *DOCS.rglob("*.md"), *root.glob("*.md")]
+    named = {
+        (command, path.name)
+        for path in files
+        for command in re.findall(r"`headway ([a-z][a-z-]*)", path.read_text(encoding="utf-8"))
+    }
+
+    assert {"explain", "apply"} <= {command for command, _ in named}
+    assert [] == sorted((command, name) for command, name in named if command not in {*COMMANDS, "ledger"})
+
+
 def test_every_command_and_exit_code_is_documented():
     text = (DOCS / "commands.md").read_text(encoding="utf-8")
 

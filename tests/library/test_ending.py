@@ -42,6 +42,7 @@ def test_the_newest_scopes_above_a_cut_are_ended_when_drain_within_has_passed_an
         assert isinstance(error, headway.Recalled)
         assert isinstance(error.__cause__, asyncio.CancelledError)
         assert ("HW533", "api") == (error.code, error.where)
+        assert "`headway explain api`" in (error.mend or "")
         assert 1 == pool.in_use
         tasks[0].cancel()
         await settle_down()

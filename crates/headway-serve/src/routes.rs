@@ -347,7 +347,8 @@ fn no_contract() -> Problem {
         status: 404,
         problem: "there is no contract of that name".to_owned(),
         because: "The ledger holds none that checks may ask about; a file that was not applied does not count.",
-        mend: "Name one that is applied: `headway top` lists them.".to_owned(),
+        mend: "Name one that is applied (`GET /v1/contracts` lists them), or apply it: `headway apply PATH`."
+            .to_owned(),
     }
 }
 
