@@ -7,7 +7,7 @@ as not said, and so does what nobody asks for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 HEADER = "header."
@@ -62,7 +62,7 @@ def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None
     return b", ".join(values).decode("latin-1") if values else None
 
 
-def _is_text(value: object) -> bool:
+def _is_text(value: object) -> TypeGuard[str]:
     if not isinstance(value, str):
         return False
     try:
