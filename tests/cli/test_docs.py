@@ -4,10 +4,14 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
 
 import headway.enforce
-from headway.cli.app import COMMANDS, LEDGER_COMMANDS
+from headway.cli.app import COMMANDS, LEDGER_COMMANDS, app
 from headway.cli.exits import Exit
 from headway.contract.codes import CODES as OF_DOCUMENTS
 from headway.errors import HeadwayError
@@ -85,6 +89,39 @@ def test_every_command_that_is_named_anywhere_exists():
 
     assert {"explain", "apply"} <= {command for command, _ in named}
     assert [] == sorted((command, name) for command, name in named if command not in {*COMMANDS, "ledger"})
+
+
+def test_every_reason_of_a_refusal_is_documented():
+    """As many as the page of metrics says there are."""
+    source = (DOCS.parent / "crates" / "headway-core" / "src" / "why.rs").read_text(encoding="utf-8")
+    reasons = set(re.findall(r'Why::\w+ => "(\w+)"', source))
+    row = re.search(r"^\| `why` \|.*$", (DOCS / "library.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert row is not None
+    assert reasons == set(re.findall(r"`(\w+)`", row.group())) - {"why"}
+    assert 11 == len(reasons)
+    assert "one of the eleven of *Refusals*" in (DOCS / "metrics.md").read_text(encoding="utf-8")
+
+
+def test_every_option_of_a_command_that_is_shown_exists():
+    """In blocks of a shell: `$ headway serve contracts/ --listen …`, over several lines too."""
+    shown = re.compile(
+        r"^(?:\$ )?(?:\w+=\S+ )*headway (serve|check|apply|explain|attach|override|event) (.*)$", re.MULTILINE
+    )
+    seen = [
+        (path.name, command, option)
+        for path in [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]
+        for command, rest in shown.findall(path.read_text(encoding="utf-8").replace("\\\n", " "))
+        for option in re.findall(r"(?<=\s)--[a-z][a-z-]+", rest)
+    ]
+    known = {command: {name for one in options for name in one.opts} for command, options in _options().items()}
+
+    assert ("connect.md", "serve", "--data-plane") in seen
+    assert [] == [(page, command, option) for page, command, option in seen if option not in known[command]]
+
+
+def _options() -> Mapping[str, Sequence[Any]]:
+    return {name: command.params for name, command in get_command(app).commands.items()}  # type: ignore[attr-defined]
 
 
 def test_every_command_and_exit_code_is_documented():
