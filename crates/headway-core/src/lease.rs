@@ -25,6 +25,7 @@ mod messages;
 #[cfg(feature = "mutants")]
 mod mutation;
 mod part;
+mod sent;
 mod tally;
 mod terms;
 #[cfg(all(test, not(loom)))]

@@ -1,16 +1,13 @@
 //! What a gate holds of one concurrency: the lease that was installed last, and when to renew. Demands are decided at the
 //! door.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::lease::door::{Door, SlotDoor};
 use crate::lease::messages::{ContractId, Lease, Renew};
 use crate::lease::mutant;
+use crate::lease::sent::Sent;
 use crate::lease::terms::{Terms, ns_of};
-
-/// Messages whose sending is remembered; the reply to an older one is ignored.
-const SENT_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Holding {
@@ -30,7 +27,7 @@ pub(crate) struct Holding {
     /// Of a lease, beside the part.
     want: u64,
     counter: u64,
-    sent: VecDeque<(u64, i64)>,
+    sent: Sent,
     renew_at: i64,
     /// The keeper has not been told yet of what was installed last, or of a change of want.
     has_news: bool,
@@ -53,7 +50,7 @@ impl Holding {
             door: Arc::new(SlotDoor::new()),
             want: 0,
             counter: 0,
-            sent: VecDeque::new(),
+            sent: Sent::default(),
             renew_at: i64::MAX,
             has_news: false,
             is_at_rest: false,
@@ -131,7 +128,7 @@ impl Holding {
 
     /// More is wanted than is held: asks again as soon as may be.
     pub(crate) fn hurry(&mut self, now: i64) {
-        let last = self.sent.back().map_or(i64::MIN, |&(_, at)| at);
+        let last = self.sent.last().unwrap_or(i64::MIN);
         if self.units(now) < self.want {
             self.renew_at = self.renew_at.min(last.saturating_add(self.pause_ns() / 4).max(now));
         }
@@ -145,10 +142,7 @@ impl Holding {
     /// Restates what is held, on a new stream or because it was asked for.
     pub(crate) fn renew(&mut self, now: i64) -> Renew {
         self.counter += 1;
-        if self.sent.len() == SENT_MAX {
-            self.sent.pop_front();
-        }
-        self.sent.push_back((self.counter, now));
+        self.sent.note(self.counter, now);
         self.has_news = false;
         self.renew_at = if self.is_idle(now) { i64::MAX } else { now.saturating_add(self.pause_ns()) };
         let lapsed = now >= self.expires;
@@ -176,8 +170,8 @@ impl Holding {
             None if mutant!(PushUnheeded) => {}
             None if !mutant!(PushRenews) => self.put(self.units.min(lease.units), self.expires),
             reply => {
-                let named = |&&(counter, _): &&(u64, i64)| Some(counter) == reply || mutant!(CountFromLatest);
-                let sent = self.sent.iter().rev().find(named).map(|&(_, at)| at);
+                let sent = reply.and_then(|counter| self.sent.at(counter));
+                let sent = if mutant!(CountFromLatest) { self.sent.last() } else { sent };
                 let sent =
                     if mutant!(CountFromReceipt) { Some(now) } else { sent.or(mutant!(PushRenews).then_some(now)) };
                 let term = if reply.is_some() { ns_of(lease.term_ms) } else { self.terms.lease_ns };

@@ -1,25 +1,21 @@
 //! A gate's claims to parts of floors: when they are said, and until when what they brought is its own.
 
-use std::collections::VecDeque;
-
 use crate::lease::messages::{Claim, ContractId, Part};
+use crate::lease::sent::Sent;
 use crate::lease::terms::{Terms, ns_of};
-
-/// Messages whose sending is remembered; the reply to an older one is ignored.
-const SENT_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Claiming {
     terms: Terms,
     contract: ContractId,
     counter: u64,
-    sent: VecDeque<(u64, i64)>,
+    sent: Sent,
     due_at: i64,
 }
 
 impl Claiming {
     pub(crate) fn new(now: i64, contract: ContractId, terms: Terms) -> Claiming {
-        Claiming { terms, contract, counter: 0, sent: VecDeque::new(), due_at: now }
+        Claiming { terms, contract, counter: 0, sent: Sent::default(), due_at: now }
     }
 
     pub(crate) fn due_at(&self) -> i64 {
@@ -33,17 +29,13 @@ impl Claiming {
     /// Asks for the part, or says that it is still had.
     pub(crate) fn claim(&mut self, now: i64) -> Claim {
         self.counter += 1;
-        if self.sent.len() == SENT_MAX {
-            self.sent.pop_front();
-        }
-        self.sent.push_back((self.counter, now));
+        self.sent.note(self.counter, now);
         self.due_at = now.saturating_add(self.terms.lease_ns);
         Claim { contract: self.contract, counter: self.counter }
     }
 
     /// From when on a part is this gate's, and how long; None: it answers nothing that was asked.
     pub(crate) fn lasts(&self, part: &Part) -> Option<(i64, i64)> {
-        let &(_, sent) = self.sent.iter().find(|&&(counter, _)| counter == part.in_reply_to)?;
-        Some((sent, self.terms.shorter(ns_of(part.term_ms))))
+        Some((self.sent.at(part.in_reply_to)?, self.terms.shorter(ns_of(part.term_ms))))
     }
 }

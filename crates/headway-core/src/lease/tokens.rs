@@ -3,16 +3,15 @@
 //! Demands spend at the door, where all blocks that have not ended are one amount; what was spent of it is put down to the
 //! blocks when it is told, the earliest end first.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::lease::door::{Door, LEFT_MAX, TokenDoor};
 use crate::lease::messages::{Block, ContractId, Draw, Part, Used};
 use crate::lease::mutant;
+use crate::lease::sent::Sent;
 use crate::lease::terms::{Terms, ns_of};
 
-/// Messages whose sending is remembered, and blocks held; more are neither asked for nor taken.
-const SENT_MAX: usize = 16;
+/// Blocks held; more are neither asked for nor taken.
 const BLOCKS_MAX: usize = 64;
 /// Between two messages while demands go without.
 const HURRY_NS: i64 = 10_000_000;
@@ -41,13 +40,13 @@ pub(crate) struct Tokens {
     dealt: u64,
     want: u64,
     counter: u64,
-    sent: VecDeque<(u64, i64)>,
+    sent: Sent,
     draw_at: i64,
 }
 
 impl Tokens {
     pub(crate) fn new(contract: ContractId, terms: Terms) -> Tokens {
-        let (blocks, sent) = (vec![], VecDeque::new());
+        let (blocks, sent) = (vec![], Sent::default());
         let (door, draw_at) = (Arc::new(TokenDoor::new()), i64::MAX);
         Tokens { terms, contract, blocks, door, dealt: 0, want: 0, counter: 0, sent, draw_at }
     }
@@ -119,7 +118,7 @@ impl Tokens {
 
     /// Less is at hand than is wanted: asks again as soon as may be.
     pub(crate) fn hurry(&mut self, now: i64) {
-        let last = self.sent.back().map_or(i64::MIN, |&(_, at)| at);
+        let last = self.sent.last().unwrap_or(i64::MIN);
         if self.units(now) < self.want {
             self.draw_at = self.draw_at.min(last.saturating_add(HURRY_NS).max(now));
         }
@@ -137,10 +136,7 @@ impl Tokens {
     pub(crate) fn draw(&mut self, now: i64) -> Draw {
         self.settle(now);
         self.counter += 1;
-        if self.sent.len() == SENT_MAX {
-            self.sent.pop_front();
-        }
-        self.sent.push_back((self.counter, now));
+        self.sent.note(self.counter, now);
         let counter = self.counter;
         let report = |b: &mut Held| {
             let closed = now >= b.expires || b.spent == b.units || mutant!(ClosedEarly);
@@ -160,11 +156,9 @@ impl Tokens {
 
     /// Takes a block that was asked for; each message is answered once.
     pub(crate) fn install(&mut self, now: i64, block: &Block) {
-        let Some(place) = self.sent.iter().position(|&(counter, _)| counter == block.in_reply_to) else { return };
-        let sent = self.sent[place].1;
-        if !mutant!(BlockTwice) {
-            self.sent.remove(place);
-        }
+        let counter = block.in_reply_to;
+        let sent = if mutant!(BlockTwice) { self.sent.at(counter) } else { self.sent.take(counter) };
+        let Some(sent) = sent else { return };
         // What this answers told has been heard.
         self.blocks.retain(|b| b.told.is_none_or(|told| told > block.in_reply_to));
         let sent = if mutant!(BlockFromReceipt) { now } else { sent };
