@@ -2,6 +2,7 @@
 
 mod changes;
 mod seen;
+mod streams;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -22,6 +23,7 @@ use crate::holders::{HOLDERS_MAX, Kept};
 use crate::plane::Ticking;
 use changes::Changes;
 use seen::Watched;
+use streams::{Stream, Streams};
 
 pub use seen::LentReading;
 
@@ -51,21 +53,9 @@ pub(crate) enum Said {
     Claim(wire::Claim, Arc<str>),
 }
 
-/// Where a holder hears.
-struct Stream {
-    number: u64,
-    answers: Answers,
-    /// What this path is called there.
-    path: u64,
-    /// When it last spoke of this path.
-    heard_at: i64,
-    /// It asked to be lent something, and not only for its part of the floor.
-    borrows: bool,
-}
-
 struct State {
     keeper: Keeper,
-    streams: HashMap<Holder, Stream>,
+    streams: Streams,
     /// Writes that the ledger has not answered yet.
     writes: Vec<(u64, Booked)>,
     /// When the keeper is to be looked at, on its clock.
@@ -122,7 +112,7 @@ impl Lending {
         }
         let state = State {
             keeper,
-            streams: HashMap::new(),
+            streams: Streams::default(),
             writes: vec![],
             wake_at: i64::MIN,
             seen: path.versions(),
@@ -147,11 +137,9 @@ impl Lending {
         }
         self.count(&mut state, holder, decided, tally);
         state.watched.heard(now, self.epoch, holder, said);
-        let borrows = !matches!(said, Said::Claim(..)) || state.streams.get(&holder).is_some_and(|one| one.borrows);
+        let borrows = !matches!(said, Said::Claim(..));
         let stream = Stream { number, answers: answers.clone(), path, heard_at: now, borrows };
-        if state.streams.get(&holder).is_none_or(|known| known.number <= number) {
-            state.streams.insert(holder, stream);
-        }
+        state.streams.hear(holder, stream);
         let is_few = self.is_few(&state, now);
         self.refresh(now, &mut state);
         let message = match said {
@@ -183,7 +171,7 @@ impl Lending {
     fn count(&self, state: &mut State, holder: Holder, decided: (u64, u64), tally: &Tally) {
         if state.counted.len() >= HOLDERS_MAX && !state.counted.contains_key(&holder) {
             let streams = &state.streams;
-            state.counted.retain(|holder, _| streams.contains_key(holder));
+            state.counted.retain(|holder, _| streams.get(*holder).is_some());
         }
         let before = state.counted.insert(holder, decided).unwrap_or(decided);
         self.tally(tally, decided.0.saturating_sub(before.0), decided.1.saturating_sub(before.1));
@@ -194,7 +182,7 @@ impl Lending {
         if state.is_closing {
             return true;
         }
-        let holders = (state.streams.values().filter(|one| one.borrows).count() as u64).max(1);
+        let holders = (state.streams.borrowers() as u64).max(1);
         self.path.least_limit_micro(now) < UNITS_FEW * MICRO * holders
     }
 
@@ -217,7 +205,7 @@ impl Lending {
     pub(crate) fn dead(&self, holder: Holder) {
         let now = self.clock.boot_ns();
         let mut state = lock(&self.state);
-        state.streams.remove(&holder);
+        state.streams.remove(holder);
         state.counted.remove(&holder);
         state.watched.changes.gone(now, holder);
         self.refresh(now, &mut state);
@@ -228,8 +216,8 @@ impl Lending {
     /// A stream is gone; what was lent on it stays lent.
     pub(crate) fn detach(&self, holder: Holder, number: u64) {
         let mut state = lock(&self.state);
-        if state.streams.get(&holder).is_some_and(|stream| stream.number == number) {
-            state.streams.remove(&holder);
+        if state.streams.get(holder).is_some_and(|stream| stream.number == number) {
+            state.streams.remove(holder);
         }
     }
 
@@ -317,7 +305,7 @@ enum Written {
 
 /// A message to a holder that has no stream, or does not read, is lost: the protocol bears that.
 fn send(state: &State, holder: Holder, message: &FromKeeper) {
-    let Some(stream) = state.streams.get(&holder) else { return };
+    let Some(stream) = state.streams.get(holder) else { return };
     let is = match message {
         FromKeeper::Lease(lease) => wire::ToGate::Lease(wire::Lease::of(stream.path, lease)),
         FromKeeper::Block(block) => wire::ToGate::Block(wire::Block::of(stream.path, block)),

@@ -114,7 +114,7 @@ impl Lending {
     /// A limit has changed; `effects` are what gates are told of it.
     pub(super) fn watch_change(&self, now: i64, state: &mut State, effects: &[Effect]) {
         let is_heard = |state: &State, holder| {
-            state.streams.get(&holder).is_some_and(|stream| now.saturating_sub(stream.heard_at) <= HEARD_NS)
+            state.streams.get(holder).is_some_and(|stream| now.saturating_sub(stream.heard_at) <= HEARD_NS)
         };
         let mut told = state.watched.signs(effects);
         told.retain(|&holder, _| is_heard(state, holder));
