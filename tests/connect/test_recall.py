@@ -292,10 +292,13 @@ def test_a_process_that_gives_back_what_it_is_asked_for_makes_room_for_another(
     assert 0 == other.returncode
 
 
-def test_who_is_watched_no_more_ends_the_thread(keeper: Keeper, gate: headway.Connected, until: Until):
-    stop = headway.on_recall(gate.limiter("few"), lambda units: None)
-    assert "headway-recall" in {thread.name for thread in threading.enumerate()}
+def test_who_is_watched_no_more_ends_the_thread(gate: headway.Connected, until: Until):
+    """Of watchers of its own: a pool of another test is watched until the collector finds it."""
+    recalling, others = Recalling(), set(threading.enumerate())
+    stop = recalling.watch(gate.limiter("few"), lambda units: None)
+    recalling.begin()
+    (looking,) = [one for one in set(threading.enumerate()) - others if one.name == "headway-recall"]
 
     stop()
 
-    until(lambda: "headway-recall" not in {thread.name for thread in threading.enumerate()})
+    until(lambda: not looking.is_alive())
